@@ -1,0 +1,674 @@
+/*
+ * The commit log's writing side: one append lock, one queue, one thread.
+ *
+ *     append (any thread, under the lock) -> queue -> log thread: gather -> pwrite -> fdatasync -> durable LSN -> done
+ *
+ * The thread takes whatever is queued, at most 256 KiB of small records, as one group; there is no timer, so a lone writer waits for one sync
+ * and many writers share it. At most one group is in flight: a group on the disk proves that all before it are durable.
+ *
+ * Invariants: LSNs leave the lock consecutive and in queue order; durable_lsn moves after the sync and before any `done`; a segment is
+ * reused only when all its records lie at or below the low-water LSN that the current segment's header, already durable, names; after a
+ * failed write or sync nothing is acknowledged any more.
+ *
+ * Threads: the queue belongs to the lock; chain, free and the group memory belong to the log thread once it runs.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/storage/commit_log.h"
+#include "server/storage/record.h"
+
+#define IDLE_US 1000000   /* without writes for so long: an empty group */
+#define SPARE_WAIT_US 100000
+#define FREE_SEGMENT_COUNT_MAX 2u
+
+/* ---- segments -------------------------------------------------------------------------------- */
+
+static uint64_t random_u64(void)
+{
+    uint64_t value = 0;
+    while (value == 0) {
+        ssize_t got = getrandom(&value, sizeof value, 0);
+        CELLAR_ASSERT(got == (ssize_t)sizeof value || errno == EINTR);
+    }
+    return value;
+}
+
+/* Syncs a segment's data; the fault build shows that the power-loss test notices its absence. */
+static enum cellar_status segment_sync(int descriptor)
+{
+    CELLAR_ASSERT(descriptor >= 0);
+#ifdef CELLAR_FAULT_SKIP_LOG_SYNC
+    (void)descriptor;
+    return CELLAR_OK;
+#else
+    return fdatasync(descriptor) == 0 ? CELLAR_OK : CELLAR_IO_ERROR;
+#endif
+}
+
+/* Gives files that hold nothing needed to the free list; removes what is too many. */
+static enum cellar_status chain_trim(struct store_log *log)
+{
+    const struct store_log_segments *chain = &log->chain;
+    while (chain->count > 1 && chain->items[1].header.first_lsn - 1 <=
+                                   chain->items[chain->count - 1].header.low_water_lsn) {
+        struct store_log_segment oldest = store_log_segments_shift(&log->chain);
+        if (log->free.count >= FREE_SEGMENT_COUNT_MAX) {
+            store_log_file_remove(log->directory, &oldest.file);
+            continue;
+        }
+        memset(&oldest.header, 0, sizeof oldest.header);
+        CELLAR_TRY(store_log_segments_push(&log->free, &oldest));
+    }
+    CELLAR_ASSERT(chain->count >= 1);
+    return CELLAR_OK;
+}
+
+/* A file for the next segment: a free one of the right size, else the spare, else it waits for either. */
+static enum cellar_status file_take(struct store_log *log, struct store_log_segment *segment)
+{
+    memset(segment, 0, sizeof *segment);
+    for (;;) {
+        CELLAR_TRY(log->chain.count > 0 ? chain_trim(log) : CELLAR_OK);
+        while (log->free.count > 0) {
+            *segment = store_log_segments_shift(&log->free);
+            if (segment->file_bytes == log->segment_bytes) {
+                return CELLAR_OK;
+            }
+            store_log_file_remove(log->directory, &segment->file);
+        }
+        store_log_spare_request(&log->spare);
+        if (store_log_spare_take(&log->spare, SPARE_WAIT_US, &segment->file)) {
+            segment->file_bytes = log->segment_bytes;
+            return CELLAR_OK;
+        }
+        CELLAR_ASSERT(log->chain.count > 0); /* the first segment is made by start() */
+    }
+}
+
+/* Writes a fresh header, alone and synced, and makes the segment the current one. */
+static enum cellar_status segment_begin(struct store_log *log, struct store_log_segment *segment,
+                                        uint64_t first_lsn)
+{
+    uint8_t *block = cellar_mem_zalloc(1, log->alignment);
+    if (block == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    const struct store_log_segments *chain = &log->chain;
+    const struct store_log_header *last =
+        chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
+    segment->header = (struct store_log_header){
+        .alignment = log->alignment,
+        .segment_bytes = log->segment_bytes,
+        .number = last == NULL ? 1 : last->number + 1,
+        .incarnation = random_u64(),
+        .previous_incarnation = last == NULL ? 0 : last->incarnation,
+        .first_lsn = first_lsn,
+        .low_water_lsn = CELLAR_MIN(atomic_load(&log->low_water_lsn), first_lsn - 1),
+    };
+    memcpy(segment->header.log_id, log->id, sizeof log->id);
+    store_log_header_encode(&segment->header, block);
+    enum cellar_status status =
+        store_file_write(segment->file.descriptor, 0, block, log->alignment);
+    cellar_mem_free(block);
+    CELLAR_TRY(status);
+    CELLAR_TRY(segment_sync(segment->file.descriptor));
+    CELLAR_TRY(store_log_segments_push(&log->chain, segment));
+    log->write_offset = log->alignment;
+    atomic_store(&log->segment_count, log->chain.count);
+    CELLAR_ASSERT(log->chain.count > 0);
+    return CELLAR_OK;
+}
+
+static struct store_log_segment *segment_current(struct store_log *log)
+{
+    CELLAR_ASSERT(log->chain.count > 0);
+    return &log->chain.items[log->chain.count - 1];
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+/* Lays the queued records into the group's memory. @return bytes without padding */
+static size_t group_gather(struct store_log *log, const struct store_log_record *records)
+{
+    const struct store_log_segment *segment = segment_current(log);
+    struct store_log_group group = {
+        .first_lsn = records->entry.lsn,
+        .durable_lsn = atomic_load(&log->durable_lsn),
+        .offset = log->write_offset,
+        .incarnation = segment->header.incarnation,
+    };
+    uint8_t *at = log->group + STORE_LOG_GROUP_HEADER_BYTES;
+    for (const struct store_log_record *record = records; record != NULL; record = record->next) {
+        at = store_log_record_encode(at, &record->entry, group.incarnation,
+                                     group.offset + (uint64_t)(at - log->group));
+        group.record_count++;
+    }
+    size_t bytes = (size_t)(at - log->group);
+    CELLAR_ASSERT(bytes <= log->group_capacity);
+    group.bytes = cellar_slice_make(log->group, bytes);
+    store_log_group_encode(log->group, &group);
+    return bytes;
+}
+
+static size_t records_bytes(const struct store_log_record *records)
+{
+    size_t bytes = STORE_LOG_GROUP_HEADER_BYTES;
+    for (const struct store_log_record *record = records; record != NULL; record = record->next) {
+        bytes += store_log_record_bytes(record->entry.payload.bytes);
+    }
+    CELLAR_ASSERT(bytes > STORE_LOG_GROUP_HEADER_BYTES);
+    return bytes;
+}
+
+/* Begins another segment when the group does not fit; asks for a spare file in time. */
+static enum cellar_status group_make_room(struct store_log *log, size_t padded_bytes,
+                                          uint64_t first_lsn)
+{
+    if (log->write_offset + padded_bytes > log->segment_bytes) {
+        struct store_log_segment segment;
+        CELLAR_TRY(file_take(log, &segment));
+        CELLAR_TRY(segment_begin(log, &segment, first_lsn));
+    }
+    if (log->write_offset > log->segment_bytes / 2 && log->free.count == 0) {
+        store_log_spare_request(&log->spare);
+    }
+    CELLAR_ASSERT(log->write_offset + padded_bytes <= log->segment_bytes);
+    return CELLAR_OK;
+}
+
+static void records_finish(struct store_log_record *records, enum cellar_status status)
+{
+    while (records != NULL) {
+        struct store_log_record *next = records->next;
+        CELLAR_ASSERT(records->done != NULL);
+        records->done(records, status);
+        records = next;
+    }
+}
+
+static enum cellar_status group_write(struct store_log *log, struct store_log_record *records)
+{
+    size_t padded = (size_t)store_log_align(records_bytes(records), log->alignment);
+    CELLAR_TRY(group_make_room(log, padded, records->entry.lsn));
+    size_t bytes = group_gather(log, records);
+    CELLAR_ASSERT(bytes <= padded);
+    memset(log->group + bytes, 0, padded - bytes);
+    int descriptor = segment_current(log)->file.descriptor;
+    CELLAR_TRY(store_file_write(descriptor, log->write_offset, log->group, padded));
+    log->write_offset += padded;
+    return CELLAR_OK;
+}
+
+static void durable_move(struct store_log *log, uint64_t lsn)
+{
+    CELLAR_ASSERT(lsn > atomic_load(&log->durable_lsn));
+    atomic_store(&log->durable_lsn, lsn);
+    cellar_mutex_lock(&log->lock);
+    cellar_cond_broadcast(&log->synced);
+    cellar_mutex_unlock(&log->lock);
+}
+
+/* Stops acknowledging: this group's outcome is unknown, what is queued behind it was never written. */
+static void log_fail(struct store_log *log, struct store_log_record *records)
+{
+    atomic_store(&log->has_failed, true);
+    cellar_log(CELLAR_LOG_ERROR, "log_failed",
+               "directory=%s lsn=%llu action=\"no write is acknowledged until a restart\"",
+               log->directory, (unsigned long long)records->entry.lsn);
+    cellar_mutex_lock(&log->lock);
+    struct store_log_record *queued = log->first;
+    log->first = NULL;
+    log->last = NULL;
+    cellar_cond_broadcast(&log->synced);
+    cellar_mutex_unlock(&log->lock);
+    records_finish(records, CELLAR_OUTCOME_UNKNOWN);
+    records_finish(queued, CELLAR_IO_ERROR);
+    CELLAR_ASSERT(atomic_load(&log->has_failed));
+}
+
+static void group_commit(struct store_log *log, struct store_log_record *records)
+{
+    uint64_t count = 0;
+    uint64_t last_lsn = 0;
+    for (const struct store_log_record *record = records; record != NULL; record = record->next) {
+        last_lsn = record->entry.lsn;
+        count++;
+    }
+    enum cellar_status status = group_write(log, records);
+#ifdef CELLAR_FAULT_ANSWER_BEFORE_SYNC
+    if (status == CELLAR_OK) {
+        durable_move(log, last_lsn);
+        records_finish(records, CELLAR_OK);
+        records = NULL;
+    }
+#endif
+    if (status == CELLAR_OK) {
+        status = segment_sync(segment_current(log)->file.descriptor);
+    }
+    if (status != CELLAR_OK) {
+        log_fail(log, records);
+        return;
+    }
+    atomic_fetch_add(&log->group_count, 1);
+    atomic_fetch_add(&log->record_count, count);
+    if (records != NULL) {
+        durable_move(log, last_lsn);
+        records_finish(records, CELLAR_OK);
+    }
+    CELLAR_ASSERT(atomic_load(&log->durable_lsn) >= last_lsn);
+}
+
+/* ---- the thread ------------------------------------------------------------------------------ */
+
+static void append_queue(struct store_log *log, struct store_log_record *record)
+    CELLAR_REQUIRES(log->lock)
+{
+    record->entry.lsn = log->next_lsn++;
+    record->next = NULL;
+    if (log->last == NULL) {
+        log->first = record;
+    } else {
+        log->last->next = record;
+    }
+    log->last = record;
+    log->position += store_log_record_bytes(record->entry.payload.bytes);
+    CELLAR_ASSERT(log->first != NULL);
+}
+
+static void empty_done(struct store_log_record *record, enum cellar_status status)
+{
+    CELLAR_ASSERT(record->entry.type == STORE_RECORD_EMPTY);
+    (void)status;
+}
+
+static void empty_queue(struct store_log *log) CELLAR_REQUIRES(log->lock)
+{
+    CELLAR_ASSERT(log->first == NULL);
+    log->empty.entry = (struct store_log_entry){.type = STORE_RECORD_EMPTY};
+    log->empty.done = empty_done;
+    append_queue(log, &log->empty);
+}
+
+/* Waits for records. With nothing written for a second, or at the end, the queue gets an empty record, so that damage to the last real
+ * group cannot look like a torn end. */
+static void queue_await(struct store_log *log) CELLAR_REQUIRES(log->lock)
+{
+    int64_t idle_at_us = cellar_clock_monotonic_us() + IDLE_US;
+    while (log->first == NULL && !log->is_stopping) {
+        log->is_waiting = true;
+        if (log->last_was_empty) {
+            cellar_cond_wait(&log->queued, &log->lock);
+        } else if (!cellar_cond_timedwait(&log->queued, &log->lock, idle_at_us)) {
+            break;
+        }
+        log->is_waiting = false;
+    }
+    log->is_waiting = false;
+    if (log->first == NULL && !log->last_was_empty) {
+        empty_queue(log);
+    }
+    CELLAR_ASSERT(log->first != NULL || log->is_stopping);
+}
+
+/* Cuts off what one group takes: one record at least. */
+static struct store_log_record *queue_take(struct store_log *log) CELLAR_REQUIRES(log->lock)
+{
+    struct store_log_record *first = log->first;
+    struct store_log_record *last = first;
+    size_t limit = CELLAR_MIN((size_t)STORE_LOG_GROUP_SMALL_BYTES_MAX, log->segment_bytes / 8);
+    if (first == NULL) {
+        return NULL;
+    }
+    size_t bytes = store_log_record_bytes(first->entry.payload.bytes);
+    while (last->next != NULL) {
+        bytes += store_log_record_bytes(last->next->entry.payload.bytes);
+        if (bytes > limit) {
+            break;
+        }
+        last = last->next;
+    }
+    log->first = last->next;
+    if (log->first == NULL) {
+        log->last = NULL;
+    }
+    last->next = NULL;
+    log->last_was_empty = first->entry.type == STORE_RECORD_EMPTY && last == first;
+    CELLAR_ASSERT(first->entry.lsn <= last->entry.lsn);
+    return first;
+}
+
+static void throttle_wait(struct store_log *log)
+{
+    uint64_t us = atomic_load(&log->throttle_us);
+    if (us > 0) {
+        struct timespec pause = {.tv_sec = (time_t)(us / 1000000),
+                                 .tv_nsec = (long)(us % 1000000) * 1000};
+        CELLAR_ASSERT(us <= 1000000);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static void *log_run(void *context)
+{
+    struct store_log *log = context;
+    CELLAR_ASSERT(log->is_started);
+    for (;;) {
+        throttle_wait(log);
+        cellar_mutex_lock(&log->lock);
+        if (!atomic_load(&log->has_failed)) {
+            queue_await(log);
+        }
+        struct store_log_record *records = queue_take(log);
+        cellar_mutex_unlock(&log->lock);
+        if (records == NULL) {
+            return NULL;
+        }
+        group_commit(log, records);
+    }
+}
+
+/* ---- opening and closing --------------------------------------------------------------------- */
+
+/* The device's physical block, at least 512: groups begin on it, so that one torn block spoils one group. */
+static uint32_t alignment_of(const char *directory)
+{
+    struct stat facts;
+    uint32_t alignment = STORE_LOG_ALIGNMENT_MIN;
+    if (stat(directory, &facts) != 0) {
+        return alignment;
+    }
+    char path[96];
+    unsigned block = 0;
+    (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/queue/physical_block_size",
+                   (unsigned)(facts.st_dev >> 8) & 0xfffu, (unsigned)facts.st_dev & 0xffu);
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        if (fscanf(file, "%u", &block) == 1 && block > alignment &&
+            block <= STORE_LOG_ALIGNMENT_MAX && (block & (block - 1)) == 0) {
+            alignment = block;
+        }
+        (void)fclose(file);
+    }
+    CELLAR_ASSERT(alignment >= STORE_LOG_ALIGNMENT_MIN);
+    return alignment;
+}
+
+static void log_free(struct store_log *log)
+{
+    for (size_t i = 0; i < log->chain.count; i++) {
+        (void)close(log->chain.items[i].file.descriptor);
+    }
+    for (size_t i = 0; i < log->free.count; i++) {
+        (void)close(log->free.items[i].file.descriptor);
+    }
+    CELLAR_ASSERT(!log->is_started);
+    cellar_cond_fini(&log->synced);
+    cellar_cond_fini(&log->queued);
+    cellar_mutex_fini(&log->lock);
+    cellar_mem_free(log->chain.items);
+    cellar_mem_free(log->free.items);
+    cellar_mem_free(log->group);
+    cellar_mem_free(log);
+}
+
+enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
+                                  struct store_log **log,
+                                  struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
+{
+    CELLAR_ASSERT(segment_bytes >= 65536 && segment_bytes % 65536 == 0);
+    struct store_log *opened = cellar_mem_zalloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the commit log");
+    }
+    cellar_mutex_init(&opened->lock);
+    cellar_cond_init(&opened->queued);
+    cellar_cond_init(&opened->synced);
+    opened->directory = directory;
+    opened->segment_bytes = segment_bytes;
+    opened->file_index_next = 1;
+    enum cellar_status status = store_log_recover(opened, error);
+    if (status == CELLAR_OK && opened->chain.count == 0) {
+        opened->alignment = alignment_of(directory);
+        uint64_t halves[2] = {random_u64(), random_u64()};
+        memcpy(opened->id, halves, sizeof opened->id);
+    }
+    if (status == CELLAR_OK) {
+        opened->group_capacity = (size_t)store_log_align(
+            CELLAR_MAX(segment_bytes / 4, segment_bytes / 8) + 2 * STORE_LOG_GROUP_HEADER_BYTES,
+            opened->alignment);
+        opened->group = cellar_mem_alloc(opened->group_capacity);
+        status = opened->group == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
+    }
+    if (status != CELLAR_OK) {
+        log_free(opened);
+        return status;
+    }
+    opened->next_lsn = opened->recovered_lsn + 1;
+    *log = opened;
+    return CELLAR_OK;
+}
+
+/* Groups that may live in the page cache only are written again, the same bytes, and synced. */
+static enum cellar_status tail_repair(struct store_log *log)
+{
+    const struct store_log_segment *segment = segment_current(log);
+    size_t bytes = (size_t)(log->tail_end - log->tail_offset);
+    size_t got = 0;
+    uint8_t *memory = cellar_mem_alloc(CELLAR_MAX(bytes, (size_t)log->alignment));
+    if (memory == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    int descriptor = segment->file.descriptor;
+    enum cellar_status status = store_file_read(descriptor, 0, memory, log->alignment, &got);
+    if (status == CELLAR_OK) {
+        status = store_file_write(descriptor, 0, memory, got);
+    }
+    if (status == CELLAR_OK && bytes > 0) {
+        status = store_file_read(descriptor, log->tail_offset, memory, bytes, &got);
+    }
+    if (status == CELLAR_OK && bytes > 0) {
+        CELLAR_ASSERT(got == bytes);
+        status = store_file_write(descriptor, log->tail_offset, memory, bytes);
+    }
+    if (status == CELLAR_OK) {
+        status = segment_sync(descriptor);
+    }
+    cellar_mem_free(memory);
+    return status;
+}
+
+/* The fresh segment's file: a free one, or a new one made at once. */
+static enum cellar_status fresh_begin(struct store_log *log, struct cellar_error *error)
+{
+    struct store_log_segment segment = {.file = {-1, 0}};
+    bool is_found = false;
+    while (!is_found && log->free.count > 0) {
+        segment = store_log_segments_shift(&log->free);
+        is_found = segment.file_bytes == log->segment_bytes;
+        if (!is_found) {
+            store_log_file_remove(log->directory, &segment.file);
+        }
+    }
+    if (!is_found) {
+        CELLAR_TRY(store_log_file_create(log->directory, log->file_index_next, log->segment_bytes,
+                                         &segment.file, error));
+        log->file_index_next++;
+        segment.file_bytes = log->segment_bytes;
+    }
+    enum cellar_status status = segment_begin(log, &segment, log->recovered_lsn + 1);
+    if (status != CELLAR_OK) {
+        (void)close(segment.file.descriptor);
+        return cellar_error_set(error, status, "cannot begin a log segment in %s", log->directory);
+    }
+    CELLAR_ASSERT(log->chain.count > 0);
+    return CELLAR_OK;
+}
+
+enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn,
+                                   struct cellar_error *error)
+{
+    CELLAR_ASSERT(!log->is_started);
+    CELLAR_ASSERT(low_water_lsn <= log->recovered_lsn);
+    if (log->chain.count > 0) {
+        enum cellar_status status = tail_repair(log);
+        if (status != CELLAR_OK) {
+            return cellar_error_set(error, status, "cannot make the log in %s durable",
+                                    log->directory);
+        }
+    }
+    CELLAR_TRY(store_directory_sync(log->directory, error));
+    store_log_low_water_set(log, low_water_lsn);
+    CELLAR_TRY(fresh_begin(log, error));
+    CELLAR_TRY(chain_trim(log));
+    atomic_store(&log->durable_lsn, log->recovered_lsn);
+    log->last_was_empty = true;
+    CELLAR_TRY(store_log_spare_start(&log->spare, log->directory, log->segment_bytes,
+                                     log->file_index_next));
+    log->is_started = true;
+    if (pthread_create(&log->thread, NULL, log_run, log) != 0) {
+        log->is_started = false;
+        store_log_spare_stop(&log->spare);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "cannot start the log thread");
+    }
+    return CELLAR_OK;
+}
+
+void store_log_stop(struct store_log *log)
+{
+    if (!log->is_started) {
+        return;
+    }
+    cellar_mutex_lock(&log->lock);
+    log->is_stopping = true;
+    cellar_cond_broadcast(&log->queued);
+    cellar_mutex_unlock(&log->lock);
+    int result = pthread_join(log->thread, NULL);
+    CELLAR_ASSERT(result == 0);
+    store_log_spare_stop(&log->spare);
+    log->is_started = false;
+}
+
+void store_log_close(struct store_log *log)
+{
+    if (log != NULL) {
+        store_log_stop(log);
+        CELLAR_ASSERT(!log->is_started);
+        log_free(log);
+    }
+}
+
+/* ---- appending and asking -------------------------------------------------------------------- */
+
+void store_log_lock(struct store_log *log) CELLAR_NO_THREAD_SAFETY
+{
+    cellar_mutex_lock(&log->lock);
+}
+
+void store_log_unlock(struct store_log *log) CELLAR_NO_THREAD_SAFETY
+{
+    bool must_wake = log->is_waiting && log->first != NULL;
+    if (must_wake) {
+        log->is_waiting = false;
+    }
+    cellar_mutex_unlock(&log->lock);
+    if (must_wake) {
+        cellar_cond_signal(&log->queued);
+    }
+}
+
+enum cellar_status store_log_check(const struct store_log *log) CELLAR_NO_THREAD_SAFETY
+{
+    if (atomic_load_explicit(&log->has_failed, memory_order_relaxed)) {
+        return CELLAR_IO_ERROR;
+    }
+    return log->is_stopping || !log->is_started ? CELLAR_UNAVAILABLE : CELLAR_OK;
+}
+
+uint64_t store_log_append(struct store_log *log,
+                          struct store_log_record *record) CELLAR_NO_THREAD_SAFETY
+{
+    CELLAR_ASSERT(record->done != NULL);
+    CELLAR_ASSERT(record->entry.payload.bytes <= log->segment_bytes / 4);
+    append_queue(log, record);
+    return record->entry.lsn;
+}
+
+uint64_t store_log_next_lsn(const struct store_log *log) CELLAR_NO_THREAD_SAFETY
+{
+    return log->next_lsn;
+}
+
+uint64_t store_log_position(const struct store_log *log) CELLAR_NO_THREAD_SAFETY
+{
+    return log->position;
+}
+
+uint64_t store_log_durable_lsn(const struct store_log *log)
+{
+    return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
+}
+
+bool store_log_wait_durable(struct store_log *log, uint64_t lsn)
+{
+    CELLAR_ASSERT(lsn > 0);
+    cellar_mutex_lock(&log->lock);
+    while (store_log_durable_lsn(log) < lsn && !atomic_load(&log->has_failed)) {
+        cellar_cond_wait(&log->synced, &log->lock);
+    }
+    cellar_mutex_unlock(&log->lock);
+    return store_log_durable_lsn(log) >= lsn;
+}
+
+void store_log_low_water_set(struct store_log *log, uint64_t lsn)
+{
+    uint64_t now = atomic_load(&log->low_water_lsn);
+    while (now < lsn && !atomic_compare_exchange_weak(&log->low_water_lsn, &now, lsn)) {
+    }
+    CELLAR_ASSERT(atomic_load(&log->low_water_lsn) >= lsn);
+}
+
+void store_log_throttle(struct store_log *log, uint64_t us)
+{
+    CELLAR_ASSERT(us <= 1000000);
+    atomic_store(&log->throttle_us, us);
+}
+
+bool store_log_has_failed(const struct store_log *log)
+{
+    return atomic_load(&log->has_failed);
+}
+
+bool store_log_is_short_of_space(struct store_log *log)
+{
+    return log->is_started && store_log_spare_has_failed(&log->spare);
+}
+
+void store_log_counts(const struct store_log *log, uint64_t *segment_count, uint64_t *group_count,
+                      uint64_t *record_count)
+{
+    *segment_count = atomic_load(&log->segment_count);
+    *group_count = atomic_load(&log->group_count);
+    *record_count = atomic_load(&log->record_count);
+}
+
+const uint8_t *store_log_id(const struct store_log *log)
+{
+    return log->id;
+}
+
+uint64_t store_log_recovered_lsn(const struct store_log *log)
+{
+    return log->recovered_lsn;
+}
+
+uint64_t store_log_low_water(const struct store_log *log)
+{
+    return atomic_load(&log->low_water_lsn);
+}

@@ -1,0 +1,82 @@
+#ifndef CELLAR_STORAGE_COMMIT_LOG_H
+#define CELLAR_STORAGE_COMMIT_LOG_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/storage/log.h"
+#include "server/storage/log_files.h"
+
+/* The local log's insides, shared by commit_log.c (writing) and log_recovery.c (reading); nobody else includes this. */
+
+#define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
+#define STORE_LOG_SEGMENT_COUNT_MAX 65536u
+
+/** One segment of the chain or one that is free. */
+struct store_log_segment {
+    struct store_log_file file;
+    struct store_log_header header; /* zero for a free file */
+    uint64_t file_bytes;
+};
+
+/** Segments by age. */
+struct store_log_segments {
+    struct store_log_segment *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct store_log {
+    const char *directory;
+    uint64_t segment_bytes;
+    uint32_t alignment;
+    uint8_t id[STORE_LOG_ID_BYTES];
+
+    struct store_log_segments chain; /* oldest first; after start the log thread's */
+    struct store_log_segments free;  /* after start the log thread's */
+    uint64_t recovered_lsn;
+    uint64_t tail_offset; /* in the last segment: the first group not proven durable, to the end */
+    uint64_t tail_end;
+    uint64_t file_index_next;
+
+    struct cellar_mutex lock;
+    struct cellar_cond queued;
+    struct cellar_cond synced;
+    struct store_log_record *first CELLAR_GUARDED_BY(lock);
+    struct store_log_record *last CELLAR_GUARDED_BY(lock);
+    uint64_t next_lsn CELLAR_GUARDED_BY(lock);
+    uint64_t position CELLAR_GUARDED_BY(lock);
+    bool is_waiting CELLAR_GUARDED_BY(lock);  /* the thread waits on `queued` */
+    bool is_stopping CELLAR_GUARDED_BY(lock);
+    bool is_started;
+    pthread_t thread;
+
+    /* the log thread's own */
+    uint8_t *group;          /* memory of one group */
+    size_t group_capacity;
+    uint64_t write_offset;   /* in the current segment, aligned */
+    bool last_was_empty;     /* the newest group is an empty one */
+    struct store_log_record empty;
+    struct store_log_spare spare;
+
+    _Atomic uint64_t durable_lsn;
+    _Atomic uint64_t low_water_lsn;
+    _Atomic uint64_t throttle_us;
+    _Atomic bool has_failed;
+    _Atomic uint64_t segment_count;
+    _Atomic uint64_t group_count;
+    _Atomic uint64_t record_count;
+};
+
+/** Appends to a list of segments. CELLAR_NO_MEMORY. */
+enum cellar_status store_log_segments_push(struct store_log_segments *segments,
+                                           const struct store_log_segment *segment) CELLAR_MUST_USE;
+
+/** Takes the oldest segment of a list that is not empty. */
+struct store_log_segment store_log_segments_shift(struct store_log_segments *segments);
+
+/** Reads the directory into `chain` and `free` and walks the chain to its end: recovered_lsn, tail. */
+enum cellar_status store_log_recover(struct store_log *log,
+                                     struct cellar_error *error) CELLAR_MUST_USE;
+
+#endif

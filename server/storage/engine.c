@@ -1,0 +1,555 @@
+/*
+ * Opening, recovering and closing the engine, and the append that ties log and memtable together.
+ *
+ * Recovery in order: the log is read to its end; the catalog (store 0) takes its records; the tablet layer reads it and attaches the stores it
+ * names; a second pass over the log gives these their records; what the log holds of other stores is of dropped tables and is left
+ * out, and so are folders that nobody named. Only then the log's tail is made durable, a fresh segment begins and appends are taken.
+ *
+ * A hole in the log matters when some store's applied LSN (or the log's low-water LSN, if greater) lies below its end.
+ */
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/storage/engine_internal.h"
+#include "server/storage/log_files.h"
+#include "server/storage/record.h"
+
+#define MIB UINT64_C(1048576)
+#define GENERATION_FIRST 1u
+#define RETRY_DELAY_MS 50u
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static enum cellar_status option_check(const char *name, uint64_t value, uint64_t min, uint64_t max,
+                                       struct cellar_error *error)
+{
+    CELLAR_ASSERT(min <= max);
+    if (value >= min && value <= max) {
+        return CELLAR_OK;
+    }
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                            "%s must be between %llu and %llu, but is %llu", name,
+                            (unsigned long long)min, (unsigned long long)max,
+                            (unsigned long long)value);
+}
+
+enum cellar_status store_engine_options_check(const struct store_engine_options *options,
+                                              struct cellar_error *error)
+{
+    CELLAR_TRY(option_check("memory_bytes_max", options->memory_bytes_max, 64 * MIB, UINT64_MAX / 4,
+                            error));
+    CELLAR_TRY(option_check("memtable_bytes_max", options->memtable_bytes_max, 65536,
+                            options->memory_bytes_max, error));
+    CELLAR_TRY(option_check("log_unapplied_bytes_max", options->unapplied_bytes_max, 65536,
+                            UINT64_MAX / 4, error));
+    CELLAR_TRY(option_check("log_unapplied_records_max", options->unapplied_records_max, 100,
+                            UINT64_MAX / 4, error));
+    CELLAR_TRY(option_check("log_segment_bytes", options->segment_bytes, 65536, 1024 * MIB, error));
+    CELLAR_TRY(option_check("store_map_bytes", options->map_bytes, MIB, UINT64_C(1) << 46, error));
+    if (options->segment_bytes % 65536 != 0 || options->map_bytes % 4096 != 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "log_segment_bytes must be a multiple of 65536 and store_map_bytes "
+                                "one of 4096, but they are %llu and %llu",
+                                (unsigned long long)options->segment_bytes,
+                                (unsigned long long)options->map_bytes);
+    }
+    CELLAR_ASSERT(options->data_dir != NULL);
+    return CELLAR_OK;
+}
+
+/* ---- the list of stores ---------------------------------------------------------------------- */
+
+static enum cellar_status stores_reserve(struct store_engine *engine)
+{
+    enum cellar_status status = CELLAR_OK;
+    cellar_mutex_lock(&engine->lock);
+    if (engine->store_count == engine->store_capacity) {
+        size_t capacity = engine->store_capacity == 0 ? 16 : engine->store_capacity * 2;
+        void *grown = cellar_mem_realloc(engine->stores, capacity * sizeof(struct store *));
+        if (grown == NULL) {
+            status = CELLAR_NO_MEMORY;
+        } else {
+            engine->stores = grown;
+            engine->store_capacity = capacity;
+        }
+    }
+    CELLAR_ASSERT(status != CELLAR_OK || engine->store_count < engine->store_capacity);
+    cellar_mutex_unlock(&engine->lock);
+    return status;
+}
+
+/* Opens a store and puts it into the list. */
+static enum cellar_status store_add(struct store_engine *engine, uint32_t id, uint64_t generation,
+                                    struct store **store, struct cellar_error *error)
+{
+    char path[PATH_MAX];
+    store_data_dir_generation(&engine->dir, id, generation, path);
+    if (stores_reserve(engine) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for store %u", id);
+    }
+    CELLAR_TRY(store_open(path, id, generation, store_log_id(engine->log), store, error));
+    int64_t server_time_us = (*store)->server_time_us;
+    engine->server_time_us = CELLAR_MAX(engine->server_time_us, server_time_us);
+    cellar_mutex_lock(&engine->lock);
+    CELLAR_ASSERT(engine->store_count < engine->store_capacity);
+    engine->stores[engine->store_count++] = *store;
+    cellar_mutex_unlock(&engine->lock);
+    return CELLAR_OK;
+}
+
+static struct store *store_find(struct store_engine *engine, uint32_t id)
+{
+    struct store *found = NULL;
+    cellar_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->store_count && found == NULL; i++) {
+        found = engine->stores[i]->id == id ? engine->stores[i] : NULL;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(found == NULL || found->id == id);
+    return found;
+}
+
+static enum cellar_status env_make(struct store_engine *engine, uint32_t id,
+                                   struct cellar_error *error)
+{
+    char path[PATH_MAX];
+    struct store_env_state state = {
+        .store_id = id,
+        .generation = GENERATION_FIRST,
+        .applied_lsn = store_log_recovered_lsn(engine->log),
+        .layer_next = 1,
+        .map_bytes = engine->options.map_bytes,
+    };
+    if (engine->is_started) {
+        state.applied_lsn = store_log_durable_lsn(engine->log);
+    }
+    memcpy(state.log_id, store_log_id(engine->log), sizeof state.log_id);
+    CELLAR_ASSERT(state.map_bytes > 0);
+    store_data_dir_generation(&engine->dir, id, state.generation, path);
+    CELLAR_TRY(store_data_dir_store_make(&engine->dir, id, error));
+    return store_env_create(path, &state, error);
+}
+
+/* ---- recovery -------------------------------------------------------------------------------- */
+
+/* One pass over the log. */
+struct replay {
+    struct store_engine *engine;
+    bool is_catalog_pass;
+    uint64_t needed_lsn; /* a gap that ends above is corruption */
+    struct store *last;  /* the store of the record before, found most often */
+    struct cellar_error *error;
+};
+
+static enum cellar_status record_apply(struct replay *replay, struct store *store,
+                                       const struct store_log_entry *entry)
+{
+    struct store_batch *batch = NULL;
+    bool is_catalog = entry->type == STORE_RECORD_CATALOG;
+    enum cellar_status status = store_batch_new(entry->payload, is_catalog, &batch);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(replay->error, status,
+                                "log record %llu of store %u cannot be read",
+                                (unsigned long long)entry->lsn, entry->store_id);
+    }
+    struct store_engine *engine = replay->engine;
+    engine->server_time_us = CELLAR_MAX(engine->server_time_us, batch->server_time_us);
+    atomic_fetch_add(&engine->memtable_bytes, batch->total_bytes);
+    CELLAR_ASSERT(batch->total_bytes > 0);
+    store_insert(store, batch, entry->lsn, 0);
+    return CELLAR_OK;
+}
+
+static enum cellar_status replay_record(void *context, const struct store_log_entry *entry)
+{
+    struct replay *replay = context;
+    bool is_of_catalog = entry->store_id == STORE_CATALOG_ID;
+    CELLAR_ASSERT(entry->lsn > 0);
+    if (entry->type == STORE_RECORD_EMPTY || is_of_catalog != replay->is_catalog_pass) {
+        return CELLAR_OK;
+    }
+    if (entry->type != STORE_RECORD_MUTATION && entry->type != STORE_RECORD_CATALOG) {
+        return cellar_error_set(replay->error, CELLAR_FAILED_PRECONDITION,
+                                "log record %llu has type %u, which this cellard does not know; "
+                                "start the cellard that wrote it",
+                                (unsigned long long)entry->lsn, entry->type);
+    }
+    if (replay->last == NULL || replay->last->id != entry->store_id) {
+        replay->last = store_find(replay->engine, entry->store_id);
+    }
+    struct store *store = replay->last;
+    if (store == NULL || entry->lsn <= atomic_load(&store->applied_lsn)) {
+        return CELLAR_OK; /* of a dropped table, or applied already */
+    }
+    return record_apply(replay, store, entry);
+}
+
+static enum cellar_status replay_gap(void *context, uint64_t first_lsn, uint64_t last_lsn)
+{
+    struct replay *replay = context;
+    CELLAR_ASSERT(first_lsn <= last_lsn);
+    if (last_lsn <= replay->needed_lsn) {
+        return CELLAR_OK;
+    }
+    return cellar_error_set(replay->error, CELLAR_DATA_LOSS,
+                            "the commit log in %s is damaged: records %llu to %llu cannot be read "
+                            "and are needed; restore the data directory from a copy",
+                            replay->engine->dir.log_path, (unsigned long long)first_lsn,
+                            (unsigned long long)last_lsn);
+}
+
+static enum cellar_status replay_run(struct store_engine *engine, bool is_catalog_pass,
+                                     uint64_t needed_lsn, struct cellar_error *error)
+{
+    struct replay replay = {.engine = engine,
+                            .is_catalog_pass = is_catalog_pass,
+                            .needed_lsn = needed_lsn,
+                            .error = error};
+    const struct store_log_visitor visitor = {
+        .context = &replay, .record = replay_record, .gap = replay_gap};
+    CELLAR_ASSERT(engine->catalog != NULL);
+    return store_log_replay(engine->log, &visitor, error);
+}
+
+/* What a store does not need of the log, in the sense of gaps; DATA_LOSS when it is ahead of the log. */
+static enum cellar_status store_needed(struct store_engine *engine, const struct store *store,
+                                       uint64_t *needed_lsn, struct cellar_error *error)
+{
+    uint64_t applied_lsn = atomic_load(&store->applied_lsn);
+    uint64_t recovered_lsn = store_log_recovered_lsn(engine->log);
+    CELLAR_ASSERT(needed_lsn != NULL);
+    if (applied_lsn > recovered_lsn) {
+        return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                "store %u has applied record %llu, but the commit log in %s ends "
+                                "at %llu: its newest part is lost; restore the data directory "
+                                "from a copy",
+                                store->id, (unsigned long long)applied_lsn, engine->dir.log_path,
+                                (unsigned long long)recovered_lsn);
+    }
+    *needed_lsn = CELLAR_MAX(applied_lsn, store_log_low_water(engine->log));
+    return CELLAR_OK;
+}
+
+static enum cellar_status catalog_open(struct store_engine *engine, struct cellar_error *error)
+{
+    uint64_t needed_lsn = 0;
+    if (engine->dir.is_new) {
+        CELLAR_TRY(env_make(engine, STORE_CATALOG_ID, error));
+    }
+    CELLAR_TRY(store_add(engine, STORE_CATALOG_ID, GENERATION_FIRST, &engine->catalog, error));
+    CELLAR_TRY(store_needed(engine, engine->catalog, &needed_lsn, error));
+    CELLAR_ASSERT(!engine->is_started);
+    return replay_run(engine, true, needed_lsn, error);
+}
+
+enum cellar_status store_engine_open(const struct store_engine_options *options,
+                                     struct store_engine **engine, struct cellar_error *error)
+{
+    CELLAR_TRY(store_engine_options_check(options, error));
+    struct store_engine *opened = cellar_mem_zalloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the storage engine");
+    }
+    opened->options = *options;
+    cellar_mutex_init(&opened->lock);
+    cellar_cond_init(&opened->changed);
+    enum cellar_status status = store_data_dir_open(options->data_dir, &opened->dir, error);
+    opened->options.data_dir = opened->dir.path;
+    opened->options.memtable_bytes_max =
+        CELLAR_MIN(options->memtable_bytes_max, options->memory_bytes_max / 8);
+    if (status == CELLAR_OK) {
+        status =
+            store_log_open(opened->dir.log_path, options->segment_bytes, &opened->log, error);
+    }
+    if (status == CELLAR_OK) {
+        status = catalog_open(opened, error);
+    }
+    if (status != CELLAR_OK) {
+        store_engine_close(opened);
+        return status;
+    }
+    CELLAR_ASSERT(opened->catalog != NULL);
+    *engine = opened;
+    return CELLAR_OK;
+}
+
+enum cellar_status store_engine_attach(struct store_engine *engine, uint32_t id,
+                                       uint64_t generation, struct store **store,
+                                       struct cellar_error *error)
+{
+    CELLAR_ASSERT(!engine->is_started && id != STORE_CATALOG_ID);
+    return store_add(engine, id, generation, store, error);
+}
+
+/* Removes a folder of stores/ that no attached store lives in. */
+static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_t generation)
+{
+    struct store_engine *engine = context;
+    const struct store *store = store_find(engine, store_id);
+    char path[PATH_MAX];
+    if (store == NULL) {
+        return store_data_dir_store_remove(&engine->dir, store_id, NULL);
+    }
+    if (generation == 0 || store->generation == generation) {
+        return CELLAR_OK;
+    }
+    store_data_dir_generation(&engine->dir, store_id, generation, path);
+    CELLAR_ASSERT(path[0] != '\0');
+    return store_directory_remove(path, NULL);
+}
+
+static enum cellar_status stores_replay(struct store_engine *engine,
+                                        struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
+{
+    uint64_t needed_lsn = UINT64_MAX;
+    CELLAR_ASSERT(engine->store_count > 0);
+    for (size_t i = 0; i < engine->store_count; i++) {
+        uint64_t lsn = 0;
+        CELLAR_TRY(store_needed(engine, engine->stores[i], &lsn, error));
+        needed_lsn = CELLAR_MIN(needed_lsn, lsn);
+    }
+    return replay_run(engine, false, needed_lsn, error);
+}
+
+/* The low-water LSN that recovery found: below every store's first unapplied record. */
+static uint64_t recovered_low_water(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
+{
+    uint64_t low_lsn = store_log_recovered_lsn(engine->log);
+    for (size_t i = 0; i < engine->store_count; i++) {
+        uint64_t position = 0;
+        uint64_t oldest_lsn = store_oldest_unapplied(engine->stores[i], &position);
+        low_lsn = CELLAR_MIN(low_lsn, oldest_lsn - 1);
+    }
+    CELLAR_ASSERT(low_lsn <= store_log_recovered_lsn(engine->log));
+    return low_lsn;
+}
+
+enum cellar_status store_engine_start(struct store_engine *engine, struct cellar_error *error)
+{
+    CELLAR_ASSERT(!engine->is_started);
+    CELLAR_TRY(stores_replay(engine, error));
+    CELLAR_TRY(store_data_dir_walk(&engine->dir, folder_visit, engine, error));
+    CELLAR_TRY(store_log_start(engine->log, recovered_low_water(engine), error));
+    if (engine->dir.is_new) {
+        CELLAR_TRY(store_data_dir_commit(&engine->dir, error));
+    }
+    engine->is_started = true;
+    keeper_low_water(engine);
+    if (keeper_start(engine) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "cannot start the checkpoint threads");
+    }
+    cellar_log(CELLAR_LOG_INFO, "storage_started",
+               "data_dir=\"%s\" log_end_lsn=%llu replayed_bytes=%llu", engine->dir.path,
+               (unsigned long long)store_log_recovered_lsn(engine->log),
+               (unsigned long long)atomic_load(&engine->memtable_bytes));
+    return CELLAR_OK;
+}
+
+void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
+{
+    if (engine == NULL) {
+        return;
+    }
+    if (engine->is_started && !store_log_has_failed(engine->log)) {
+        enum cellar_status status = store_engine_checkpoint_all(engine);
+        if (status != CELLAR_OK) {
+            cellar_log(CELLAR_LOG_WARN, "last_checkpoint_failed", "status=%s",
+                       cellar_status_text(status));
+        }
+    }
+    keeper_stop(engine);
+    if (engine->log != NULL) {
+        store_log_stop(engine->log);
+    }
+    for (size_t i = 0; i < engine->store_count; i++) {
+        store_close(engine->stores[i]);
+    }
+    store_log_close(engine->log);
+    store_data_dir_close(&engine->dir);
+    cellar_cond_fini(&engine->changed);
+    cellar_mutex_fini(&engine->lock);
+    cellar_mem_free(engine->stores);
+    cellar_mem_free(engine);
+}
+
+/* ---- stores while running -------------------------------------------------------------------- */
+
+enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t id,
+                                           struct store **store, struct cellar_error *error)
+{
+    CELLAR_ASSERT(engine->is_started && id != STORE_CATALOG_ID);
+    CELLAR_TRY(env_make(engine, id, error));
+    return store_add(engine, id, GENERATION_FIRST, store, error);
+}
+
+void store_engine_store_drop(struct store_engine *engine, struct store *store)
+{
+    uint32_t id = store->id;
+    struct cellar_error error;
+    struct store_memtable_facts facts;
+    keeper_claim(engine, store);
+    store_log_lock(engine->log);
+    cellar_mutex_lock(&engine->lock);
+    size_t kept = 0;
+    for (size_t i = 0; i < engine->store_count; i++) {
+        if (engine->stores[i] != store) {
+            engine->stores[kept++] = engine->stores[i];
+        }
+    }
+    CELLAR_ASSERT(kept + 1 == engine->store_count);
+    engine->store_count = kept;
+    cellar_mutex_unlock(&engine->lock);
+    store_log_unlock(engine->log);
+    uint64_t bytes = 0;
+    struct store_memtable *frozen = store_frozen_get(store);
+    if (frozen != NULL) {
+        store_memtable_facts(frozen, &facts);
+        bytes = facts.bytes;
+    }
+    store_active_facts(store, &facts);
+    atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);
+    store->is_checkpointing = false;
+    store_close(store);
+    cellar_error_clear(&error);
+    if (store_data_dir_store_remove(&engine->dir, id, &error) != CELLAR_OK) {
+        cellar_log(CELLAR_LOG_WARN, "store_remove_failed", "store=%u error=\"%s\"", id, error.text);
+    }
+    keeper_low_water(engine);
+}
+
+/* ---- appends and snapshots ------------------------------------------------------------------- */
+
+enum cellar_status store_engine_admit(struct store_engine *engine, struct store *store,
+                                      bool has_sets, struct cellar_error *error)
+{
+    enum cellar_status status = store_log_check(engine->log);
+    if (status != CELLAR_OK) {
+        cellar_error_set(error, status, status == CELLAR_IO_ERROR
+                                            ? "the commit log has failed; writes are refused until "
+                                              "the server is started again"
+                                            : "the server is stopping");
+        if (error != NULL) {
+            error->retry_delay_ms = status == CELLAR_UNAVAILABLE ? RETRY_DELAY_MS : 0;
+        }
+        return status;
+    }
+    if (has_sets && atomic_load_explicit(&engine->is_disk_short, memory_order_relaxed)) {
+        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
+                                "the disk of %s is below its reserve; free space or delete data",
+                                engine->dir.path);
+    }
+    if (has_sets && atomic_load_explicit(&store->is_map_full, memory_order_relaxed)) {
+        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
+                                "store %u is at 90 %% of store_map_bytes; delete data or split the "
+                                "table into more tablets",
+                                store->id);
+    }
+    uint64_t memtable_bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
+    CELLAR_ASSERT(engine->is_started);
+    if (memtable_bytes > 2 * engine->options.memtable_bytes_max) {
+        keeper_wake(engine);
+        (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
+                               "%llu bytes wait for a checkpoint, the limit is twice "
+                               "memtable_bytes_max (%llu); try again",
+                               (unsigned long long)memtable_bytes,
+                               (unsigned long long)engine->options.memtable_bytes_max);
+        if (error != NULL) {
+            error->retry_delay_ms = RETRY_DELAY_MS;
+        }
+        return CELLAR_UNAVAILABLE;
+    }
+    return CELLAR_OK;
+}
+
+/* Whether an append leaves a budget overrun, so that a keeper should look. */
+static bool is_over_budget(const struct store_engine *engine, const struct store *store,
+                           uint64_t lsn)
+{
+    const struct store_engine_options *options = &engine->options;
+    struct store_memtable_facts facts;
+    store_active_facts(store, &facts);
+    CELLAR_ASSERT(facts.record_count > 0);
+    uint64_t bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
+    uint64_t low_position = atomic_load_explicit(&engine->low_position, memory_order_relaxed);
+    uint64_t low_lsn = atomic_load_explicit(&engine->low_lsn, memory_order_relaxed);
+    return bytes > options->memtable_bytes_max ||
+           store_log_position(engine->log) - low_position > options->unapplied_bytes_max ||
+           lsn - low_lsn > options->unapplied_records_max ||
+           facts.row_count >
+               atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
+           (options->checkpoint_records_max > 0 &&
+            facts.record_count >= options->checkpoint_records_max);
+}
+
+void store_engine_append(struct store_engine *engine, struct store *store,
+                         struct store_log_record *record, struct store_batch *batch)
+{
+    CELLAR_ASSERT(record->entry.store_id == store->id);
+    CELLAR_ASSERT(record->entry.payload.data == batch->payload.data);
+    uint64_t position = store_log_position(engine->log);
+    uint64_t bytes = batch->total_bytes;
+    uint64_t lsn = store_log_append(engine->log, record);
+    store_insert(store, batch, lsn, position);
+    atomic_fetch_add_explicit(&engine->memtable_bytes, bytes, memory_order_relaxed);
+    if (is_over_budget(engine, store, lsn)) {
+        keeper_wake(engine);
+    }
+}
+
+enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
+                                         struct store_snapshot *snapshot)
+{
+    uint64_t durable_lsn = engine->is_started ? store_log_durable_lsn(engine->log)
+                                              : store_log_recovered_lsn(engine->log);
+    CELLAR_ASSERT(store != NULL);
+    return store_snapshot_open(store, durable_lsn, snapshot);
+}
+
+struct store *store_engine_catalog(struct store_engine *engine)
+{
+    return engine->catalog;
+}
+
+struct store_log *store_engine_log(struct store_engine *engine)
+{
+    return engine->log;
+}
+
+int64_t store_engine_server_time(const struct store_engine *engine)
+{
+    return engine->server_time_us;
+}
+
+uint64_t store_engine_record_bytes_max(const struct store_engine *engine)
+{
+    /* A quarter of a segment holds the record with its header and its group's. */
+    uint64_t quarter = engine->options.segment_bytes / 4 - 2 * STORE_LOG_GROUP_HEADER_BYTES;
+    CELLAR_ASSERT(quarter > 0);
+    return CELLAR_MIN(quarter, (uint64_t)STORE_RECORD_BYTES_MAX);
+}
+
+size_t store_engine_figures(struct store_engine *engine, struct store_figure *figures)
+{
+    uint64_t segments = 0;
+    uint64_t groups = 0;
+    uint64_t records = 0;
+    store_log_counts(engine->log, &segments, &groups, &records);
+    cellar_mutex_lock(&engine->lock);
+    uint64_t stores = engine->store_count;
+    cellar_mutex_unlock(&engine->lock);
+    const struct store_figure all[] = {
+        {"log_durable_lsn", store_log_durable_lsn(engine->log)},
+        {"log_low_water_lsn", store_log_low_water(engine->log)},
+        {"log_segments", segments},
+        {"log_groups", groups},
+        {"log_records", records},
+        {"log_has_failed", store_log_has_failed(engine->log) ? 1 : 0},
+        {"memtable_bytes", atomic_load(&engine->memtable_bytes)},
+        {"checkpoints", atomic_load(&engine->checkpoint_count)},
+        {"checkpoint_items", atomic_load(&engine->checkpoint_items)},
+        {"checkpoint_failures", atomic_load(&engine->checkpoint_failures)},
+        {"stores", stores},
+    };
+    static_assert(CELLAR_ARRAY_COUNT(all) <= STORE_FIGURE_COUNT, "the caller's room");
+    memcpy(figures, all, sizeof all);
+    return CELLAR_ARRAY_COUNT(all);
+}

@@ -1,0 +1,61 @@
+#ifndef CELLAR_STORAGE_ENGINE_INTERNAL_H
+#define CELLAR_STORAGE_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "server/storage/data_dir.h"
+#include "server/storage/engine.h"
+
+/* What engine.c (opening, recovery, appends) and keeper.c (checkpoints, budgets) share; nobody else includes this. */
+
+#define KEEPER_THREAD_COUNT 2u
+
+struct store_engine {
+    struct store_engine_options options;
+    struct store_data_dir dir;
+    struct store_log *log;
+    struct store *catalog;
+    bool is_started;
+    int64_t server_time_us;
+
+    struct cellar_mutex lock;
+    struct cellar_cond changed; /* work for a keeper, or a checkpoint has ended */
+    struct store **stores CELLAR_GUARDED_BY(lock); /* all, the catalog among them; changed under the append lock too */
+    size_t store_count CELLAR_GUARDED_BY(lock);
+    size_t store_capacity CELLAR_GUARDED_BY(lock);
+    bool is_stopping CELLAR_GUARDED_BY(lock);
+    int64_t retry_at_us CELLAR_GUARDED_BY(lock); /* after a failed checkpoint */
+    pthread_t keepers[KEEPER_THREAD_COUNT];
+    unsigned keeper_count;
+
+    _Atomic bool is_woken;            /* a keeper was asked for and has not looked yet */
+    _Atomic uint64_t memtable_bytes;  /* of all stores, active and frozen */
+    _Atomic uint64_t low_position;    /* log position of the oldest unapplied record */
+    _Atomic uint64_t low_lsn;         /* its LSN, minus one */
+    _Atomic bool is_disk_short;
+    _Atomic uint64_t checkpoint_count;
+    _Atomic uint64_t checkpoint_items;
+    _Atomic uint64_t checkpoint_failures;
+};
+
+/** Starts the keeper threads. NO_MEMORY. */
+enum cellar_status keeper_start(struct store_engine *engine) CELLAR_MUST_USE;
+
+/** Stops them; running checkpoints end first. */
+void keeper_stop(struct store_engine *engine);
+
+/** Asks for a look at the budgets. Any thread, cheap. */
+void keeper_wake(struct store_engine *engine);
+
+/** Moves the low-water mark to what the stores have applied. */
+void keeper_low_water(struct store_engine *engine);
+
+/** Waits until nobody checkpoints the store and marks it taken; keeper_release() lets it go. */
+void keeper_claim(struct store_engine *engine, struct store *store);
+void keeper_release(struct store_engine *engine, struct store *store);
+
+/** Freezes and checkpoints a claimed store. */
+enum cellar_status keeper_checkpoint(struct store_engine *engine,
+                                     struct store *store) CELLAR_MUST_USE;
+
+#endif

@@ -1,0 +1,474 @@
+/*
+ * An LMDB environment as a store's generation: making, opening, checking, and the read transactions.
+ *
+ * Flags: MDB_NOTLS (a read transaction belongs to whoever holds it) and MDB_NORDAHEAD; durability is LMDB's default: a commit is on the disk when it
+ * returns. The map's size is given once, when the environment is made, and then read from the file.
+ *
+ * Read transactions are kept reset in a list and renewed, with their two cursors. The state is read again only when the transaction shows another
+ * LMDB snapshot than the last time.
+ *
+ * LMDB keeps the pages that a write transaction dirtied in memory until the environment is closed. So it can be closed and opened under the readers'
+ * feet: `gate` is held for reading by every read transaction, for writing by the reopening, which therefore waits for
+ * one chunk of each running read at most.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/crc32c.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/storage/env_internal.h"
+#include "server/storage/log_files.h"
+
+#define READER_COUNT_MAX 1024u
+#define DATABASE_COUNT_MAX 8u
+
+static const char state_key[] = "state";
+
+enum cellar_status store_env_status(int code)
+{
+    switch (code) {
+    case MDB_SUCCESS:
+        return CELLAR_OK;
+    case MDB_NOTFOUND:
+        return CELLAR_NOT_FOUND;
+    case MDB_MAP_FULL:
+    case MDB_READERS_FULL:
+    case MDB_DBS_FULL:
+    case MDB_TXN_FULL:
+    case ENOSPC:
+    case EDQUOT:
+        return CELLAR_RESOURCE_EXHAUSTED;
+    case ENOMEM:
+        return CELLAR_NO_MEMORY;
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_BAD_TXN:
+        return CELLAR_DATA_LOSS;
+    case MDB_VERSION_MISMATCH:
+        return CELLAR_FAILED_PRECONDITION;
+    default:
+        CELLAR_ASSERT(code != MDB_SUCCESS);
+        return CELLAR_IO_ERROR;
+    }
+}
+
+uint32_t env_item_crc(struct cellar_slice key, struct cellar_slice rest)
+{
+    CELLAR_ASSERT(key.bytes > 0);
+    return cellar_crc32c(cellar_crc32c(0, key.data, key.bytes), rest.data, rest.bytes);
+}
+
+/* ---- the state record ------------------------------------------------------------------------ */
+
+enum cellar_status env_state_write(struct store_env *env, MDB_txn *txn,
+                                   const struct store_env_state *state)
+{
+    uint8_t bytes[ENV_STATE_BYTES];
+    memset(bytes, 0, sizeof bytes);
+    cellar_put_u32le(bytes + 4, STORE_ENV_FORMAT_VERSION);
+    cellar_put_u32le(bytes + 8, state->store_id);
+    cellar_put_u64le(bytes + 16, state->generation);
+    memcpy(bytes + 24, state->log_id, STORE_LOG_ID_BYTES);
+    cellar_put_u64le(bytes + 40, state->applied_lsn);
+    cellar_put_u64le(bytes + 48, (uint64_t)state->server_time_us);
+    cellar_put_u64le(bytes + 56, state->item_count);
+    cellar_put_u64le(bytes + 64, state->item_crc_sum);
+    cellar_put_u64le(bytes + 72, state->layer_next);
+    cellar_put_u64le(bytes + 80, state->map_bytes);
+    cellar_put_u32le(bytes, cellar_crc32c(0, bytes + 4, sizeof bytes - 4));
+    MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
+    MDB_val value = {sizeof bytes, bytes};
+    CELLAR_ASSERT(state->layer_next > 0);
+    return store_env_status(mdb_put(txn, env->state_dbi, &key, &value, 0));
+}
+
+enum cellar_status env_state_read(struct store_env *env, MDB_txn *txn,
+                                  struct store_env_state *state)
+{
+    MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
+    MDB_val value;
+    int code = mdb_get(txn, env->state_dbi, &key, &value);
+    if (code != MDB_SUCCESS) {
+        return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
+    }
+    const uint8_t *bytes = value.mv_data;
+    if (value.mv_size != ENV_STATE_BYTES ||
+        cellar_get_u32le(bytes) != cellar_crc32c(0, bytes + 4, ENV_STATE_BYTES - 4)) {
+        return CELLAR_DATA_LOSS;
+    }
+    if (cellar_get_u32le(bytes + 4) != STORE_ENV_FORMAT_VERSION) {
+        return CELLAR_FAILED_PRECONDITION;
+    }
+    state->store_id = cellar_get_u32le(bytes + 8);
+    state->generation = cellar_get_u64le(bytes + 16);
+    memcpy(state->log_id, bytes + 24, STORE_LOG_ID_BYTES);
+    state->applied_lsn = cellar_get_u64le(bytes + 40);
+    state->server_time_us = (int64_t)cellar_get_u64le(bytes + 48);
+    state->item_count = cellar_get_u64le(bytes + 56);
+    state->item_crc_sum = cellar_get_u64le(bytes + 64);
+    state->layer_next = cellar_get_u64le(bytes + 72);
+    state->map_bytes = cellar_get_u64le(bytes + 80);
+    CELLAR_ASSERT(env->is_open);
+    return CELLAR_OK;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum cellar_status fail(const char *directory, const char *what, int code,
+                               struct cellar_error *error)
+{
+    enum cellar_status status = store_env_status(code);
+    CELLAR_ASSERT(status != CELLAR_OK);
+    return cellar_error_set(error, status, "store environment %s: %s: %s", directory, what,
+                            mdb_strerror(code));
+}
+
+/* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is made */
+static int native_open(struct store_env *env, uint64_t map_bytes)
+{
+    MDB_txn *txn = NULL;
+    bool is_new = map_bytes != 0;
+    int code = mdb_env_create(&env->native);
+    if (code != MDB_SUCCESS) {
+        return code;
+    }
+    code = mdb_env_set_maxreaders(env->native, READER_COUNT_MAX);
+    code = code != 0 ? code : mdb_env_set_maxdbs(env->native, DATABASE_COUNT_MAX);
+    if (code == 0 && is_new) {
+        code = mdb_env_set_mapsize(env->native, map_bytes);
+    }
+    code = code != 0 ? code : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD, 0666);
+    code = code != 0 ? code : mdb_txn_begin(env->native, NULL, is_new ? 0 : MDB_RDONLY, &txn);
+    unsigned flags = is_new ? MDB_CREATE : 0;
+    code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
+    if (code == 0) {
+        code = mdb_txn_commit(txn);
+    } else if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (code != 0) {
+        mdb_env_close(env->native);
+        env->native = NULL;
+    }
+    CELLAR_ASSERT(code != 0 || env->native != NULL);
+    return code;
+}
+
+static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
+{
+    while (env->idle != NULL) {
+        struct store_env_txn *txn = env->idle;
+        env->idle = txn->next;
+        mdb_cursor_close(txn->cells);
+        mdb_cursor_close(txn->layers);
+        mdb_txn_abort(txn->txn);
+        cellar_mem_free(txn);
+    }
+    CELLAR_ASSERT(env->native != NULL);
+    mdb_env_close(env->native);
+    env->native = NULL;
+    atomic_store(&env->is_open, false);
+}
+
+/* Whether the roots that a meta page names lie in a file of that size. Offsets are LMDB's struct MDB_meta behind a page header of 16. */
+static bool meta_is_sound(const uint8_t *page, uint64_t file_bytes)
+{
+    const uint8_t *meta = page + 16;
+    if (cellar_get_u32le(meta) != 0xBEEFC0DEu || cellar_get_u32le(meta + 4) != 1) {
+        return false;
+    }
+    uint64_t page_bytes = cellar_get_u32le(meta + 24);
+    for (unsigned database = 0; database < 2; database++) {
+        uint64_t root = cellar_get_u64le(meta + 24 + 48 * database + 40);
+        if (root != UINT64_MAX && (root >= file_bytes || (root + 1) * page_bytes > file_bytes)) {
+            return false;
+        }
+    }
+    CELLAR_ASSERT(file_bytes > 0);
+    return page_bytes == ENV_PAGE_BYTES;
+}
+
+/* Looks at the file before LMDB maps it: a file that was cut off would end the process with SIGBUS. */
+static enum cellar_status file_check(const char *directory, struct cellar_error *error)
+{
+    char path[PATH_MAX];
+    uint8_t pages[2 * ENV_PAGE_BYTES];
+    size_t got = 0;
+    struct stat facts;
+    int length = snprintf(path, sizeof path, "%s/data.mdb", directory);
+    CELLAR_ASSERT(length > 0 && (size_t)length < sizeof path);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) {
+        return cellar_error_set(error, errno == ENOENT ? CELLAR_DATA_LOSS : CELLAR_IO_ERROR,
+                                "cannot open %s: %s; restore the data directory from a copy", path,
+                                strerror(errno));
+    }
+    enum cellar_status status = store_file_read(descriptor, 0, pages, sizeof pages, &got);
+    if (status == CELLAR_OK && fstat(descriptor, &facts) != 0) {
+        status = CELLAR_IO_ERROR;
+    }
+    (void)close(descriptor);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "cannot read %s", path);
+    }
+    uint64_t first_id = cellar_get_u64le(pages + 16 + 128);
+    uint64_t second_id = cellar_get_u64le(pages + ENV_PAGE_BYTES + 16 + 128);
+    size_t newest = second_id > first_id ? ENV_PAGE_BYTES : 0;
+    if (got != sizeof pages || !meta_is_sound(pages + newest, (uint64_t)facts.st_size)) {
+        return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                "%s is damaged (its meta pages do not fit its %llu bytes); restore "
+                                "the data directory from a copy",
+                                path, (unsigned long long)facts.st_size);
+    }
+    return CELLAR_OK;
+}
+
+static struct store_env *env_new(const char *directory)
+{
+    struct store_env *env = cellar_mem_zalloc(1, sizeof *env);
+    if (env == NULL) {
+        return NULL;
+    }
+    env->directory = cellar_mem_strdup(directory);
+    if (env->directory == NULL) {
+        cellar_mem_free(env);
+        return NULL;
+    }
+    pthread_rwlockattr_t attributes;
+    int code = pthread_rwlockattr_init(&attributes);
+    CELLAR_ASSERT(code == 0);
+    (void)pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    code = pthread_rwlock_init(&env->gate, &attributes);
+    CELLAR_ASSERT(code == 0);
+    (void)pthread_rwlockattr_destroy(&attributes);
+    cellar_mutex_init(&env->lock);
+    return env;
+}
+
+static void env_free(struct store_env *env)
+{
+    CELLAR_ASSERT(env->native == NULL);
+    cellar_mutex_fini(&env->lock);
+    (void)pthread_rwlock_destroy(&env->gate);
+    cellar_mem_free(env->directory);
+    cellar_mem_free(env);
+}
+
+enum cellar_status store_env_create(const char *directory, const struct store_env_state *state,
+                                    struct cellar_error *error)
+{
+    MDB_txn *txn = NULL;
+    CELLAR_ASSERT(state->map_bytes > 0);
+    CELLAR_TRY(store_directory_remove(directory, error));
+    CELLAR_TRY(store_directory_make(directory, error));
+    struct store_env *env = env_new(directory);
+    if (env == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for store %u", state->store_id);
+    }
+    int code = native_open(env, state->map_bytes);
+    if (code == 0) {
+        atomic_store(&env->is_open, true);
+        code = mdb_txn_begin(env->native, NULL, 0, &txn);
+    }
+    enum cellar_status status =
+        code == 0 ? env_state_write(env, txn, state) : fail(directory, "cannot be made", code, error);
+    if (status == CELLAR_OK) {
+        code = mdb_txn_commit(txn);
+        status = code == 0 ? CELLAR_OK : fail(directory, "cannot be written", code, error);
+    } else if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (env->native != NULL) {
+        native_close(env);
+    }
+    env_free(env);
+    return status == CELLAR_OK ? store_directory_sync(directory, error) : status;
+}
+
+enum cellar_status store_env_open(const char *directory, struct store_env **env,
+                                  struct cellar_error *error)
+{
+    int dead_count = 0;
+    struct store_env_txn *txn = NULL;
+    CELLAR_TRY(file_check(directory, error));
+    struct store_env *opened = env_new(directory);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %s", directory);
+    }
+    int code = native_open(opened, 0);
+    if (code != 0) {
+        env_free(opened);
+        return fail(directory, "cannot be opened", code, error);
+    }
+    atomic_store(&opened->is_open, true);
+    env_measure(opened);
+    (void)mdb_reader_check(opened->native, &dead_count);
+    enum cellar_status status = store_env_read_begin(opened, &txn);
+    if (status != CELLAR_OK) {
+        store_env_close(opened);
+        return cellar_error_set(error, status, "store environment %s: %s", directory,
+                                status == CELLAR_FAILED_PRECONDITION
+                                    ? "another format version; start the cellard that wrote it"
+                                    : "the state record is missing or damaged");
+    }
+    CELLAR_ASSERT(txn->state.layer_next > 0);
+    store_env_read_end(txn);
+    *env = opened;
+    return CELLAR_OK;
+}
+
+void store_env_close(struct store_env *env)
+{
+    if (env == NULL) {
+        return;
+    }
+    if (env->native != NULL) {
+        native_close(env);
+    }
+    CELLAR_ASSERT(env->native == NULL);
+    env_free(env);
+}
+
+enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
+{
+    int result = pthread_rwlock_wrlock(&env->gate);
+    CELLAR_ASSERT(result == 0);
+    if (env->native != NULL) {
+        native_close(env);
+    }
+    int code = native_open(env, 0);
+    if (code == 0) {
+        atomic_store(&env->is_open, true);
+        atomic_store(&env->retained_bytes, 0);
+        env_measure(env);
+    }
+    (void)pthread_rwlock_unlock(&env->gate);
+    return code == 0 ? CELLAR_OK : fail(env->directory, "cannot be opened again", code, error);
+}
+
+uint64_t store_env_retained_bytes(const struct store_env *env)
+{
+    return atomic_load(&env->retained_bytes);
+}
+
+void env_measure(struct store_env *env)
+{
+    MDB_envinfo facts = {0};
+    CELLAR_ASSERT(env->native != NULL);
+    if (mdb_env_info(env->native, &facts) == MDB_SUCCESS) {
+        atomic_store(&env->page_count, facts.me_last_pgno + 1);
+        atomic_store(&env->map_bytes, facts.me_mapsize);
+    }
+}
+
+uint64_t store_env_page_count(const struct store_env *env)
+{
+    return atomic_load(&env->page_count);
+}
+
+unsigned store_env_used_percent(const struct store_env *env)
+{
+    uint64_t map_bytes = atomic_load(&env->map_bytes);
+    CELLAR_ASSERT(map_bytes > 0);
+    return (unsigned)(atomic_load(&env->page_count) * ENV_PAGE_BYTES * 100 / map_bytes);
+}
+
+/* ---- read transactions ----------------------------------------------------------------------- */
+
+static int reader_make(struct store_env *env, struct store_env_txn **txn)
+{
+    struct store_env_txn *made = cellar_mem_zalloc(1, sizeof *made);
+    if (made == NULL) {
+        return ENOMEM;
+    }
+    made->env = env;
+    int code = mdb_txn_begin(env->native, NULL, MDB_RDONLY, &made->txn);
+    code = code != 0 ? code : mdb_cursor_open(made->txn, env->cells_dbi, &made->cells);
+    code = code != 0 ? code : mdb_cursor_open(made->txn, env->layers_dbi, &made->layers);
+    if (code != 0) {
+        if (made->cells != NULL) {
+            mdb_cursor_close(made->cells);
+        }
+        if (made->txn != NULL) {
+            mdb_txn_abort(made->txn);
+        }
+        cellar_mem_free(made);
+        return code;
+    }
+    CELLAR_ASSERT(made->layers != NULL);
+    *txn = made;
+    return 0;
+}
+
+static int reader_renew(struct store_env_txn *txn)
+{
+    int code = mdb_txn_renew(txn->txn);
+    code = code != 0 ? code : mdb_cursor_renew(txn->txn, txn->cells);
+    code = code != 0 ? code : mdb_cursor_renew(txn->txn, txn->layers);
+    CELLAR_ASSERT(!txn->is_write);
+    return code;
+}
+
+static void reader_free(struct store_env_txn *txn)
+{
+    CELLAR_ASSERT(!txn->is_write);
+    mdb_cursor_close(txn->cells);
+    mdb_cursor_close(txn->layers);
+    mdb_txn_abort(txn->txn);
+    cellar_mem_free(txn);
+}
+
+enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
+{
+    int result = pthread_rwlock_rdlock(&env->gate);
+    CELLAR_ASSERT(result == 0);
+    if (env->native == NULL) {
+        (void)pthread_rwlock_unlock(&env->gate);
+        return CELLAR_IO_ERROR;
+    }
+    cellar_mutex_lock(&env->lock);
+    struct store_env_txn *reader = env->idle;
+    if (reader != NULL) {
+        env->idle = reader->next;
+    }
+    cellar_mutex_unlock(&env->lock);
+    int code = reader != NULL ? reader_renew(reader) : reader_make(env, &reader);
+    enum cellar_status status = store_env_status(code);
+    if (status == CELLAR_OK && mdb_txn_id(reader->txn) != reader->txn_id) {
+        status = env_state_read(env, reader->txn, &reader->state);
+    }
+    if (status != CELLAR_OK) {
+        if (reader != NULL) {
+            reader_free(reader);
+        }
+        (void)pthread_rwlock_unlock(&env->gate);
+        return status;
+    }
+    reader->txn_id = mdb_txn_id(reader->txn);
+    reader->status = CELLAR_OK;
+    *txn = reader;
+    return CELLAR_OK;
+}
+
+void store_env_read_end(struct store_env_txn *txn)
+{
+    if (txn == NULL) {
+        return;
+    }
+    struct store_env *env = txn->env;
+    CELLAR_ASSERT(!txn->is_write);
+    mdb_txn_reset(txn->txn);
+    cellar_mutex_lock(&env->lock);
+    txn->next = env->idle;
+    env->idle = txn;
+    cellar_mutex_unlock(&env->lock);
+    (void)pthread_rwlock_unlock(&env->gate);
+}

@@ -1,0 +1,245 @@
+/*
+ * A cursor over items in the order of their whole keys, though long keys live in layers.
+ *
+ * The path from the cells database to the current item is a level and the ids of the layers passed; the first 250 bytes of each level stand already in
+ * `key`. Two moves change the level:
+ *
+ *     descend   the LMDB cursor is on a mark: go to the layer it names
+ *     ascend    the LMDB cursor left its layer: find the mark it came from, and move on from there
+ *
+ * settle() repeats them until the LMDB cursor is on an item, or at the end of the cells database. A key sorts before the mark that has it as its
+ * first 250 bytes, and the mark stands for longer keys only, so LMDB's order is the order of whole keys.
+ *
+ * What is read is checked: marks and items have checksums, depth and key length have limits, an empty layer is damage.
+ */
+#include "server/storage/env_internal.h"
+
+enum direction { FORWARD, BACKWARD };
+
+/* What LMDB answered last. */
+struct found {
+    int code;
+    MDB_val key;
+    MDB_val value;
+};
+
+void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn *txn)
+{
+    CELLAR_ASSERT(txn->cells != NULL && txn->layers != NULL);
+    cursor->txn = txn;
+    cursor->key = (struct cellar_buffer){0};
+    cursor->value = cellar_slice_make(NULL, 0);
+    cursor->crc = 0;
+    cursor->is_valid = false;
+    cursor->level = 0;
+    cursor->layers[0] = 0;
+}
+
+void store_env_cursor_fini(struct store_env_cursor *cursor)
+{
+    cellar_buffer_fini(&cursor->key);
+    cursor->is_valid = false;
+    CELLAR_ASSERT(cursor->key.data == NULL);
+}
+
+static MDB_cursor *native_at(const struct store_env_cursor *cursor)
+{
+    CELLAR_ASSERT(cursor->level < STORE_ENV_LEVEL_COUNT_MAX);
+    return cursor->level == 0 ? cursor->txn->cells : cursor->txn->layers;
+}
+
+static void native_get(const struct store_env_cursor *cursor, MDB_cursor_op operation,
+                       struct found *found)
+{
+    found->code = mdb_cursor_get(native_at(cursor), &found->key, &found->value, operation);
+}
+
+static void native_seek(const struct store_env_cursor *cursor, const struct env_raw_key *raw,
+                        struct found *found)
+{
+    found->key = env_raw_val(raw);
+    native_get(cursor, MDB_SET_RANGE, found);
+}
+
+/* Whether what was found lies in the current layer. */
+static bool is_in_level(const struct store_env_cursor *cursor, const struct found *found)
+{
+    if (found->code != MDB_SUCCESS || cursor->level == 0) {
+        return found->code == MDB_SUCCESS;
+    }
+    CELLAR_ASSERT(cursor->layers[cursor->level] > 0);
+    return found->key.mv_size >= 8 &&
+           cellar_get_u64be(found->key.mv_data) == cursor->layers[cursor->level];
+}
+
+/* The part of the key behind the layer's id. */
+static struct cellar_slice part_of(const struct store_env_cursor *cursor, const struct found *found)
+{
+    size_t head = cursor->level == 0 ? 0 : 8;
+    CELLAR_ASSERT(found->key.mv_size >= head);
+    return cellar_slice_make((const uint8_t *)found->key.mv_data + head,
+                             found->key.mv_size - head);
+}
+
+/* Makes `key` the bytes of the levels passed, and then `part`. */
+static enum cellar_status key_extend(struct store_env_cursor *cursor, struct cellar_slice part)
+{
+    cursor->key.bytes = (size_t)cursor->level * STORE_ENV_KEY_PART_MAX;
+    CELLAR_ASSERT(cursor->key.bytes <= cursor->key.capacity);
+    return cellar_buffer_append(&cursor->key, part.data, part.bytes);
+}
+
+/* From the mark that was found into its layer. */
+static enum cellar_status descend(struct store_env_cursor *cursor, const struct found *found)
+{
+    struct cellar_slice part = part_of(cursor, found);
+    part.bytes = STORE_ENV_KEY_PART_MAX;
+    uint64_t layer =
+        env_mark_decode(cellar_slice_make(found->key.mv_data, found->key.mv_size),
+                        cellar_slice_make(found->value.mv_data, found->value.mv_size));
+    if (layer == 0 || cursor->level + 1 >= STORE_ENV_LEVEL_COUNT_MAX) {
+        return CELLAR_DATA_LOSS;
+    }
+    CELLAR_TRY(key_extend(cursor, part));
+    cursor->layers[++cursor->level] = layer;
+    return CELLAR_OK;
+}
+
+/* To the first or last entry of the layer just entered. */
+static void layer_enter(const struct store_env_cursor *cursor, enum direction direction,
+                        struct found *found)
+{
+    struct env_raw_key raw;
+    uint64_t layer = cursor->layers[cursor->level];
+    CELLAR_ASSERT(layer > 0);
+    if (direction == FORWARD) {
+        env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
+        native_seek(cursor, &raw, found);
+        return;
+    }
+    env_raw_key_make(&raw, layer + 1, cellar_slice_make(NULL, 0), false);
+    native_seek(cursor, &raw, found);
+    native_get(cursor, found->code == MDB_NOTFOUND ? MDB_LAST : MDB_PREV, found);
+}
+
+/* Back to the mark that led into the current layer, and one on from there. */
+static enum cellar_status ascend(struct store_env_cursor *cursor, enum direction direction,
+                                 struct found *found)
+{
+    struct env_raw_key raw;
+    CELLAR_ASSERT(cursor->level > 0);
+    cursor->level--;
+    const uint8_t *part = cursor->key.data + (size_t)cursor->level * STORE_ENV_KEY_PART_MAX;
+    env_raw_key_make(&raw, cursor->layers[cursor->level],
+                     cellar_slice_make(part, STORE_ENV_KEY_PART_MAX), true);
+    native_seek(cursor, &raw, found);
+    if (found->code != MDB_SUCCESS || found->key.mv_size != raw.count ||
+        memcmp(found->key.mv_data, raw.bytes, raw.count) != 0) {
+        return found->code == MDB_SUCCESS || found->code == MDB_NOTFOUND
+                   ? CELLAR_DATA_LOSS
+                   : store_env_status(found->code);
+    }
+    native_get(cursor, direction == FORWARD ? MDB_NEXT : MDB_PREV, found);
+    return CELLAR_OK;
+}
+
+static enum cellar_status item_load(struct store_env_cursor *cursor, const struct found *found)
+{
+    if (found->value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+        return CELLAR_DATA_LOSS;
+    }
+    CELLAR_TRY(key_extend(cursor, part_of(cursor, found)));
+    const uint8_t *data = found->value.mv_data;
+    cursor->crc = cellar_get_u32le(data);
+    cursor->value = cellar_slice_make(data + STORE_ENV_ITEM_HEAD_BYTES,
+                                      found->value.mv_size - STORE_ENV_ITEM_HEAD_BYTES);
+    if (cursor->key.bytes == 0 ||
+        env_item_crc(cellar_slice_of(&cursor->key), cursor->value) != cursor->crc) {
+        return CELLAR_DATA_LOSS;
+    }
+    CELLAR_ASSERT(cursor->key.bytes > 0);
+    cursor->is_valid = true;
+    return CELLAR_OK;
+}
+
+/* Moves between levels until the cursor is on an item or at the end. */
+static enum cellar_status settle(struct store_env_cursor *cursor, enum direction direction,
+                                 struct found *found)
+{
+    cursor->is_valid = false;
+    for (;;) {
+        if (found->code != MDB_SUCCESS && found->code != MDB_NOTFOUND) {
+            return store_env_status(found->code);
+        }
+        if (!is_in_level(cursor, found)) {
+            if (cursor->level == 0) {
+                return CELLAR_OK;
+            }
+            CELLAR_TRY(ascend(cursor, direction, found));
+            continue;
+        }
+        if (part_of(cursor, found).bytes <= STORE_ENV_KEY_PART_MAX) {
+            return item_load(cursor, found);
+        }
+        CELLAR_TRY(descend(cursor, found));
+        layer_enter(cursor, direction, found);
+        if (!is_in_level(cursor, found)) {
+            return CELLAR_DATA_LOSS; /* a mark without a layer */
+        }
+        CELLAR_ASSERT(cursor->level > 0);
+    }
+}
+
+enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct cellar_slice key)
+{
+    struct env_raw_key raw;
+    struct found found = {0};
+    cursor->is_valid = false;
+    cursor->level = 0;
+    while (key.bytes > STORE_ENV_KEY_PART_MAX) {
+        env_raw_key_make(&raw, cursor->layers[cursor->level],
+                         cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX), true);
+        native_seek(cursor, &raw, &found);
+        bool is_mark = found.code == MDB_SUCCESS && found.key.mv_size == raw.count &&
+                       memcmp(found.key.mv_data, raw.bytes, raw.count) == 0;
+        if (!is_mark) {
+            return settle(cursor, FORWARD, &found);
+        }
+        CELLAR_TRY(descend(cursor, &found));
+        key = cellar_slice_make(key.data + STORE_ENV_KEY_PART_MAX,
+                                key.bytes - STORE_ENV_KEY_PART_MAX);
+    }
+    CELLAR_ASSERT(key.bytes <= STORE_ENV_KEY_PART_MAX);
+    env_raw_key_make(&raw, cursor->layers[cursor->level], key, false);
+    if (raw.count == 0) {
+        native_get(cursor, MDB_FIRST, &found);
+    } else {
+        native_seek(cursor, &raw, &found);
+    }
+    return settle(cursor, FORWARD, &found);
+}
+
+enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
+                                                struct cellar_slice key)
+{
+    struct found found = {0};
+    if (key.bytes > 0) {
+        CELLAR_TRY(store_env_cursor_seek(cursor, key));
+    }
+    if (key.bytes > 0 && cursor->is_valid) {
+        native_get(cursor, MDB_PREV, &found);
+    } else {
+        cursor->level = 0;
+        native_get(cursor, MDB_LAST, &found);
+    }
+    CELLAR_ASSERT(cursor->level < STORE_ENV_LEVEL_COUNT_MAX);
+    return settle(cursor, BACKWARD, &found);
+}
+
+enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor)
+{
+    struct found found = {0};
+    CELLAR_ASSERT(cursor->is_valid);
+    native_get(cursor, MDB_NEXT, &found);
+    return settle(cursor, FORWARD, &found);
+}

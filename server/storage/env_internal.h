@@ -1,0 +1,79 @@
+#ifndef CELLAR_STORAGE_ENV_INTERNAL_H
+#define CELLAR_STORAGE_ENV_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/storage/env.h"
+
+/* What env.c, env_txn.c and env_cursor.c share; nobody else includes this. */
+
+#define ENV_STATE_BYTES 104u
+#define ENV_MARK 0x01u
+#define ENV_RAW_KEY_BYTES_MAX (8u + STORE_ENV_KEY_PART_MAX + 1u)
+#define ENV_PAGE_BYTES 4096u
+
+struct store_env {
+    char *directory;
+    MDB_env *native;
+    MDB_dbi state_dbi;
+    MDB_dbi cells_dbi;
+    MDB_dbi layers_dbi;
+    pthread_rwlock_t gate; /* read: a read transaction runs; write: reopening */
+    struct cellar_mutex lock;
+    struct store_env_txn *idle CELLAR_GUARDED_BY(lock); /* reset read transactions */
+    _Atomic uint64_t retained_bytes;
+    _Atomic uint64_t page_count;
+    _Atomic uint64_t map_bytes;
+    _Atomic bool is_open;
+};
+
+/** A key as LMDB stores it: at a level > 0 the layer's id stands before the part. */
+struct env_raw_key {
+    uint8_t bytes[ENV_RAW_KEY_BYTES_MAX];
+    size_t count;
+};
+
+/** Makes the raw key of a part of 0..250 bytes, or of a mark (250 bytes and the mark). @param layer 0 for the cells database */
+static inline void env_raw_key_make(struct env_raw_key *raw, uint64_t layer,
+                                    struct cellar_slice part, bool is_mark)
+{
+    size_t head = 0;
+    CELLAR_ASSERT(part.bytes <= STORE_ENV_KEY_PART_MAX);
+    if (layer != 0) {
+        cellar_put_u64be(raw->bytes, layer);
+        head = 8;
+    }
+    if (part.bytes > 0) {
+        memcpy(raw->bytes + head, part.data, part.bytes);
+    }
+    raw->count = head + part.bytes;
+    if (is_mark) {
+        raw->bytes[raw->count++] = ENV_MARK;
+    }
+}
+
+static inline MDB_val env_raw_val(const struct env_raw_key *raw)
+{
+    MDB_val val = {raw->count, (void *)(uintptr_t)raw->bytes};
+    return val;
+}
+
+/** Notes how large file and map are. With the gate held, on an open environment. */
+void env_measure(struct store_env *env);
+
+/** The CRC of an item or mark: over the key, then what follows the CRC in the value. */
+uint32_t env_item_crc(struct cellar_slice key, struct cellar_slice rest);
+
+/** Reads the id of the layer that a mark's value names. @return 0 on damage */
+uint64_t env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value);
+
+/** Reads the state in a transaction. DATA_LOSS, FAILED_PRECONDITION (version). */
+enum cellar_status env_state_read(struct store_env *env, MDB_txn *txn,
+                                  struct store_env_state *state) CELLAR_MUST_USE;
+
+/** Writes the state in a write transaction. */
+enum cellar_status env_state_write(struct store_env *env, MDB_txn *txn,
+                                   const struct store_env_state *state) CELLAR_MUST_USE;
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * The write transaction of an environment: items under long keys, the running count and sum of their checksums, the sticky status.
+ *
+ * A key of more than 250 bytes goes through layers: `first 250 bytes, mark` in one database leads to a layer id, under which the rest of
+ * the key stands in the layers database, again cut at 250. A layer that loses its last item loses its mark. A layer id is never given out twice.
+ *
+ * The first failure of any call stays in txn->status; the following calls do nothing, and the commit aborts and returns it.
+ */
+#include "server/storage/env_internal.h"
+
+/* Where an item stands: database, raw key, and how it was reached. */
+struct place {
+    MDB_dbi dbi;
+    struct env_raw_key raw;
+    uint32_t level;
+    uint64_t layers[STORE_ENV_LEVEL_COUNT_MAX];
+};
+
+static enum cellar_status stick(struct store_env_txn *txn, int code)
+{
+    if (code != MDB_SUCCESS && txn->status == CELLAR_OK) {
+        txn->status = store_env_status(code);
+    }
+    CELLAR_ASSERT(txn->is_write);
+    return txn->status;
+}
+
+uint64_t env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value)
+{
+    if (value.bytes != STORE_ENV_ITEM_HEAD_BYTES + 8) {
+        return 0;
+    }
+    struct cellar_slice rest = cellar_slice_make(value.data + STORE_ENV_ITEM_HEAD_BYTES, 8);
+    CELLAR_ASSERT(raw_key.bytes > STORE_ENV_KEY_PART_MAX);
+    return cellar_get_u32le(value.data) == env_item_crc(raw_key, rest) ? cellar_get_u64le(rest.data)
+                                                                       : 0;
+}
+
+/* Makes a new layer and the mark that leads to it. @return its id, 0 on failure */
+static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw)
+{
+    uint8_t bytes[STORE_ENV_ITEM_HEAD_BYTES + 8];
+    uint64_t layer = txn->state.layer_next;
+    cellar_put_u64le(bytes + STORE_ENV_ITEM_HEAD_BYTES, layer);
+    cellar_put_u32le(bytes, env_item_crc(cellar_slice_make(raw->bytes, raw->count),
+                                         cellar_slice_make(bytes + STORE_ENV_ITEM_HEAD_BYTES, 8)));
+    MDB_val key = env_raw_val(raw);
+    MDB_val value = {sizeof bytes, bytes};
+    if (stick(txn, mdb_put(txn->txn, dbi, &key, &value, 0)) != CELLAR_OK) {
+        return 0;
+    }
+    CELLAR_ASSERT(layer > 0);
+    txn->state.layer_next++;
+    txn->put_count++;
+    return layer;
+}
+
+/* The layer behind a mark, made when asked for. @return 0 when there is none, or on failure */
+static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw,
+                         bool may_make)
+{
+    MDB_val key = env_raw_val(raw);
+    MDB_val value;
+    int code = mdb_get(txn->txn, dbi, &key, &value);
+    if (code == MDB_NOTFOUND) {
+        return may_make ? mark_put(txn, dbi, raw) : 0;
+    }
+    if (stick(txn, code) != CELLAR_OK) {
+        return 0;
+    }
+    uint64_t layer = env_mark_decode(cellar_slice_make(raw->bytes, raw->count),
+                                     cellar_slice_make(value.mv_data, value.mv_size));
+    CELLAR_ASSERT(raw->count > STORE_ENV_KEY_PART_MAX);
+    if (layer == 0) {
+        (void)stick(txn, MDB_CORRUPTED);
+    }
+    return layer;
+}
+
+/* Walks down to where `key` stands. @return false when a layer is missing, or on failure */
+static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool may_make,
+                       struct place *place)
+{
+    CELLAR_ASSERT(key.bytes > 0 && key.bytes <= STORE_ENV_KEY_BYTES_MAX);
+    place->dbi = txn->env->cells_dbi;
+    place->level = 0;
+    place->layers[0] = 0;
+    while (key.bytes > STORE_ENV_KEY_PART_MAX) {
+        struct cellar_slice part = cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX);
+        env_raw_key_make(&place->raw, place->layers[place->level], part, true);
+        uint64_t layer = mark_get(txn, place->dbi, &place->raw, may_make);
+        if (layer == 0) {
+            return false;
+        }
+        place->layers[++place->level] = layer;
+        place->dbi = txn->env->layers_dbi;
+        key = cellar_slice_make(key.data + STORE_ENV_KEY_PART_MAX,
+                                key.bytes - STORE_ENV_KEY_PART_MAX);
+    }
+    env_raw_key_make(&place->raw, place->layers[place->level], key, false);
+    return true;
+}
+
+/* Takes the item that stands at a place, if any, out of count and sum. @return whether there was one */
+static bool place_uncount(struct store_env_txn *txn, const struct place *place)
+{
+    MDB_val key = env_raw_val(&place->raw);
+    MDB_val value;
+    int code = mdb_get(txn->txn, place->dbi, &key, &value);
+    if (code == MDB_NOTFOUND || stick(txn, code) != CELLAR_OK) {
+        return false;
+    }
+    if (value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+        (void)stick(txn, MDB_CORRUPTED);
+        return false;
+    }
+    CELLAR_ASSERT(txn->state.item_count > 0);
+    txn->state.item_count--;
+    txn->state.item_crc_sum -= cellar_get_u32le(value.mv_data);
+    return true;
+}
+
+enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
+                                 struct cellar_slice value)
+{
+    struct place place;
+    if (txn->status != CELLAR_OK || !place_find(txn, key, true, &place)) {
+        return txn->status;
+    }
+    (void)place_uncount(txn, &place);
+    MDB_val raw = env_raw_val(&place.raw);
+    MDB_val room = {STORE_ENV_ITEM_HEAD_BYTES + value.bytes, NULL};
+    if (txn->status != CELLAR_OK ||
+        stick(txn, mdb_put(txn->txn, place.dbi, &raw, &room, MDB_RESERVE)) != CELLAR_OK) {
+        return txn->status;
+    }
+    uint32_t crc = env_item_crc(key, value);
+    cellar_put_u32le(room.mv_data, crc);
+    memcpy((uint8_t *)room.mv_data + STORE_ENV_ITEM_HEAD_BYTES, value.data, value.bytes);
+    txn->state.item_count++;
+    txn->state.item_crc_sum += crc;
+    txn->put_count += 1 + value.bytes / ENV_PAGE_BYTES;
+    CELLAR_ASSERT(txn->state.item_count > 0);
+    return CELLAR_OK;
+}
+
+/* Whether a layer holds no item any more. */
+static bool layer_is_empty(struct store_env_txn *txn, uint64_t layer)
+{
+    struct env_raw_key raw;
+    env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
+    MDB_val key = env_raw_val(&raw);
+    MDB_val value;
+    MDB_cursor *cursor = NULL;
+    if (stick(txn, mdb_cursor_open(txn->txn, txn->env->layers_dbi, &cursor)) != CELLAR_OK) {
+        return false;
+    }
+    int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    bool is_empty = code == MDB_NOTFOUND ||
+                    (code == 0 && (key.mv_size < 8 || cellar_get_u64be(key.mv_data) != layer));
+    if (code != 0 && code != MDB_NOTFOUND) {
+        (void)stick(txn, code);
+    }
+    CELLAR_ASSERT(layer > 0);
+    mdb_cursor_close(cursor);
+    return is_empty;
+}
+
+/* Removes the marks of layers that became empty, from the innermost outwards. */
+static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, struct place *place)
+{
+    while (place->level > 0 && layer_is_empty(txn, place->layers[place->level])) {
+        place->level--;
+        struct cellar_slice part = cellar_slice_make(
+            key.data + (size_t)place->level * STORE_ENV_KEY_PART_MAX, STORE_ENV_KEY_PART_MAX);
+        env_raw_key_make(&place->raw, place->layers[place->level], part, true);
+        MDB_dbi dbi = place->level == 0 ? txn->env->cells_dbi : txn->env->layers_dbi;
+        MDB_val raw = env_raw_val(&place->raw);
+        CELLAR_ASSERT(part.data + part.bytes <= key.data + key.bytes);
+        if (stick(txn, mdb_del(txn->txn, dbi, &raw, NULL)) != CELLAR_OK) {
+            return;
+        }
+    }
+}
+
+enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
+{
+    struct place place;
+    if (txn->status != CELLAR_OK) {
+        return txn->status;
+    }
+    if (!place_find(txn, key, false, &place) || !place_uncount(txn, &place)) {
+        return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
+    }
+    MDB_val raw = env_raw_val(&place.raw);
+    if (stick(txn, mdb_del(txn->txn, place.dbi, &raw, NULL)) == CELLAR_OK) {
+        marks_remove(txn, key, &place);
+    }
+    CELLAR_ASSERT(txn->is_write);
+    txn->put_count++;
+    return txn->status;
+}
+
+/* ---- begin and end --------------------------------------------------------------------------- */
+
+enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
+{
+    memset(txn, 0, sizeof *txn);
+    txn->env = env;
+    txn->is_write = true;
+    int result = pthread_rwlock_rdlock(&env->gate);
+    CELLAR_ASSERT(result == 0);
+    int code = env->native == NULL ? MDB_PANIC : mdb_txn_begin(env->native, NULL, 0, &txn->txn);
+    code = code != 0 ? code : mdb_cursor_open(txn->txn, env->cells_dbi, &txn->cells);
+    code = code != 0 ? code : mdb_cursor_open(txn->txn, env->layers_dbi, &txn->layers);
+    enum cellar_status status = store_env_status(code);
+    if (status == CELLAR_OK) {
+        status = env_state_read(env, txn->txn, &txn->state);
+    }
+    if (status != CELLAR_OK) {
+        store_env_abort(txn);
+    }
+    return status;
+}
+
+static void write_end(struct store_env_txn *txn)
+{
+    struct store_env *env = txn->env;
+    if (env->native != NULL) {
+        env_measure(env);
+    }
+    uint64_t pages = CELLAR_MIN(txn->put_count * 2, atomic_load(&env->page_count)) + 16;
+    uint64_t left = pages * ENV_PAGE_BYTES;
+    if (left > atomic_load(&env->retained_bytes)) {
+        atomic_store(&env->retained_bytes, left);
+    }
+    CELLAR_ASSERT(txn->is_write);
+    (void)pthread_rwlock_unlock(&env->gate);
+    txn->txn = NULL;
+}
+
+void store_env_abort(struct store_env_txn *txn)
+{
+    CELLAR_ASSERT(txn->is_write);
+    if (txn->txn != NULL) {
+        mdb_txn_abort(txn->txn);
+    }
+    write_end(txn);
+}
+
+enum cellar_status store_env_commit(struct store_env_txn *txn)
+{
+    CELLAR_ASSERT(txn->is_write && txn->txn != NULL);
+    if (txn->status == CELLAR_OK) {
+        txn->status = env_state_write(txn->env, txn->txn, &txn->state);
+    }
+    if (txn->status != CELLAR_OK) {
+        enum cellar_status status = txn->status;
+        store_env_abort(txn);
+        return status;
+    }
+    enum cellar_status status = store_env_status(mdb_txn_commit(txn->txn));
+    write_end(txn);
+    return status;
+}

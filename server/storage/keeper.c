@@ -1,0 +1,435 @@
+/*
+ * Keepers: the threads that checkpoint stores when a budget asks for it. There are no timers but one: what has waited for a minute is written down.
+ *
+ * A keeper looks when an append woke it, when a checkpoint has ended, and once a second. It picks one store that nobody works on:
+ *
+ *     memtable bytes over the budget                     the store with most memtable bytes
+ *     unapplied log over its budgets, or many segments   the store with the oldest unapplied record
+ *     too many distinct rows (pages a checkpoint may dirty), records, or age     that store
+ *
+ * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at once.
+ *
+ * After a checkpoint: the low-water mark moves; environments that hold too many pages of old write transactions are opened again; the log
+ * is slowed down while the budgets are overrun, which slows the writers, before writes are refused at twice the budget.
+ */
+#include <sys/statvfs.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/storage/engine_internal.h"
+
+#define TICK_US 1000000
+#define AGE_US_MAX 60000000
+#define RETRY_US 500000
+#define PAUSE_NS 2000000
+#define THROTTLE_US 2000u
+#define PAGE_BYTES 4096u
+#define MAP_PERCENT_MAX 90u
+#define GIB (UINT64_C(1) << 30)
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+/* What one look at all stores found. */
+struct look {
+    struct store *largest; /* most bytes in the active memtable */
+    uint64_t largest_bytes;
+    struct store *oldest;  /* holds the oldest unapplied record */
+    uint64_t oldest_lsn;
+    uint64_t oldest_position;
+    struct store *due;     /* for a reason of its own */
+};
+
+static bool store_is_due(const struct store_engine *engine, const struct store *store,
+                         const struct store_memtable_facts *facts, int64_t now_us)
+{
+    uint64_t records_max = engine->options.checkpoint_records_max;
+    CELLAR_ASSERT(facts->record_count > 0);
+    return facts->row_count > atomic_load(&store->rows_max) ||
+           (records_max > 0 && facts->record_count >= records_max) ||
+           now_us - store->first_insert_us > AGE_US_MAX;
+}
+
+static void store_look(const struct store_engine *engine, struct store *store, int64_t now_us,
+                       struct look *look)
+{
+    struct store_memtable_facts facts;
+    uint64_t position = 0;
+    uint64_t oldest_lsn = store_oldest_unapplied(store, &position);
+    if (oldest_lsn < look->oldest_lsn) {
+        look->oldest_lsn = oldest_lsn;
+        look->oldest_position = position;
+        look->oldest = store;
+    }
+    store_active_facts(store, &facts);
+    if (store->is_checkpointing || facts.record_count == 0) {
+        return;
+    }
+    if (facts.bytes > look->largest_bytes) {
+        look->largest_bytes = facts.bytes;
+        look->largest = store;
+    }
+    if (look->due == NULL && store_is_due(engine, store, &facts, now_us)) {
+        look->due = store;
+    }
+    CELLAR_ASSERT(facts.last_lsn > 0);
+}
+
+static void stores_look(struct store_engine *engine, struct look *look)
+    CELLAR_REQUIRES(engine->lock)
+{
+    int64_t now_us = cellar_clock_monotonic_us();
+    *look = (struct look){.oldest_lsn = UINT64_MAX};
+    for (size_t i = 0; i < engine->store_count; i++) {
+        store_look(engine, engine->stores[i], now_us, look);
+    }
+    CELLAR_ASSERT(look->oldest == NULL || look->oldest_lsn < UINT64_MAX);
+}
+
+/* With both locks: publishes how far all stores have applied. */
+static void low_water_publish(struct store_engine *engine, const struct look *look)
+{
+    uint64_t low_lsn = look->oldest != NULL ? look->oldest_lsn - 1
+                                            : store_log_next_lsn(engine->log) - 1;
+    uint64_t low_position =
+        look->oldest != NULL ? look->oldest_position : store_log_position(engine->log);
+    CELLAR_ASSERT(low_lsn < store_log_next_lsn(engine->log));
+    atomic_store(&engine->low_lsn, low_lsn);
+    atomic_store(&engine->low_position, low_position);
+    store_log_low_water_set(engine->log, low_lsn);
+}
+
+/* The store whose turn it is, or NULL. */
+static struct store *victim_choose(struct store_engine *engine, const struct look *look)
+{
+    const struct store_engine_options *options = &engine->options;
+    uint64_t segments = 0;
+    uint64_t groups = 0;
+    uint64_t records = 0;
+    if (atomic_load(&engine->memtable_bytes) > options->memtable_bytes_max &&
+        look->largest != NULL) {
+        return look->largest;
+    }
+    store_log_counts(engine->log, &segments, &groups, &records);
+    uint64_t segments_max = options->unapplied_bytes_max / options->segment_bytes + 2;
+    bool log_is_long =
+        store_log_position(engine->log) - look->oldest_position > options->unapplied_bytes_max ||
+        store_log_next_lsn(engine->log) - look->oldest_lsn > options->unapplied_records_max ||
+        segments > segments_max;
+    CELLAR_ASSERT(segments_max >= 2);
+    if (look->oldest != NULL && !look->oldest->is_checkpointing && log_is_long) {
+        return look->oldest;
+    }
+    return look->due;
+}
+
+/* Looks at everything and claims the store to checkpoint, if there is one. */
+static struct store *victim_claim(struct store_engine *engine)
+{
+    struct look look;
+    store_log_lock(engine->log);
+    cellar_mutex_lock(&engine->lock);
+    atomic_store(&engine->is_woken, false);
+    stores_look(engine, &look);
+    low_water_publish(engine, &look);
+    bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping;
+    struct store *victim = may_try ? victim_choose(engine, &look) : NULL;
+    if (victim != NULL) {
+        CELLAR_ASSERT(!victim->is_checkpointing);
+        victim->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    store_log_unlock(engine->log);
+    return victim;
+}
+
+void keeper_low_water(struct store_engine *engine)
+{
+    struct look look;
+    store_log_lock(engine->log);
+    cellar_mutex_lock(&engine->lock);
+    stores_look(engine, &look);
+    low_water_publish(engine, &look);
+    CELLAR_ASSERT(look.oldest == NULL || look.oldest_lsn > 0);
+    cellar_mutex_unlock(&engine->lock);
+    store_log_unlock(engine->log);
+}
+
+/* ---- claiming -------------------------------------------------------------------------------- */
+
+void keeper_claim(struct store_engine *engine, struct store *store)
+{
+    cellar_mutex_lock(&engine->lock);
+    while (store->is_checkpointing) {
+        cellar_cond_wait(&engine->changed, &engine->lock);
+    }
+    store->is_checkpointing = true;
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(store->env != NULL);
+}
+
+void keeper_release(struct store_engine *engine, struct store *store)
+{
+    cellar_mutex_lock(&engine->lock);
+    CELLAR_ASSERT(store->is_checkpointing);
+    store->is_checkpointing = false;
+    cellar_cond_broadcast(&engine->changed);
+    cellar_mutex_unlock(&engine->lock);
+}
+
+void keeper_wake(struct store_engine *engine)
+{
+    CELLAR_ASSERT(engine->log != NULL);
+    if (!atomic_exchange(&engine->is_woken, true)) {
+        cellar_cond_broadcast(&engine->changed);
+    }
+}
+
+/* ---- one checkpoint -------------------------------------------------------------------------- */
+
+/* The rows whose pages a checkpoint may dirty within its share of the memory; a small file bounds the pages by itself. */
+static void store_limits_set(const struct store_engine *engine, struct store *store)
+{
+    uint64_t share_pages = engine->options.memory_bytes_max / 6 / PAGE_BYTES;
+    bool is_small = store_env_page_count(store->env) <= share_pages / 2;
+    CELLAR_ASSERT(share_pages > 0);
+    atomic_store(&store->rows_max, is_small ? UINT64_MAX : share_pages / 2);
+    atomic_store(&store->is_map_full, store_env_used_percent(store->env) >= MAP_PERCENT_MAX);
+}
+
+/* Freezes, unless a memtable is frozen already, which then goes first. */
+static enum cellar_status freeze(struct store_engine *engine, struct store *store)
+{
+    struct store_freeze_kit kit;
+    CELLAR_TRY(store_freeze_kit_make(&kit));
+    store_log_lock(engine->log);
+    bool is_frozen = store_freeze(store, &kit);
+    store_log_unlock(engine->log);
+    store_freeze_kit_fini(&kit);
+    CELLAR_ASSERT(!is_frozen || store_has_frozen(store));
+    return CELLAR_OK;
+}
+
+enum cellar_status keeper_checkpoint(struct store_engine *engine, struct store *store)
+{
+    struct store_memtable_facts facts = {0};
+    uint64_t item_count = 0;
+    int64_t start_us = cellar_clock_monotonic_us();
+    CELLAR_TRY(freeze(engine, store));
+    const struct store_memtable *frozen = store_frozen_get(store);
+    if (frozen == NULL) {
+        return CELLAR_OK;
+    }
+    store_memtable_facts(frozen, &facts);
+    enum cellar_status status = store_checkpoint(store, engine->log, &item_count);
+    int64_t took_us = cellar_clock_monotonic_us() - start_us;
+    if (status != CELLAR_OK) {
+        atomic_fetch_add(&engine->checkpoint_failures, 1);
+        cellar_log(CELLAR_LOG_ERROR, "checkpoint_failed", "store=%u status=%s", store->id,
+                   cellar_status_text(status));
+        return status;
+    }
+    CELLAR_ASSERT(facts.bytes > 0);
+    atomic_fetch_sub(&engine->memtable_bytes, facts.bytes);
+    atomic_fetch_add(&engine->checkpoint_count, 1);
+    atomic_fetch_add(&engine->checkpoint_items, item_count);
+    store_limits_set(engine, store);
+    cellar_log(CELLAR_LOG_DEBUG, "checkpoint", "store=%u records=%llu items=%llu us=%lld",
+               store->id, (unsigned long long)facts.record_count, (unsigned long long)item_count,
+               (long long)took_us);
+    return CELLAR_OK;
+}
+
+/* ---- memory, disk and pace ------------------------------------------------------------------- */
+
+/* The idle store that holds most pages of old transactions, claimed, if all stores together hold too many. */
+static struct store *hoarder_claim(struct store_engine *engine)
+{
+    struct store *most = NULL;
+    uint64_t total = 0;
+    cellar_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->store_count; i++) {
+        struct store *store = engine->stores[i];
+        uint64_t bytes = store_env_retained_bytes(store->env);
+        total += bytes;
+        if (!store->is_checkpointing &&
+            (most == NULL || bytes > store_env_retained_bytes(most->env))) {
+            most = store;
+        }
+    }
+    if (total <= engine->options.memory_bytes_max / 4) {
+        most = NULL;
+    }
+    if (most != NULL) {
+        most->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(most == NULL || total > 0);
+    return most;
+}
+
+static void retained_trim(struct store_engine *engine)
+{
+    for (struct store *store = hoarder_claim(engine); store != NULL;
+         store = hoarder_claim(engine)) {
+        struct cellar_error error;
+        cellar_error_clear(&error);
+        CELLAR_ASSERT(store->is_checkpointing);
+        enum cellar_status status = store_env_reopen(store->env, &error);
+        keeper_release(engine, store);
+        if (status != CELLAR_OK) {
+            cellar_log(CELLAR_LOG_ERROR, "reopen_failed", "store=%u error=\"%s\"", store->id,
+                       error.text);
+            return;
+        }
+    }
+}
+
+/* Slows the log while memtables or unapplied log overrun their budgets by half. */
+static void pace_set(struct store_engine *engine)
+{
+    const struct store_engine_options *options = &engine->options;
+    uint64_t bytes = atomic_load(&engine->memtable_bytes);
+    store_log_lock(engine->log);
+    uint64_t unapplied = store_log_position(engine->log) - atomic_load(&engine->low_position);
+    store_log_unlock(engine->log);
+    bool is_over = bytes > options->memtable_bytes_max + options->memtable_bytes_max / 2 ||
+                   unapplied > options->unapplied_bytes_max + options->unapplied_bytes_max / 2;
+    CELLAR_ASSERT(options->memtable_bytes_max > 0);
+    store_log_throttle(engine->log, is_over ? THROTTLE_US : 0);
+}
+
+/* Below the reserve sets are refused before LMDB sees a full disk: what the log and one checkpoint need, or 5 % up to 1 GiB. */
+static void disk_look(struct store_engine *engine)
+{
+    struct statvfs facts;
+    if (statvfs(engine->dir.path, &facts) != 0) {
+        return;
+    }
+    uint64_t disk_bytes = (uint64_t)facts.f_blocks * facts.f_frsize;
+    uint64_t free_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
+    uint64_t need_bytes =
+        2 * engine->options.segment_bytes + 2 * engine->options.memtable_bytes_max;
+    uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
+    bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);
+    CELLAR_ASSERT(reserve_bytes > 0);
+    if (is_short != atomic_exchange(&engine->is_disk_short, is_short)) {
+        cellar_log(is_short ? CELLAR_LOG_ERROR : CELLAR_LOG_INFO, "disk_reserve",
+                   "short=%d free_bytes=%llu reserve_bytes=%llu", is_short ? 1 : 0,
+                   (unsigned long long)free_bytes, (unsigned long long)reserve_bytes);
+    }
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+static void victim_serve(struct store_engine *engine, struct store *victim)
+{
+    enum cellar_status status = keeper_checkpoint(engine, victim);
+    cellar_mutex_lock(&engine->lock);
+    if (status != CELLAR_OK) {
+        engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    keeper_release(engine, victim);
+    keeper_low_water(engine);
+    retained_trim(engine);
+    CELLAR_ASSERT(engine->is_started);
+}
+
+static bool keeper_wait(struct store_engine *engine)
+{
+    cellar_mutex_lock(&engine->lock);
+    if (!engine->is_stopping && !atomic_load(&engine->is_woken)) {
+        (void)cellar_cond_timedwait(&engine->changed, &engine->lock,
+                                    cellar_clock_monotonic_us() + TICK_US);
+    }
+    bool goes_on = !engine->is_stopping;
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(engine->keeper_count <= KEEPER_THREAD_COUNT);
+    return goes_on;
+}
+
+static void *keeper_run(void *context)
+{
+    struct store_engine *engine = context;
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    CELLAR_ASSERT(engine->log != NULL);
+    while (keeper_wait(engine)) {
+        disk_look(engine);
+        for (struct store *victim = victim_claim(engine); victim != NULL;
+             victim = victim_claim(engine)) {
+            pace_set(engine);
+            victim_serve(engine, victim);
+        }
+        pace_set(engine);
+        (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
+    }
+    return NULL;
+}
+
+enum cellar_status keeper_start(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
+{
+    CELLAR_ASSERT(engine->keeper_count == 0);
+    for (size_t i = 0; i < engine->store_count; i++) {
+        store_limits_set(engine, engine->stores[i]);
+    }
+    disk_look(engine);
+    while (engine->keeper_count < KEEPER_THREAD_COUNT) {
+        pthread_t *thread = &engine->keepers[engine->keeper_count];
+        if (pthread_create(thread, NULL, keeper_run, engine) != 0) {
+            keeper_stop(engine);
+            return CELLAR_NO_MEMORY;
+        }
+        engine->keeper_count++;
+    }
+    keeper_wake(engine);
+    return CELLAR_OK;
+}
+
+void keeper_stop(struct store_engine *engine)
+{
+    cellar_mutex_lock(&engine->lock);
+    engine->is_stopping = true;
+    cellar_cond_broadcast(&engine->changed);
+    cellar_mutex_unlock(&engine->lock);
+    while (engine->keeper_count > 0) {
+        engine->keeper_count--;
+        int result = pthread_join(engine->keepers[engine->keeper_count], NULL);
+        CELLAR_ASSERT(result == 0);
+    }
+}
+
+/* One store of the list, claimed; NULL behind the last. */
+static struct store *store_claim_at(struct store_engine *engine, size_t index)
+{
+    cellar_mutex_lock(&engine->lock);
+    struct store *store = index < engine->store_count ? engine->stores[index] : NULL;
+    while (store != NULL && store->is_checkpointing) {
+        cellar_cond_wait(&engine->changed, &engine->lock);
+        store = index < engine->store_count ? engine->stores[index] : NULL;
+    }
+    if (store != NULL) {
+        store->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(store == NULL || store->env != NULL);
+    return store;
+}
+
+enum cellar_status store_engine_checkpoint_all(struct store_engine *engine)
+{
+    enum cellar_status first = CELLAR_OK;
+    size_t index = 0;
+    for (struct store *store = store_claim_at(engine, index); store != NULL;
+         store = store_claim_at(engine, ++index)) {
+        bool had_frozen = store_has_frozen(store);
+        enum cellar_status status = keeper_checkpoint(engine, store);
+        if (status == CELLAR_OK && had_frozen) {
+            status = keeper_checkpoint(engine, store); /* the frozen one went first */
+        }
+        keeper_release(engine, store);
+        first = first == CELLAR_OK ? status : first;
+    }
+    keeper_low_water(engine);
+    CELLAR_ASSERT(index > 0);
+    return first;
+}

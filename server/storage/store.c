@@ -1,0 +1,295 @@
+/*
+ * Stores: the view of memtables over an environment, and snapshots of both.
+ *
+ * The view is an immutable counted array, replaced under the store's lock: a freeze (which also holds the append lock) adds a memtable, a checkpoint takes one
+ * away. At most one memtable is frozen at a time here; the array has room for those that a swap of stores will pass on.
+ *
+ * A checkpoint applies a memtable whole, so a memtable is either above the applied LSN of a transaction or in it, never half: a snapshot
+ * leaves out the memtables whose last LSN is at or below A.
+ */
+#include "server/storage/store.h"
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
+static struct store_view *view_new(void)
+{
+    struct store_view *view = cellar_mem_zalloc(1, sizeof *view);
+    if (view != NULL) {
+        atomic_store(&view->references, 1);
+    }
+    CELLAR_ASSERT(view == NULL || view->memtable_count == 0);
+    return view;
+}
+
+static void view_add(struct store_view *view, struct store_memtable *memtable)
+{
+    CELLAR_ASSERT(view->memtable_count < STORE_MEMTABLE_COUNT_MAX);
+    store_memtable_ref(memtable);
+    view->memtables[view->memtable_count++] = memtable;
+}
+
+static void view_unref(struct store_view *view)
+{
+    if (view == NULL ||
+        atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    CELLAR_ASSERT(view->memtable_count <= STORE_MEMTABLE_COUNT_MAX);
+    for (uint32_t i = 0; i < view->memtable_count; i++) {
+        store_memtable_unref(view->memtables[i]);
+    }
+    cellar_mem_free(view);
+}
+
+static struct store_view *view_get(struct store *store)
+{
+    cellar_mutex_lock(&store->lock);
+    struct store_view *view = store->view;
+    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
+    cellar_mutex_unlock(&store->lock);
+    CELLAR_ASSERT(view->memtable_count > 0);
+    return view;
+}
+
+/* Puts `view` in place of the current one, whose reference goes. */
+static void view_swap(struct store *store, struct store_view *view)
+{
+    cellar_mutex_lock(&store->lock);
+    struct store_view *old = store->view;
+    store->view = view;
+    cellar_mutex_unlock(&store->lock);
+    CELLAR_ASSERT(view->memtable_count > 0);
+    view_unref(old);
+}
+
+/* ---- freezing -------------------------------------------------------------------------------- */
+
+enum cellar_status store_freeze_kit_make(struct store_freeze_kit *kit)
+{
+    kit->memtable = store_memtable_new();
+    kit->view = view_new();
+    if (kit->memtable == NULL || kit->view == NULL) {
+        store_freeze_kit_fini(kit);
+        return CELLAR_NO_MEMORY;
+    }
+    CELLAR_ASSERT(kit->view->memtable_count == 0);
+    return CELLAR_OK;
+}
+
+void store_freeze_kit_fini(struct store_freeze_kit *kit)
+{
+    store_memtable_unref(kit->memtable);
+    view_unref(kit->view);
+    kit->memtable = NULL;
+    kit->view = NULL;
+    CELLAR_ASSERT(kit->view == NULL);
+}
+
+bool store_has_frozen(struct store *store)
+{
+    cellar_mutex_lock(&store->lock);
+    bool has_frozen = store->view->memtable_count > 1;
+    cellar_mutex_unlock(&store->lock);
+    return has_frozen;
+}
+
+bool store_freeze(struct store *store, struct store_freeze_kit *kit)
+{
+    struct store_memtable_facts facts;
+    store_memtable_facts(store->active, &facts);
+    if (facts.record_count == 0 || store_has_frozen(store)) {
+        return false;
+    }
+    CELLAR_ASSERT(kit->memtable != NULL && kit->view != NULL);
+    view_add(kit->view, store->active);
+    view_add(kit->view, kit->memtable);
+    store_memtable_unref(store->active); /* the views keep it */
+    store->active = kit->memtable;
+    store->frozen_position = store->first_position;
+    view_swap(store, kit->view);
+    kit->memtable = NULL;
+    kit->view = NULL;
+    return true;
+}
+
+uint64_t store_oldest_unapplied(struct store *store, uint64_t *position)
+{
+    struct store_memtable_facts facts;
+    struct store_view *view = view_get(store);
+    bool has_frozen = view->memtable_count > 1;
+    store_memtable_facts(view->memtables[0], &facts);
+    view_unref(view);
+    *position = has_frozen ? store->frozen_position : store->first_position;
+    CELLAR_ASSERT(!has_frozen || facts.first_lsn > 0);
+    return facts.first_lsn == 0 ? UINT64_MAX : facts.first_lsn;
+}
+
+void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, uint64_t position)
+{
+    struct store_memtable_facts facts;
+    store_memtable_facts(store->active, &facts);
+    CELLAR_ASSERT(lsn > atomic_load_explicit(&store->applied_lsn, memory_order_relaxed));
+    if (facts.record_count == 0) {
+        store->first_insert_us = cellar_clock_monotonic_us();
+        store->first_position = position;
+    }
+    store_memtable_insert(store->active, batch, lsn);
+}
+
+enum cellar_status store_view_make(struct store_view **view)
+{
+    *view = view_new();
+    CELLAR_ASSERT(*view == NULL || (*view)->memtable_count == 0);
+    return *view == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
+}
+
+void store_view_drop(struct store_view *view)
+{
+    view_unref(view);
+}
+
+struct store_memtable *store_frozen_get(struct store *store)
+{
+    cellar_mutex_lock(&store->lock);
+    struct store_memtable *frozen =
+        store->view->memtable_count > 1 ? store->view->memtables[0] : NULL;
+    cellar_mutex_unlock(&store->lock);
+    CELLAR_ASSERT(frozen == NULL || frozen != store->active);
+    return frozen;
+}
+
+void store_view_shift(struct store *store, struct store_view *smaller)
+{
+    cellar_mutex_lock(&store->lock);
+    struct store_view *old = store->view;
+    CELLAR_ASSERT(old->memtable_count > 1);
+    for (uint32_t i = 1; i < old->memtable_count; i++) {
+        view_add(smaller, old->memtables[i]);
+    }
+    store->view = smaller;
+    cellar_mutex_unlock(&store->lock);
+    view_unref(old);
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static enum cellar_status state_check(const struct store_env_state *state, uint32_t id,
+                                      uint64_t generation, const uint8_t *log_id,
+                                      struct cellar_error *error)
+{
+    CELLAR_ASSERT(generation > 0);
+    if (state->store_id != id || state->generation != generation) {
+        return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                "store %u generation %llu holds store %u generation %llu", id,
+                                (unsigned long long)generation, state->store_id,
+                                (unsigned long long)state->generation);
+    }
+    if (memcmp(state->log_id, log_id, STORE_LOG_ID_BYTES) != 0) {
+        return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                "store %u belongs to another commit log; it was copied from "
+                                "another data directory",
+                                id);
+    }
+    return CELLAR_OK;
+}
+
+static struct store *store_new(uint32_t id, uint64_t generation)
+{
+    struct store_freeze_kit kit;
+    struct store *store = cellar_mem_zalloc(1, sizeof *store);
+    if (store == NULL || store_freeze_kit_make(&kit) != CELLAR_OK) {
+        cellar_mem_free(store);
+        return NULL;
+    }
+    cellar_mutex_init(&store->lock);
+    store->id = id;
+    store->generation = generation;
+    store->active = kit.memtable;
+    view_add(kit.view, kit.memtable);
+    store->view = kit.view;
+    CELLAR_ASSERT(store->env == NULL);
+    return store;
+}
+
+enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
+                              const uint8_t *log_id, struct store **store,
+                              struct cellar_error *error)
+{
+    struct store_env_txn *txn = NULL;
+    struct store *opened = store_new(id, generation);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for store %u", id);
+    }
+    enum cellar_status status = store_env_open(directory, &opened->env, error);
+    if (status == CELLAR_OK) {
+        status = store_env_read_begin(opened->env, &txn);
+    }
+    if (status == CELLAR_OK) {
+        status = state_check(&txn->state, id, generation, log_id, error);
+        atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
+        atomic_store(&opened->rows_max, UINT64_MAX);
+        opened->server_time_us = txn->state.server_time_us;
+        store_env_read_end(txn);
+    }
+    if (status != CELLAR_OK) {
+        store_close(opened);
+        return status;
+    }
+    CELLAR_ASSERT(opened->env != NULL);
+    *store = opened;
+    return CELLAR_OK;
+}
+
+void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
+{
+    if (store == NULL) {
+        return;
+    }
+    CELLAR_ASSERT(!store->is_checkpointing);
+    store_env_close(store->env);
+    store_memtable_unref(store->active);
+    view_unref(store->view);
+    cellar_mutex_fini(&store->lock);
+    cellar_mem_free(store);
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------- */
+
+enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn,
+                                       struct store_snapshot *snapshot)
+{
+    struct store_view *view = view_get(store);
+    struct store_env_txn *txn = NULL;
+    enum cellar_status status = store_env_read_begin(store->env, &txn);
+    if (status != CELLAR_OK) {
+        view_unref(view);
+        return status;
+    }
+    uint64_t applied_lsn = txn->state.applied_lsn;
+    snapshot->store = store;
+    snapshot->view = view;
+    snapshot->txn = txn;
+    snapshot->lsn = CELLAR_MAX(durable_lsn, applied_lsn);
+    snapshot->memtable_count = 0;
+    for (uint32_t i = 0; i < view->memtable_count; i++) {
+        struct store_memtable_facts facts;
+        store_memtable_facts(view->memtables[i], &facts);
+        if (facts.last_lsn > applied_lsn) {
+            snapshot->memtables[snapshot->memtable_count++] = view->memtables[i];
+        }
+    }
+    CELLAR_ASSERT(snapshot->memtable_count <= view->memtable_count);
+    return CELLAR_OK;
+}
+
+void store_snapshot_close(struct store_snapshot *snapshot)
+{
+    CELLAR_ASSERT(snapshot->view != NULL);
+    store_env_read_end(snapshot->txn);
+    view_unref(snapshot->view);
+    snapshot->txn = NULL;
+    snapshot->view = NULL;
+}
