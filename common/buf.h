@@ -162,7 +162,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the disk formats are l
 
 static inline struct cellar_cursor cellar_cursor_make(struct cellar_slice slice)
 {
-    struct cellar_cursor cursor = {slice.data, slice.data + slice.bytes};
+    struct cellar_cursor cursor = {slice.data,
+                                   slice.bytes == 0 ? slice.data : slice.data + slice.bytes};
     return cursor;
 }
 

@@ -2,8 +2,8 @@
 #define CELLAR_COMMON_MESSAGE_LIST_H
 
 /*
- * Every message and field of the native protocol, once: number, kind, name. PROTOCOL.md explains each. Numbers are
- * never used again; 1..31. Field 15 of a request is its time limit.
+ * Every message and field of the native protocol, once: number, kind, name. PROTOCOL.md explains
+ * each. Numbers are never used again; 1..31. Field 15 of a request is its time limit.
  */
 
 #define CELLAR_MESSAGE_LIST(X)                                                                     \
@@ -32,14 +32,15 @@
 
 #define CELLAR_MESSAGE_FIELDS_CREDIT(F) F(1, u64, bytes)
 
-/* DROP_TABLE's and MUTATE_ROW's reply, PING's and SERVER_INFO's request: no field but the time limit. */
+/* DROP_TABLE's and MUTATE_ROW's reply, PING's and SERVER_INFO's request: no field but the time
+ * limit. */
 #define CELLAR_MESSAGE_FIELDS_EMPTY(F) F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_HELLO_REQUEST(F)                                                     \
     F(1, u64, version_min)                                                                         \
     F(2, u64, version_max)                                                                         \
     F(3, text, client)                                                                             \
-    F(4, raw, features) /* array of str */                                                         \
+    F(4, raw, features)       /* array of str */                                                   \
     F(5, raw, authentication) /* reserved */
 
 #define CELLAR_MESSAGE_FIELDS_HELLO_REPLY(F)                                                       \
@@ -60,8 +61,8 @@
 
 #define CELLAR_MESSAGE_FIELDS_CREATE_TABLE_REQUEST(F)                                              \
     F(1, text, table)                                                                              \
-    F(2, raw, families) /* array of [name, GC rule | nil] */                                       \
-    F(3, raw, split_keys) /* array of bytes */                                                     \
+    F(2, raw, families)    /* array of [name, GC rule | nil] */                                    \
+    F(3, raw, split_keys)  /* array of bytes */                                                    \
     F(4, u64, granularity) /* 0 and 1 milliseconds, 2 microseconds */                              \
     F(15, u64, timeout_us)
 
@@ -70,7 +71,7 @@
     F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_TABLE_REPLY(F)                                                       \
-    F(1, text, name) /* projects/P/instances/I/tables/T */                                         \
+    F(1, text, name)    /* projects/P/instances/I/tables/T */                                      \
     F(2, raw, families) /* array of [name, GC rule | nil], by name */                              \
     F(3, u64, granularity)                                                                         \
     F(4, raw, tablets) /* array of [start bytes, end bytes, store number] */                       \
@@ -107,9 +108,9 @@
     F(3, raw, ranges)                                                                              \
     F(4, i64, rows_limit) /* 0: no limit */                                                        \
     F(5, bool, reversed)                                                                           \
-    F(6, raw, columns) /* array of [family, qualifier | nil]; absent: all */                       \
-    F(7, i64, versions) /* newest N of each column; 0: all */                                      \
-    F(8, raw, filter) /* reserved */                                                               \
+    F(6, raw, columns)      /* array of [family, qualifier | nil]; absent: all */                  \
+    F(7, i64, versions)     /* newest N of each column; 0: all */                                  \
+    F(8, raw, filter)       /* reserved */                                                         \
     F(9, u64, credit_bytes) /* absent: 1 MiB */                                                    \
     F(10, bool, keys_only)                                                                         \
     F(15, u64, timeout_us)

@@ -1,18 +1,21 @@
 /*
- * The checkpoint: a frozen memtable into LMDB, in key order, in one durable transaction that also stores the applied LSN.
+ * The checkpoint: a frozen memtable into LMDB, in key order, in one durable transaction that also
+ * stores the applied LSN.
  *
- * Row by row. Within a row only the regions that entries touch are rewritten; a region is a segment's range of positions, from its key to the key of
- * the next segment of the row:
+ * Row by row. Within a row only the regions that entries touch are rewritten; a region is a
+ * segment's range of positions, from its key to the key of the next segment of the row:
  *
  *     entries      x     x x                   T----------)
  *     segments  |-----|-------|--------|-----|------|--------|
  *     regions   [rewr.][rewr. ]                [rewritten    ]
  *
- * A region's cells and the entries go through the same merge that readers use, into a list of pending cells; the list is packed into segments of about
- * 950 bytes. While a tombstone reaches on, or when little is pending, the following region is taken in as well, so that no empty first
+ * A region's cells and the entries go through the same merge that readers use, into a list of
+ * pending cells; the list is packed into segments of about 950 bytes. While a tombstone reaches on,
+ * or when little is pending, the following region is taken in as well, so that no empty first
  * segment and few small ones remain. A row's first segment always has the row's key alone.
  *
- * The first segment of a run of regions keeps the key of the region; later ones get the shortest key that separates them from the cell before.
+ * The first segment of a run of regions keeps the key of the region; later ones get the shortest
+ * key that separates them from the cell before.
  */
 #include "common/log.h"
 #include "common/mem.h"
@@ -26,15 +29,15 @@ struct writer {
     struct store_env_cursor cursor;
     struct store_merge merge;
 
-    struct cellar_slice row_key;     /* the row's part; borrowed from an entry */
-    struct cellar_buffer out_key;    /* of the next segment written at the start of a run */
-    struct cellar_buffer next_key;   /* of the segment behind the region; empty: none in this row */
-    struct cellar_buffer old_value;  /* of the region at the start of the run */
-    struct cellar_slice base;        /* the region's packed cells, in `copies`; empty: none */
-    struct cellar_arena copies;      /* base cells of the run */
-    bool has_old;                    /* the run began with an existing segment */
-    bool has_written;                /* a segment of the run has been written */
-    uint32_t region_count;           /* in the run */
+    struct cellar_slice row_key;    /* the row's part; borrowed from an entry */
+    struct cellar_buffer out_key;   /* of the next segment written at the start of a run */
+    struct cellar_buffer next_key;  /* of the segment behind the region; empty: none in this row */
+    struct cellar_buffer old_value; /* of the region at the start of the run */
+    struct cellar_slice base;       /* the region's packed cells, in `copies`; empty: none */
+    struct cellar_arena copies;     /* base cells of the run */
+    bool has_old;                   /* the run began with an existing segment */
+    bool has_written;               /* a segment of the run has been written */
+    uint32_t region_count;          /* in the run */
 
     struct store_cell *pending;
     size_t pending_count;
@@ -90,8 +93,8 @@ static enum cellar_status key_is_in_column(struct writer *writer, struct cellar_
     }
     CELLAR_TRY(position_set(&position, cell));
     struct cellar_slice column = cellar_slice_make(position.data, position.bytes - 8);
-    struct cellar_slice rest = cellar_slice_make(key.data + writer->row_key.bytes,
-                                                 key.bytes - writer->row_key.bytes);
+    struct cellar_slice rest =
+        cellar_slice_make(key.data + writer->row_key.bytes, key.bytes - writer->row_key.bytes);
     CELLAR_ASSERT(position.bytes > 8);
     *is_in = cellar_slice_has_prefix(rest, column);
     cellar_buffer_fini(&position);
@@ -114,7 +117,8 @@ static enum cellar_status segment_key(struct writer *writer, const struct store_
     return status;
 }
 
-/* Whether the first or last column of a segment goes on in a neighbour. `count` cells of the pending ones are about to be written. */
+/* Whether the first or last column of a segment goes on in a neighbour. `count` cells of the
+ * pending ones are about to be written. */
 static enum cellar_status segment_is_shared(struct writer *writer, size_t count, bool *is_shared)
 {
     const struct store_cell *first = &writer->pending[0];
@@ -152,9 +156,9 @@ static enum cellar_status segment_write(struct writer *writer, size_t count)
     CELLAR_TRY(segment_key(writer, &writer->pending[0]));
     CELLAR_TRY(segment_is_shared(writer, count, &is_shared));
     CELLAR_TRY(store_segment_encode(writer->pending, count, is_shared, &writer->value));
-    bool is_unchanged = !writer->has_written && writer->has_old &&
-                        cellar_slice_equal(cellar_slice_of(&writer->value),
-                                           cellar_slice_of(&writer->old_value));
+    bool is_unchanged =
+        !writer->has_written && writer->has_old &&
+        cellar_slice_equal(cellar_slice_of(&writer->value), cellar_slice_of(&writer->old_value));
     if (!is_unchanged) {
         CELLAR_TRY(store_env_put(&writer->txn, cellar_slice_of(&writer->key),
                                  cellar_slice_of(&writer->value)));
@@ -187,7 +191,8 @@ static size_t segment_fill(const struct writer *writer, size_t bytes_max)
     return count;
 }
 
-/* Writes all pending cells: full segments, then what is left in two halves rather than a full one and a crumb. */
+/* Writes all pending cells: full segments, then what is left in two halves rather than a full one
+ * and a crumb. */
 static enum cellar_status pending_flush(struct writer *writer)
 {
     while (writer->pending_count > 0) {
@@ -236,7 +241,8 @@ static enum cellar_status base_give(void *context, struct cellar_slice *packed, 
     return CELLAR_OK;
 }
 
-/* Takes the segment under the cursor as the region: copies its cells, looks up the key behind it. */
+/* Takes the segment under the cursor as the region: copies its cells, looks up the key behind it.
+ */
 static enum cellar_status region_load(struct writer *writer)
 {
     struct store_segment segment;
@@ -270,8 +276,7 @@ static enum cellar_status run_begin(struct writer *writer, struct cellar_slice k
     writer->region_count = 0;
     writer->base = cellar_slice_make(NULL, 0);
     CELLAR_TRY(store_env_cursor_seek(cursor, key));
-    bool is_exact =
-        cursor->is_valid && cellar_slice_equal(cellar_slice_of(&cursor->key), key);
+    bool is_exact = cursor->is_valid && cellar_slice_equal(cellar_slice_of(&cursor->key), key);
     if (!is_exact) {
         CELLAR_TRY(store_env_cursor_seek_before(cursor, key));
     }
@@ -302,7 +307,8 @@ static enum cellar_status region_merge(struct writer *writer)
     return CELLAR_OK;
 }
 
-/* Whether the run takes in the region behind: a tombstone reaches into it, or the run would leave a crumb, or a row without its first segment. */
+/* Whether the run takes in the region behind: a tombstone reaches into it, or the run would leave a
+ * crumb, or a row without its first segment. */
 static bool run_goes_on(const struct writer *writer)
 {
     struct cellar_slice next_key = cellar_slice_of(&writer->next_key);

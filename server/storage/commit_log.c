@@ -1,16 +1,20 @@
 /*
  * The commit log's writing side: one append lock, one queue, one thread.
  *
- *     append (any thread, under the lock) -> queue -> log thread: gather -> pwrite -> fdatasync -> durable LSN -> done
+ *     append (any thread, under the lock) -> queue -> log thread: gather -> pwrite -> fdatasync ->
+ * durable LSN -> done
  *
- * The thread takes whatever is queued, at most 256 KiB of small records, as one group; there is no timer, so a lone writer waits for one sync
- * and many writers share it. At most one group is in flight: a group on the disk proves that all before it are durable.
+ * The thread takes whatever is queued, at most 256 KiB of small records, as one group; there is no
+ * timer, so a lone writer waits for one sync and many writers share it. At most one group is in
+ * flight: a group on the disk proves that all before it are durable.
  *
- * Invariants: LSNs leave the lock consecutive and in queue order; durable_lsn moves after the sync and before any `done`; a segment is
- * reused only when all its records lie at or below the low-water LSN that the current segment's header, already durable, names; after a
- * failed write or sync nothing is acknowledged any more.
+ * Invariants: LSNs leave the lock consecutive and in queue order; durable_lsn moves after the sync
+ * and before any `done`; a segment is reused only when all its records lie at or below the
+ * low-water LSN that the current segment's header, already durable, names; after a failed write or
+ * sync nothing is acknowledged any more.
  *
- * Threads: the queue belongs to the lock; chain, free and the group memory belong to the log thread once it runs.
+ * Threads: the queue belongs to the lock; chain, free and the group memory belong to the log thread
+ * once it runs.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +28,7 @@
 #include "server/storage/commit_log.h"
 #include "server/storage/record.h"
 
-#define IDLE_US 1000000   /* without writes for so long: an empty group */
+#define IDLE_US 1000000 /* without writes for so long: an empty group */
 #define SPARE_WAIT_US 100000
 #define FREE_SEGMENT_COUNT_MAX 2u
 
@@ -70,7 +74,8 @@ static enum cellar_status chain_trim(struct store_log *log)
     return CELLAR_OK;
 }
 
-/* A file for the next segment: a free one of the right size, else the spare, else it waits for either. */
+/* A file for the next segment: a free one of the right size, else the spare, else it waits for
+ * either. */
 static enum cellar_status file_take(struct store_log *log, struct store_log_segment *segment)
 {
     memset(segment, 0, sizeof *segment);
@@ -215,7 +220,8 @@ static void durable_move(struct store_log *log, uint64_t lsn)
     cellar_mutex_unlock(&log->lock);
 }
 
-/* Stops acknowledging: this group's outcome is unknown, what is queued behind it was never written. */
+/* Stops acknowledging: this group's outcome is unknown, what is queued behind it was never written.
+ */
 static void log_fail(struct store_log *log, struct store_log_record *records)
 {
     atomic_store(&log->has_failed, true);
@@ -296,8 +302,8 @@ static void empty_queue(struct store_log *log) CELLAR_REQUIRES(log->lock)
     append_queue(log, &log->empty);
 }
 
-/* Waits for records. With nothing written for a second, or at the end, the queue gets an empty record, so that damage to the last real
- * group cannot look like a torn end. */
+/* Waits for records. With nothing written for a second, or at the end, the queue gets an empty
+ * record, so that damage to the last real group cannot look like a torn end. */
 static void queue_await(struct store_log *log) CELLAR_REQUIRES(log->lock)
 {
     int64_t idle_at_us = cellar_clock_monotonic_us() + IDLE_US;
@@ -376,7 +382,8 @@ static void *log_run(void *context)
 
 /* ---- opening and closing --------------------------------------------------------------------- */
 
-/* The device's physical block, at least 512: groups begin on it, so that one torn block spoils one group. */
+/* The device's physical block, at least 512: groups begin on it, so that one torn block spoils one
+ * group. */
 static uint32_t alignment_of(const char *directory)
 {
     struct stat facts;
@@ -419,8 +426,8 @@ static void log_free(struct store_log *log)
 }
 
 enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
-                                  struct store_log **log,
-                                  struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
+                                  struct store_log **log, struct cellar_error *error)
+    CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(segment_bytes >= 65536 && segment_bytes % 65536 == 0);
     struct store_log *opened = cellar_mem_zalloc(1, sizeof *opened);
@@ -591,8 +598,8 @@ enum cellar_status store_log_check(const struct store_log *log) CELLAR_NO_THREAD
     return log->is_stopping || !log->is_started ? CELLAR_UNAVAILABLE : CELLAR_OK;
 }
 
-uint64_t store_log_append(struct store_log *log,
-                          struct store_log_record *record) CELLAR_NO_THREAD_SAFETY
+uint64_t store_log_append(struct store_log *log, struct store_log_record *record)
+    CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(record->done != NULL);
     CELLAR_ASSERT(record->entry.payload.bytes <= log->segment_bytes / 4);

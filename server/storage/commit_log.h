@@ -7,7 +7,8 @@
 #include "server/storage/log.h"
 #include "server/storage/log_files.h"
 
-/* The local log's insides, shared by commit_log.c (writing) and log_recovery.c (reading); nobody else includes this. */
+/* The local log's insides, shared by commit_log.c (writing) and log_recovery.c (reading); nobody
+ * else includes this. */
 
 #define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
 #define STORE_LOG_SEGMENT_COUNT_MAX 65536u
@@ -46,16 +47,16 @@ struct store_log {
     struct store_log_record *last CELLAR_GUARDED_BY(lock);
     uint64_t next_lsn CELLAR_GUARDED_BY(lock);
     uint64_t position CELLAR_GUARDED_BY(lock);
-    bool is_waiting CELLAR_GUARDED_BY(lock);  /* the thread waits on `queued` */
+    bool is_waiting CELLAR_GUARDED_BY(lock); /* the thread waits on `queued` */
     bool is_stopping CELLAR_GUARDED_BY(lock);
     bool is_started;
     pthread_t thread;
 
     /* the log thread's own */
-    uint8_t *group;          /* memory of one group */
+    uint8_t *group; /* memory of one group */
     size_t group_capacity;
-    uint64_t write_offset;   /* in the current segment, aligned */
-    bool last_was_empty;     /* the newest group is an empty one */
+    uint64_t write_offset; /* in the current segment, aligned */
+    bool last_was_empty;   /* the newest group is an empty one */
     struct store_log_record empty;
     struct store_log_spare spare;
 
@@ -75,8 +76,9 @@ enum cellar_status store_log_segments_push(struct store_log_segments *segments,
 /** Takes the oldest segment of a list that is not empty. */
 struct store_log_segment store_log_segments_shift(struct store_log_segments *segments);
 
-/** Reads the directory into `chain` and `free` and walks the chain to its end: recovered_lsn, tail. */
-enum cellar_status store_log_recover(struct store_log *log,
-                                     struct cellar_error *error) CELLAR_MUST_USE;
+/** Reads the directory into `chain` and `free` and walks the chain to its end: recovered_lsn, tail.
+ */
+enum cellar_status store_log_recover(struct store_log *log, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 #endif

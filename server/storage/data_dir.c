@@ -1,12 +1,13 @@
 /*
  * The data directory's frame: lock, version, first start.
  *
- *     nothing there        -> FORMAT.new is written (a first start has begun), log and catalog are made, FORMAT.new becomes FORMAT
- *     FORMAT.new, no FORMAT -> a first start was cut short: nothing was ever served, so log/ and stores/ are removed and it begins again
- *     FORMAT               -> its line must be ours
- *     anything else        -> refused: it is not ours to fill or to empty
+ *     nothing there        -> FORMAT.new is written (a first start has begun), log and catalog are
+ * made, FORMAT.new becomes FORMAT FORMAT.new, no FORMAT -> a first start was cut short: nothing was
+ * ever served, so log/ and stores/ are removed and it begins again FORMAT               -> its line
+ * must be ours anything else        -> refused: it is not ours to fill or to empty
  *
- * The lock is an exclusive flock on LOCK, which the kernel lets go when the process ends in whatever way.
+ * The lock is an exclusive flock on LOCK, which the kernel lets go when the process ends in
+ * whatever way.
  */
 #include "server/storage/data_dir.h"
 
@@ -276,9 +277,8 @@ static enum cellar_status store_walk(const struct store_data_dir *dir, uint32_t 
     return is_empty && status == CELLAR_OK ? visit(context, store_id, 0) : status;
 }
 
-enum cellar_status store_data_dir_walk(const struct store_data_dir *dir,
-                                       store_generation_fn *visit, void *context,
-                                       struct cellar_error *error)
+enum cellar_status store_data_dir_walk(const struct store_data_dir *dir, store_generation_fn *visit,
+                                       void *context, struct cellar_error *error)
 {
     char path[PATH_MAX];
     path_join(dir, "stores", path);

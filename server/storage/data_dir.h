@@ -6,7 +6,8 @@
 #include "common/status.h"
 
 /*
- * The data directory: who holds it, which version it is of, and where things lie in it. FORMAT.md, "The data directory".
+ * The data directory: who holds it, which version it is of, and where things lie in it. FORMAT.md,
+ * "The data directory".
  *
  *     FORMAT          one line: "cellar data directory, format 1"
  *     LOCK            locked while a server runs
@@ -18,21 +19,24 @@ struct store_data_dir {
     char path[PATH_MAX - 64];
     char log_path[PATH_MAX];
     int lock_descriptor; /* -1: not held */
-    bool is_new;         /* there was nothing: the caller makes log and catalog, then calls store_data_dir_commit() */
+    bool is_new;         /* there was nothing: the caller makes log and catalog, then calls
+                            store_data_dir_commit() */
 };
 
 /**
- * Makes the directory when it is missing, locks it and checks its version. What an unfinished first start left behind is removed.
+ * Makes the directory when it is missing, locks it and checks its version. What an unfinished first
+ * start left behind is removed.
  *
- * @return CELLAR_OK; FAILED_PRECONDITION (locked by another process, another version, no data directory but not empty), IO_ERROR,
- *         INVALID_ARGUMENT (path too long or empty), RESOURCE_EXHAUSTED; nothing is held after a failure
+ * @return CELLAR_OK; FAILED_PRECONDITION (locked by another process, another version, no data
+ * directory but not empty), IO_ERROR, INVALID_ARGUMENT (path too long or empty),
+ * RESOURCE_EXHAUSTED; nothing is held after a failure
  */
 enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *dir,
                                        struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Ends a first start: writes FORMAT, durable at return. */
-enum cellar_status store_data_dir_commit(struct store_data_dir *dir,
-                                         struct cellar_error *error) CELLAR_MUST_USE;
+enum cellar_status store_data_dir_commit(struct store_data_dir *dir, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /** Lets the directory go. */
 void store_data_dir_close(struct store_data_dir *dir);
@@ -53,8 +57,7 @@ enum cellar_status store_data_dir_store_remove(const struct store_data_dir *dir,
 typedef enum cellar_status store_generation_fn(void *context, uint32_t store_id,
                                                uint64_t generation);
 
-enum cellar_status store_data_dir_walk(const struct store_data_dir *dir,
-                                       store_generation_fn *visit, void *context,
-                                       struct cellar_error *error) CELLAR_MUST_USE;
+enum cellar_status store_data_dir_walk(const struct store_data_dir *dir, store_generation_fn *visit,
+                                       void *context, struct cellar_error *error) CELLAR_MUST_USE;
 
 #endif

@@ -1,11 +1,14 @@
 /*
  * Opening, recovering and closing the engine, and the append that ties log and memtable together.
  *
- * Recovery in order: the log is read to its end; the catalog (store 0) takes its records; the tablet layer reads it and attaches the stores it
- * names; a second pass over the log gives these their records; what the log holds of other stores is of dropped tables and is left
- * out, and so are folders that nobody named. Only then the log's tail is made durable, a fresh segment begins and appends are taken.
+ * Recovery in order: the log is read to its end; the catalog (store 0) takes its records; the
+ * tablet layer reads it and attaches the stores it names; a second pass over the log gives these
+ * their records; what the log holds of other stores is of dropped tables and is left out, and so
+ * are folders that nobody named. Only then the log's tail is made durable, a fresh segment begins
+ * and appends are taken.
  *
- * A hole in the log matters when some store's applied LSN (or the log's low-water LSN, if greater) lies below its end.
+ * A hole in the log matters when some store's applied LSN (or the log's low-water LSN, if greater)
+ * lies below its end.
  */
 #include "common/log.h"
 #include "common/mem.h"
@@ -26,10 +29,9 @@ static enum cellar_status option_check(const char *name, uint64_t value, uint64_
     if (value >= min && value <= max) {
         return CELLAR_OK;
     }
-    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                            "%s must be between %llu and %llu, but is %llu", name,
-                            (unsigned long long)min, (unsigned long long)max,
-                            (unsigned long long)value);
+    return cellar_error_set(
+        error, CELLAR_INVALID_ARGUMENT, "%s must be between %llu and %llu, but is %llu", name,
+        (unsigned long long)min, (unsigned long long)max, (unsigned long long)value);
 }
 
 enum cellar_status store_engine_options_check(const struct store_engine_options *options,
@@ -96,7 +98,7 @@ static enum cellar_status store_add(struct store_engine *engine, uint32_t id, ui
     return CELLAR_OK;
 }
 
-static struct store *store_find(struct store_engine *engine, uint32_t id)
+struct store *store_engine_find(struct store_engine *engine, uint32_t id)
 {
     struct store *found = NULL;
     cellar_mutex_lock(&engine->lock);
@@ -147,8 +149,7 @@ static enum cellar_status record_apply(struct replay *replay, struct store *stor
     bool is_catalog = entry->type == STORE_RECORD_CATALOG;
     enum cellar_status status = store_batch_new(entry->payload, is_catalog, &batch);
     if (status != CELLAR_OK) {
-        return cellar_error_set(replay->error, status,
-                                "log record %llu of store %u cannot be read",
+        return cellar_error_set(replay->error, status, "log record %llu of store %u cannot be read",
                                 (unsigned long long)entry->lsn, entry->store_id);
     }
     struct store_engine *engine = replay->engine;
@@ -174,7 +175,7 @@ static enum cellar_status replay_record(void *context, const struct store_log_en
                                 (unsigned long long)entry->lsn, entry->type);
     }
     if (replay->last == NULL || replay->last->id != entry->store_id) {
-        replay->last = store_find(replay->engine, entry->store_id);
+        replay->last = store_engine_find(replay->engine, entry->store_id);
     }
     struct store *store = replay->last;
     if (store == NULL || entry->lsn <= atomic_load(&store->applied_lsn)) {
@@ -210,7 +211,8 @@ static enum cellar_status replay_run(struct store_engine *engine, bool is_catalo
     return store_log_replay(engine->log, &visitor, error);
 }
 
-/* What a store does not need of the log, in the sense of gaps; DATA_LOSS when it is ahead of the log. */
+/* What a store does not need of the log, in the sense of gaps; DATA_LOSS when it is ahead of the
+ * log. */
 static enum cellar_status store_needed(struct store_engine *engine, const struct store *store,
                                        uint64_t *needed_lsn, struct cellar_error *error)
 {
@@ -257,8 +259,7 @@ enum cellar_status store_engine_open(const struct store_engine_options *options,
     opened->options.memtable_bytes_max =
         CELLAR_MIN(options->memtable_bytes_max, options->memory_bytes_max / 8);
     if (status == CELLAR_OK) {
-        status =
-            store_log_open(opened->dir.log_path, options->segment_bytes, &opened->log, error);
+        status = store_log_open(opened->dir.log_path, options->segment_bytes, &opened->log, error);
     }
     if (status == CELLAR_OK) {
         status = catalog_open(opened, error);
@@ -284,7 +285,7 @@ enum cellar_status store_engine_attach(struct store_engine *engine, uint32_t id,
 static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_t generation)
 {
     struct store_engine *engine = context;
-    const struct store *store = store_find(engine, store_id);
+    const struct store *store = store_engine_find(engine, store_id);
     char path[PATH_MAX];
     if (store == NULL) {
         return store_data_dir_store_remove(&engine->dir, store_id, NULL);
@@ -297,8 +298,8 @@ static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_
     return store_directory_remove(path, NULL);
 }
 
-static enum cellar_status stores_replay(struct store_engine *engine,
-                                        struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
+static enum cellar_status stores_replay(struct store_engine *engine, struct cellar_error *error)
+    CELLAR_NO_THREAD_SAFETY
 {
     uint64_t needed_lsn = UINT64_MAX;
     CELLAR_ASSERT(engine->store_count > 0);
@@ -423,10 +424,11 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
 {
     enum cellar_status status = store_log_check(engine->log);
     if (status != CELLAR_OK) {
-        cellar_error_set(error, status, status == CELLAR_IO_ERROR
-                                            ? "the commit log has failed; writes are refused until "
-                                              "the server is started again"
-                                            : "the server is stopping");
+        cellar_error_set(error, status,
+                         status == CELLAR_IO_ERROR
+                             ? "the commit log has failed; writes are refused until "
+                               "the server is started again"
+                             : "the server is stopping");
         if (error != NULL) {
             error->retry_delay_ms = status == CELLAR_UNAVAILABLE ? RETRY_DELAY_MS : 0;
         }
@@ -474,8 +476,7 @@ static bool is_over_budget(const struct store_engine *engine, const struct store
     return bytes > options->memtable_bytes_max ||
            store_log_position(engine->log) - low_position > options->unapplied_bytes_max ||
            lsn - low_lsn > options->unapplied_records_max ||
-           facts.row_count >
-               atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
+           facts.row_count > atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
            (options->checkpoint_records_max > 0 &&
             facts.record_count >= options->checkpoint_records_max);
 }
@@ -512,6 +513,11 @@ struct store *store_engine_catalog(struct store_engine *engine)
 struct store_log *store_engine_log(struct store_engine *engine)
 {
     return engine->log;
+}
+
+const char *store_engine_data_dir(const struct store_engine *engine)
+{
+    return engine->dir.path;
 }
 
 int64_t store_engine_server_time(const struct store_engine *engine)

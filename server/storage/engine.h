@@ -4,8 +4,8 @@
 #include "server/storage/rows.h"
 
 /*
- * The engine: the commit log, all stores, and the threads that checkpoint them within the budgets. Store 0 is the catalog, which the tablet
- * layer reads and writes; the engine knows no table.
+ * The engine: the commit log, all stores, and the threads that checkpoint them within the budgets.
+ * Store 0 is the catalog, which the tablet layer reads and writes; the engine knows no table.
  *
  *     open    data directory, log, store 0 replayed to the log's end
  *     attach  each store that the catalog names
@@ -36,33 +36,43 @@ enum cellar_status store_engine_options_check(const struct store_engine_options 
 
 /** Opens the data directory; a new one is made. Errors as svc_open(). */
 enum cellar_status store_engine_open(const struct store_engine_options *options,
-                                     struct store_engine **engine,
-                                     struct cellar_error *error) CELLAR_MUST_USE;
+                                     struct store_engine **engine, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /** Opens one store that the catalog names, between open and start. Errors as store_open(). */
 enum cellar_status store_engine_attach(struct store_engine *engine, uint32_t id,
                                        uint64_t generation, struct store **store,
                                        struct cellar_error *error) CELLAR_MUST_USE;
 
-/** Replays, removes folders of stores nobody named, begins to take appends. DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY. */
-enum cellar_status store_engine_start(struct store_engine *engine,
-                                      struct cellar_error *error) CELLAR_MUST_USE;
+/** Replays, removes folders of stores nobody named, begins to take appends. DATA_LOSS, IO_ERROR,
+ * RESOURCE_EXHAUSTED, NO_MEMORY. */
+enum cellar_status store_engine_start(struct store_engine *engine, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
-/** Checkpoints all stores, stops the threads and the log, frees. No snapshot is open. Takes NULL; also after a failed start. */
+/** Checkpoints all stores, stops the threads and the log, frees. No snapshot is open. Takes NULL;
+ * also after a failed start. */
 void store_engine_close(struct store_engine *engine);
 
-/** Makes the environment of a new store and opens it; durable at return, but named by nobody yet. Blocks. IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY. */
+/** Makes the environment of a new store and opens it; durable at return, but named by nobody yet.
+ * Blocks. IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY. */
 enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t id,
-                                           struct store **store,
-                                           struct cellar_error *error) CELLAR_MUST_USE;
+                                           struct store **store, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
-/** Takes a store out, whose drop is durable or which was never named: closes it and removes its files. No snapshot of it is open. Blocks. */
+/** Takes a store out, whose drop is durable or which was never named: closes it and removes its
+ * files. No snapshot of it is open. Blocks. */
 void store_engine_store_drop(struct store_engine *engine, struct store *store);
+
+/** The attached or made store of that id, or NULL. */
+struct store *store_engine_find(struct store_engine *engine, uint32_t id);
 
 /** The catalog's store. */
 struct store *store_engine_catalog(struct store_engine *engine);
 
 struct store_log *store_engine_log(struct store_engine *engine);
+
+/** The data directory's path; lives as long as the engine. */
+const char *store_engine_data_dir(const struct store_engine *engine);
 
 /** The greatest server time that was given out before this start, microseconds. */
 int64_t store_engine_server_time(const struct store_engine *engine);
@@ -74,13 +84,14 @@ uint64_t store_engine_record_bytes_max(const struct store_engine *engine);
  * Whether a write may be queued now; with the append lock.
  *
  * @param has_sets  it adds data; deletes alone go on when space is short
- * @return CELLAR_OK; UNAVAILABLE with a delay (over the budgets); RESOURCE_EXHAUSTED (disk, map; named); IO_ERROR (the log has failed)
+ * @return CELLAR_OK; UNAVAILABLE with a delay (over the budgets); RESOURCE_EXHAUSTED (disk, map;
+ * named); IO_ERROR (the log has failed)
  */
 enum cellar_status store_engine_admit(struct store_engine *engine, struct store *store,
                                       bool has_sets, struct cellar_error *error) CELLAR_MUST_USE;
 
-/** Appends a record of a store and inserts its batch, with the append lock (store_log_lock()). The record's payload is the batch's; the batch is
- * the store's from here. */
+/** Appends a record of a store and inserts its batch, with the append lock (store_log_lock()). The
+ * record's payload is the batch's; the batch is the store's from here. */
 void store_engine_append(struct store_engine *engine, struct store *store,
                          struct store_log_record *record, struct store_batch *batch);
 

@@ -6,7 +6,8 @@
 #include "server/storage/data_dir.h"
 #include "server/storage/engine.h"
 
-/* What engine.c (opening, recovery, appends) and keeper.c (checkpoints, budgets) share; nobody else includes this. */
+/* What engine.c (opening, recovery, appends) and keeper.c (checkpoints, budgets) share; nobody else
+ * includes this. */
 
 #define KEEPER_THREAD_COUNT 2u
 
@@ -20,7 +21,8 @@ struct store_engine {
 
     struct cellar_mutex lock;
     struct cellar_cond changed; /* work for a keeper, or a checkpoint has ended */
-    struct store **stores CELLAR_GUARDED_BY(lock); /* all, the catalog among them; changed under the append lock too */
+    struct store **stores CELLAR_GUARDED_BY(
+        lock); /* all, the catalog among them; changed under the append lock too */
     size_t store_count CELLAR_GUARDED_BY(lock);
     size_t store_capacity CELLAR_GUARDED_BY(lock);
     bool is_stopping CELLAR_GUARDED_BY(lock);
@@ -28,10 +30,10 @@ struct store_engine {
     pthread_t keepers[KEEPER_THREAD_COUNT];
     unsigned keeper_count;
 
-    _Atomic bool is_woken;            /* a keeper was asked for and has not looked yet */
-    _Atomic uint64_t memtable_bytes;  /* of all stores, active and frozen */
-    _Atomic uint64_t low_position;    /* log position of the oldest unapplied record */
-    _Atomic uint64_t low_lsn;         /* its LSN, minus one */
+    _Atomic bool is_woken;           /* a keeper was asked for and has not looked yet */
+    _Atomic uint64_t memtable_bytes; /* of all stores, active and frozen */
+    _Atomic uint64_t low_position;   /* log position of the oldest unapplied record */
+    _Atomic uint64_t low_lsn;        /* its LSN, minus one */
     _Atomic bool is_disk_short;
     _Atomic uint64_t checkpoint_count;
     _Atomic uint64_t checkpoint_items;
@@ -55,7 +57,7 @@ void keeper_claim(struct store_engine *engine, struct store *store);
 void keeper_release(struct store_engine *engine, struct store *store);
 
 /** Freezes and checkpoints a claimed store. */
-enum cellar_status keeper_checkpoint(struct store_engine *engine,
-                                     struct store *store) CELLAR_MUST_USE;
+enum cellar_status keeper_checkpoint(struct store_engine *engine, struct store *store)
+    CELLAR_MUST_USE;
 
 #endif

@@ -1,15 +1,18 @@
 /*
- * An LMDB environment as a store's generation: making, opening, checking, and the read transactions.
+ * An LMDB environment as a store's generation: making, opening, checking, and the read
+ * transactions.
  *
- * Flags: MDB_NOTLS (a read transaction belongs to whoever holds it) and MDB_NORDAHEAD; durability is LMDB's default: a commit is on the disk when it
- * returns. The map's size is given once, when the environment is made, and then read from the file.
+ * Flags: MDB_NOTLS (a read transaction belongs to whoever holds it) and MDB_NORDAHEAD; durability
+ * is LMDB's default: a commit is on the disk when it returns. The map's size is given once, when
+ * the environment is made, and then read from the file.
  *
- * Read transactions are kept reset in a list and renewed, with their two cursors. The state is read again only when the transaction shows another
- * LMDB snapshot than the last time.
+ * Read transactions are kept reset in a list and renewed, with their two cursors. The state is read
+ * again only when the transaction shows another LMDB snapshot than the last time.
  *
- * LMDB keeps the pages that a write transaction dirtied in memory until the environment is closed. So it can be closed and opened under the readers'
- * feet: `gate` is held for reading by every read transaction, for writing by the reopening, which therefore waits for
- * one chunk of each running read at most.
+ * LMDB keeps the pages that a write transaction dirtied in memory until the environment is closed.
+ * So it can be closed and opened under the readers' feet: `gate` is held for reading by every read
+ * transaction, for writing by the reopening, which therefore waits for one chunk of each running
+ * read at most.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -129,7 +132,8 @@ static enum cellar_status fail(const char *directory, const char *what, int code
                             mdb_strerror(code));
 }
 
-/* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is made */
+/* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is
+ * made */
 static int native_open(struct store_env *env, uint64_t map_bytes)
 {
     MDB_txn *txn = NULL;
@@ -143,7 +147,8 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
     if (code == 0 && is_new) {
         code = mdb_env_set_mapsize(env->native, map_bytes);
     }
-    code = code != 0 ? code : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD, 0666);
+    code = code != 0 ? code
+                     : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD, 0666);
     code = code != 0 ? code : mdb_txn_begin(env->native, NULL, is_new ? 0 : MDB_RDONLY, &txn);
     unsigned flags = is_new ? MDB_CREATE : 0;
     code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
@@ -178,7 +183,8 @@ static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
     atomic_store(&env->is_open, false);
 }
 
-/* Whether the roots that a meta page names lie in a file of that size. Offsets are LMDB's struct MDB_meta behind a page header of 16. */
+/* Whether the roots that a meta page names lie in a file of that size. Offsets are LMDB's struct
+ * MDB_meta behind a page header of 16. */
 static bool meta_is_sound(const uint8_t *page, uint64_t file_bytes)
 {
     const uint8_t *meta = page + 16;
@@ -196,7 +202,8 @@ static bool meta_is_sound(const uint8_t *page, uint64_t file_bytes)
     return page_bytes == ENV_PAGE_BYTES;
 }
 
-/* Looks at the file before LMDB maps it: a file that was cut off would end the process with SIGBUS. */
+/* Looks at the file before LMDB maps it: a file that was cut off would end the process with SIGBUS.
+ */
 static enum cellar_status file_check(const char *directory, struct cellar_error *error)
 {
     char path[PATH_MAX];
@@ -278,8 +285,8 @@ enum cellar_status store_env_create(const char *directory, const struct store_en
         atomic_store(&env->is_open, true);
         code = mdb_txn_begin(env->native, NULL, 0, &txn);
     }
-    enum cellar_status status =
-        code == 0 ? env_state_write(env, txn, state) : fail(directory, "cannot be made", code, error);
+    enum cellar_status status = code == 0 ? env_state_write(env, txn, state)
+                                          : fail(directory, "cannot be made", code, error);
     if (status == CELLAR_OK) {
         code = mdb_txn_commit(txn);
         status = code == 0 ? CELLAR_OK : fail(directory, "cannot be written", code, error);

@@ -8,11 +8,13 @@
 #include "server/storage/log_segment.h"
 
 /*
- * One generation of a store on disk: an LMDB environment with checked items under keys of any length, and the state that says up to which LSN it
- * holds the store. FORMAT.md, "Environments". Only env.c, env_txn.c and env_cursor.c call LMDB.
+ * One generation of a store on disk: an LMDB environment with checked items under keys of any
+ * length, and the state that says up to which LSN it holds the store. FORMAT.md, "Environments".
+ * Only env.c, env_txn.c and env_cursor.c call LMDB.
  *
- * Keys of more than STORE_ENV_KEY_PART_MAX bytes are kept by layers: the first part with a mark leads to a layer of a second database
- * that holds the rest, and so on. An item's value begins with a CRC-32C over its whole key and what follows.
+ * Keys of more than STORE_ENV_KEY_PART_MAX bytes are kept by layers: the first part with a mark
+ * leads to a layer of a second database that holds the rest, and so on. An item's value begins with
+ * a CRC-32C over its whole key and what follows.
  */
 
 #define STORE_ENV_FORMAT_VERSION 1u
@@ -28,11 +30,11 @@ struct store_env_state {
     uint32_t store_id;
     uint64_t generation;
     uint8_t log_id[STORE_LOG_ID_BYTES];
-    uint64_t applied_lsn;     /* everything of the store up to here is in, nothing above */
-    int64_t server_time_us;   /* the greatest given out in what was applied */
-    uint64_t item_count;      /* items in cells and layers, marks not counted */
-    uint64_t item_crc_sum;    /* sum of the items' CRCs, modulo 2^64 */
-    uint64_t layer_next;      /* the next layer id, from 1 */
+    uint64_t applied_lsn;   /* everything of the store up to here is in, nothing above */
+    int64_t server_time_us; /* the greatest given out in what was applied */
+    uint64_t item_count;    /* items in cells and layers, marks not counted */
+    uint64_t item_crc_sum;  /* sum of the items' CRCs, modulo 2^64 */
+    uint64_t layer_next;    /* the next layer id, from 1 */
     uint64_t map_bytes;
 };
 
@@ -48,7 +50,8 @@ enum cellar_status store_env_create(const char *directory, const struct store_en
 /**
  * Opens an environment for one process.
  *
- * @return CELLAR_OK; DATA_LOSS (missing or damaged file or state), FAILED_PRECONDITION (another version), IO_ERROR, NO_MEMORY
+ * @return CELLAR_OK; DATA_LOSS (missing or damaged file or state), FAILED_PRECONDITION (another
+ * version), IO_ERROR, NO_MEMORY
  */
 enum cellar_status store_env_open(const char *directory, struct store_env **env,
                                   struct cellar_error *error) CELLAR_MUST_USE;
@@ -56,12 +59,14 @@ enum cellar_status store_env_open(const char *directory, struct store_env **env,
 /** Closes it; no transaction is open. Takes NULL. */
 void store_env_close(struct store_env *env);
 
-/** Closes and opens the LMDB environment again, which gives back the memory that write transactions left. Waits for readers that run and holds
- * up new ones meanwhile. The caller is the only writer. IO_ERROR leaves it closed: reads fail then. */
+/** Closes and opens the LMDB environment again, which gives back the memory that write transactions
+ * left. Waits for readers that run and holds up new ones meanwhile. The caller is the only writer.
+ * IO_ERROR leaves it closed: reads fail then. */
 enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Bytes that write transactions may have left in memory since the last (re)open: an upper estimate. Any thread. */
+/** Bytes that write transactions may have left in memory since the last (re)open: an upper
+ * estimate. Any thread. */
 uint64_t store_env_retained_bytes(const struct store_env *env);
 
 /** Pages of the file in use or reusable, as of the last commit or open. Any thread. */
@@ -72,40 +77,44 @@ unsigned store_env_used_percent(const struct store_env *env);
 
 /* ---- transactions ---------------------------------------------------------------------------- */
 
-/** A read or write transaction. Remembers its first failure: later calls do nothing and return it. One thread at a time. */
+/** A read or write transaction. Remembers its first failure: later calls do nothing and return it.
+ * One thread at a time. */
 struct store_env_txn {
     struct store_env *env;
     MDB_txn *txn;
-    MDB_cursor *cells;  /* of the cursor, kept for reuse */
+    MDB_cursor *cells; /* of the cursor, kept for reuse */
     MDB_cursor *layers;
     struct store_env_txn *next; /* in the env's list of idle readers */
     struct store_env_state state;
-    size_t txn_id;      /* of the state, to read it once a snapshot */
+    size_t txn_id; /* of the state, to read it once a snapshot */
     enum cellar_status status;
     uint64_t put_count;
     bool is_write;
 };
 
-/** Begins (mostly: renews) a read transaction and reads the state. IO_ERROR, DATA_LOSS, NO_MEMORY, RESOURCE_EXHAUSTED (readers). Any thread. */
-enum cellar_status store_env_read_begin(struct store_env *env,
-                                        struct store_env_txn **txn) CELLAR_MUST_USE;
+/** Begins (mostly: renews) a read transaction and reads the state. IO_ERROR, DATA_LOSS, NO_MEMORY,
+ * RESOURCE_EXHAUSTED (readers). Any thread. */
+enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
+    CELLAR_MUST_USE;
 
 /** Ends a read transaction; its slices are void. Takes NULL. */
 void store_env_read_end(struct store_env_txn *txn);
 
-/** Begins the one write transaction, in the caller's storage. IO_ERROR, NO_MEMORY. Blocks while there is another. */
-enum cellar_status store_env_write_begin(struct store_env *env,
-                                         struct store_env_txn *txn) CELLAR_MUST_USE;
+/** Begins the one write transaction, in the caller's storage. IO_ERROR, NO_MEMORY. Blocks while
+ * there is another. */
+enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
+    CELLAR_MUST_USE;
 
-/** Stores the item: its CRC is computed here. @param value what follows the CRC; borrowed. First failure sticks: RESOURCE_EXHAUSTED (map or disk full),
- * IO_ERROR, NO_MEMORY. */
+/** Stores the item: its CRC is computed here. @param value what follows the CRC; borrowed. First
+ * failure sticks: RESOURCE_EXHAUSTED (map or disk full), IO_ERROR, NO_MEMORY. */
 enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
                                  struct cellar_slice value);
 
 /** Removes the item; CELLAR_NOT_FOUND (which does not stick) when there is none. */
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key);
 
-/** Writes txn->state and commits, durable at return; or aborts when anything failed before. @return the first failure. Ends the transaction. */
+/** Writes txn->state and commits, durable at return; or aborts when anything failed before. @return
+ * the first failure. Ends the transaction. */
 enum cellar_status store_env_commit(struct store_env_txn *txn) CELLAR_MUST_USE;
 
 /** Ends a write transaction without effect. */
@@ -116,14 +125,15 @@ enum cellar_status store_env_status(int code);
 
 /* ---- cursor ---------------------------------------------------------------------------------- */
 
-/** Walks items in key order, through all layers. Initialised with store_env_cursor_init(); one a transaction at a time. */
+/** Walks items in key order, through all layers. Initialised with store_env_cursor_init(); one a
+ * transaction at a time. */
 struct store_env_cursor {
     struct store_env_txn *txn;
-    struct cellar_buffer key;   /* the whole key of the current item */
-    struct cellar_slice value;  /* behind the CRC, which was checked; borrowed from the map */
-    uint32_t crc;               /* the item's */
-    bool is_valid;              /* on an item */
-    uint32_t level;             /* depth of the current item */
+    struct cellar_buffer key;  /* the whole key of the current item */
+    struct cellar_slice value; /* behind the CRC, which was checked; borrowed from the map */
+    uint32_t crc;              /* the item's */
+    bool is_valid;             /* on an item */
+    uint32_t level;            /* depth of the current item */
     uint64_t layers[STORE_ENV_LEVEL_COUNT_MAX]; /* ids of the layers on the path; [0] unused */
 };
 
@@ -133,11 +143,13 @@ void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn
 /** Frees the key's memory; the transaction may have ended. */
 void store_env_cursor_fini(struct store_env_cursor *cursor);
 
-/** Moves to the first item at or behind `key`; is_valid tells whether there is one. DATA_LOSS (checksum, layers), IO_ERROR, NO_MEMORY. */
-enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor,
-                                         struct cellar_slice key) CELLAR_MUST_USE;
+/** Moves to the first item at or behind `key`; is_valid tells whether there is one. DATA_LOSS
+ * (checksum, layers), IO_ERROR, NO_MEMORY. */
+enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct cellar_slice key)
+    CELLAR_MUST_USE;
 
-/** Moves to the last item before `key`; an empty key asks for the very last item. Errors as above. */
+/** Moves to the last item before `key`; an empty key asks for the very last item. Errors as above.
+ */
 enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
                                                 struct cellar_slice key) CELLAR_MUST_USE;
 

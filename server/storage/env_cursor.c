@@ -1,16 +1,18 @@
 /*
  * A cursor over items in the order of their whole keys, though long keys live in layers.
  *
- * The path from the cells database to the current item is a level and the ids of the layers passed; the first 250 bytes of each level stand already in
- * `key`. Two moves change the level:
+ * The path from the cells database to the current item is a level and the ids of the layers passed;
+ * the first 250 bytes of each level stand already in `key`. Two moves change the level:
  *
  *     descend   the LMDB cursor is on a mark: go to the layer it names
  *     ascend    the LMDB cursor left its layer: find the mark it came from, and move on from there
  *
- * settle() repeats them until the LMDB cursor is on an item, or at the end of the cells database. A key sorts before the mark that has it as its
- * first 250 bytes, and the mark stands for longer keys only, so LMDB's order is the order of whole keys.
+ * settle() repeats them until the LMDB cursor is on an item, or at the end of the cells database. A
+ * key sorts before the mark that has it as its first 250 bytes, and the mark stands for longer keys
+ * only, so LMDB's order is the order of whole keys.
  *
- * What is read is checked: marks and items have checksums, depth and key length have limits, an empty layer is damage.
+ * What is read is checked: marks and items have checksums, depth and key length have limits, an
+ * empty layer is damage.
  */
 #include "server/storage/env_internal.h"
 
@@ -77,8 +79,7 @@ static struct cellar_slice part_of(const struct store_env_cursor *cursor, const 
 {
     size_t head = cursor->level == 0 ? 0 : 8;
     CELLAR_ASSERT(found->key.mv_size >= head);
-    return cellar_slice_make((const uint8_t *)found->key.mv_data + head,
-                             found->key.mv_size - head);
+    return cellar_slice_make((const uint8_t *)found->key.mv_data + head, found->key.mv_size - head);
 }
 
 /* Makes `key` the bytes of the levels passed, and then `part`. */
@@ -94,9 +95,8 @@ static enum cellar_status descend(struct store_env_cursor *cursor, const struct 
 {
     struct cellar_slice part = part_of(cursor, found);
     part.bytes = STORE_ENV_KEY_PART_MAX;
-    uint64_t layer =
-        env_mark_decode(cellar_slice_make(found->key.mv_data, found->key.mv_size),
-                        cellar_slice_make(found->value.mv_data, found->value.mv_size));
+    uint64_t layer = env_mark_decode(cellar_slice_make(found->key.mv_data, found->key.mv_size),
+                                     cellar_slice_make(found->value.mv_data, found->value.mv_size));
     if (layer == 0 || cursor->level + 1 >= STORE_ENV_LEVEL_COUNT_MAX) {
         return CELLAR_DATA_LOSS;
     }

@@ -34,7 +34,8 @@ struct env_raw_key {
     size_t count;
 };
 
-/** Makes the raw key of a part of 0..250 bytes, or of a mark (250 bytes and the mark). @param layer 0 for the cells database */
+/** Makes the raw key of a part of 0..250 bytes, or of a mark (250 bytes and the mark). @param layer
+ * 0 for the cells database */
 static inline void env_raw_key_make(struct env_raw_key *raw, uint64_t layer,
                                     struct cellar_slice part, bool is_mark)
 {

@@ -1,10 +1,13 @@
 /*
- * The write transaction of an environment: items under long keys, the running count and sum of their checksums, the sticky status.
+ * The write transaction of an environment: items under long keys, the running count and sum of
+ * their checksums, the sticky status.
  *
- * A key of more than 250 bytes goes through layers: `first 250 bytes, mark` in one database leads to a layer id, under which the rest of
- * the key stands in the layers database, again cut at 250. A layer that loses its last item loses its mark. A layer id is never given out twice.
+ * A key of more than 250 bytes goes through layers: `first 250 bytes, mark` in one database leads
+ * to a layer id, under which the rest of the key stands in the layers database, again cut at 250. A
+ * layer that loses its last item loses its mark. A layer id is never given out twice.
  *
- * The first failure of any call stays in txn->status; the following calls do nothing, and the commit aborts and returns it.
+ * The first failure of any call stays in txn->status; the following calls do nothing, and the
+ * commit aborts and returns it.
  */
 #include "server/storage/env_internal.h"
 
@@ -101,7 +104,8 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
     return true;
 }
 
-/* Takes the item that stands at a place, if any, out of count and sum. @return whether there was one */
+/* Takes the item that stands at a place, if any, out of count and sum. @return whether there was
+ * one */
 static bool place_uncount(struct store_env_txn *txn, const struct place *place)
 {
     MDB_val key = env_raw_val(&place->raw);

@@ -1,16 +1,20 @@
 /*
- * Keepers: the threads that checkpoint stores when a budget asks for it. There are no timers but one: what has waited for a minute is written down.
+ * Keepers: the threads that checkpoint stores when a budget asks for it. There are no timers but
+ * one: what has waited for a minute is written down.
  *
- * A keeper looks when an append woke it, when a checkpoint has ended, and once a second. It picks one store that nobody works on:
+ * A keeper looks when an append woke it, when a checkpoint has ended, and once a second. It picks
+ * one store that nobody works on:
  *
  *     memtable bytes over the budget                     the store with most memtable bytes
  *     unapplied log over its budgets, or many segments   the store with the oldest unapplied record
  *     too many distinct rows (pages a checkpoint may dirty), records, or age     that store
  *
- * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at once.
+ * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at
+ * once.
  *
- * After a checkpoint: the low-water mark moves; environments that hold too many pages of old write transactions are opened again; the log
- * is slowed down while the budgets are overrun, which slows the writers, before writes are refused at twice the budget.
+ * After a checkpoint: the low-water mark moves; environments that hold too many pages of old write
+ * transactions are opened again; the log is slowed down while the budgets are overrun, which slows
+ * the writers, before writes are refused at twice the budget.
  */
 #include <sys/statvfs.h>
 
@@ -33,10 +37,10 @@
 struct look {
     struct store *largest; /* most bytes in the active memtable */
     uint64_t largest_bytes;
-    struct store *oldest;  /* holds the oldest unapplied record */
+    struct store *oldest; /* holds the oldest unapplied record */
     uint64_t oldest_lsn;
     uint64_t oldest_position;
-    struct store *due;     /* for a reason of its own */
+    struct store *due; /* for a reason of its own */
 };
 
 static bool store_is_due(const struct store_engine *engine, const struct store *store,
@@ -88,8 +92,8 @@ static void stores_look(struct store_engine *engine, struct look *look)
 /* With both locks: publishes how far all stores have applied. */
 static void low_water_publish(struct store_engine *engine, const struct look *look)
 {
-    uint64_t low_lsn = look->oldest != NULL ? look->oldest_lsn - 1
-                                            : store_log_next_lsn(engine->log) - 1;
+    uint64_t low_lsn =
+        look->oldest != NULL ? look->oldest_lsn - 1 : store_log_next_lsn(engine->log) - 1;
     uint64_t low_position =
         look->oldest != NULL ? look->oldest_position : store_log_position(engine->log);
     CELLAR_ASSERT(low_lsn < store_log_next_lsn(engine->log));
@@ -186,7 +190,8 @@ void keeper_wake(struct store_engine *engine)
 
 /* ---- one checkpoint -------------------------------------------------------------------------- */
 
-/* The rows whose pages a checkpoint may dirty within its share of the memory; a small file bounds the pages by itself. */
+/* The rows whose pages a checkpoint may dirty within its share of the memory; a small file bounds
+ * the pages by itself. */
 static void store_limits_set(const struct store_engine *engine, struct store *store)
 {
     uint64_t share_pages = engine->options.memory_bytes_max / 6 / PAGE_BYTES;
@@ -241,7 +246,8 @@ enum cellar_status keeper_checkpoint(struct store_engine *engine, struct store *
 
 /* ---- memory, disk and pace ------------------------------------------------------------------- */
 
-/* The idle store that holds most pages of old transactions, claimed, if all stores together hold too many. */
+/* The idle store that holds most pages of old transactions, claimed, if all stores together hold
+ * too many. */
 static struct store *hoarder_claim(struct store_engine *engine)
 {
     struct store *most = NULL;
@@ -298,7 +304,8 @@ static void pace_set(struct store_engine *engine)
     store_log_throttle(engine->log, is_over ? THROTTLE_US : 0);
 }
 
-/* Below the reserve sets are refused before LMDB sees a full disk: what the log and one checkpoint need, or 5 % up to 1 GiB. */
+/* Below the reserve sets are refused before LMDB sees a full disk: what the log and one checkpoint
+ * need, or 5 % up to 1 GiB. */
 static void disk_look(struct store_engine *engine)
 {
     struct statvfs facts;

@@ -6,18 +6,20 @@
 #include "server/storage/log_segment.h"
 
 /*
- * The commit log: one for all stores of a server. Records are queued under the append lock, which gives them their LSN and so their order;
- * a log thread writes whatever is queued as one group, syncs it, moves the durable LSN and calls the records' `done`.
+ * The commit log: one for all stores of a server. Records are queued under the append lock, which
+ * gives them their LSN and so their order; a log thread writes whatever is queued as one group,
+ * syncs it, moves the durable LSN and calls the records' `done`.
  *
- * An LSN has meaning only with the log's id. The life of a log: open (reads), replay (any number of times), start (repairs the tail, begins a fresh
- * segment), append ..., close.
+ * An LSN has meaning only with the log's id. The life of a log: open (reads), replay (any number of
+ * times), start (repairs the tail, begins a fresh segment), append ..., close.
  */
 
 struct store_log;
 struct store_log_record;
 
-/** The end of an append, on the log thread, in LSN order: CELLAR_OK (durable), CELLAR_OUTCOME_UNKNOWN (the write or sync failed) or
- * CELLAR_IO_ERROR (never written). Must not block; may free the record. */
+/** The end of an append, on the log thread, in LSN order: CELLAR_OK (durable),
+ * CELLAR_OUTCOME_UNKNOWN (the write or sync failed) or CELLAR_IO_ERROR (never written). Must not
+ * block; may free the record. */
 typedef void store_log_done_fn(struct store_log_record *record, enum cellar_status status);
 
 /** A record to append. Memory and payload are the caller's and stay until `done`. */
@@ -37,17 +39,17 @@ struct store_log_visitor {
 };
 
 /**
- * Opens the log in a directory and reads it to its end; writes nothing, unless there is no segment: then a new log with a
- * random id begins at LSN 1.
+ * Opens the log in a directory and reads it to its end; writes nothing, unless there is no segment:
+ * then a new log with a random id begins at LSN 1.
  *
  * @param directory      exists; borrowed until close
  * @param segment_bytes  size of segments made from now on, a multiple of 64 KiB, 64 KiB to 1 GiB
- * @return CELLAR_OK; CELLAR_DATA_LOSS (segments of two logs, a damaged file where one is needed is told by replay), CELLAR_FAILED_PRECONDITION
- *         (another version), CELLAR_IO_ERROR, CELLAR_NO_MEMORY
+ * @return CELLAR_OK; CELLAR_DATA_LOSS (segments of two logs, a damaged file where one is needed is
+ * told by replay), CELLAR_FAILED_PRECONDITION (another version), CELLAR_IO_ERROR, CELLAR_NO_MEMORY
  */
 enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
-                                  struct store_log **log,
-                                  struct cellar_error *error) CELLAR_MUST_USE;
+                                  struct store_log **log, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /** The log's id, 16 bytes, constant. */
 const uint8_t *store_log_id(const struct store_log *log);
@@ -81,10 +83,12 @@ void store_log_lock(struct store_log *log);
 /** Lets the append lock go and wakes the log thread if something was appended. */
 void store_log_unlock(struct store_log *log);
 
-/** With the append lock: CELLAR_OK when appends are taken; CELLAR_IO_ERROR after a failure, CELLAR_UNAVAILABLE while stopping. */
+/** With the append lock: CELLAR_OK when appends are taken; CELLAR_IO_ERROR after a failure,
+ * CELLAR_UNAVAILABLE while stopping. */
 enum cellar_status store_log_check(const struct store_log *log) CELLAR_MUST_USE;
 
-/** With the append lock, after a good store_log_check(): gives the record the next LSN and queues it. @return the LSN */
+/** With the append lock, after a good store_log_check(): gives the record the next LSN and queues
+ * it. @return the LSN */
 uint64_t store_log_append(struct store_log *log, struct store_log_record *record);
 
 /** With the append lock: the LSN that the next append gets, and the bytes appended so far. */
@@ -103,7 +107,8 @@ void store_log_low_water_set(struct store_log *log, uint64_t lsn);
 /** Delays every group by `us` microseconds from here on, 0 ends it: back-pressure. Any thread. */
 void store_log_throttle(struct store_log *log, uint64_t us);
 
-/** True once a write or sync has failed: no append is taken until the server starts again. Any thread. */
+/** True once a write or sync has failed: no append is taken until the server starts again. Any
+ * thread. */
 bool store_log_has_failed(const struct store_log *log);
 
 /** True while the next segment cannot be made, for lack of space most likely. Any thread. */
@@ -113,7 +118,8 @@ bool store_log_is_short_of_space(struct store_log *log);
 void store_log_counts(const struct store_log *log, uint64_t *segment_count, uint64_t *group_count,
                       uint64_t *record_count);
 
-/** Takes no more appends, writes what is queued and an empty group, stops the thread. Without start it does nothing. */
+/** Takes no more appends, writes what is queued and an empty group, stops the thread. Without start
+ * it does nothing. */
 void store_log_stop(struct store_log *log);
 
 /** Stops and frees; takes NULL. */

@@ -1,11 +1,13 @@
 /*
  * Files of the log, and the few file-system steps that other storage modules share.
  *
- * A segment file is written with zeroes from end to end and synced before its first use: later groups then overwrite blocks that the file
- * system has already allocated, so that fdatasync has no metadata to write. The name is made durable by a sync of the directory.
+ * A segment file is written with zeroes from end to end and synced before its first use: later
+ * groups then overwrite blocks that the file system has already allocated, so that fdatasync has no
+ * metadata to write. The name is made durable by a sync of the directory.
  *
- * store_log_spare keeps the log thread from waiting for those zeroes: the log asks for a file when the current segment is half full. When the disk
- * is full the spare stays missing and says so; the log thread then waits for a segment to become free, and the engine refuses new sets.
+ * store_log_spare keeps the log thread from waiting for those zeroes: the log asks for a file when
+ * the current segment is half full. When the disk is full the spare stays missing and says so; the
+ * log thread then waits for a segment to become free, and the engine refuses new sets.
  */
 #include "server/storage/log_files.h"
 
@@ -60,14 +62,13 @@ enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, si
     return CELLAR_OK;
 }
 
-enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from,
-                                    size_t bytes)
+enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from, size_t bytes)
 {
     size_t done = 0;
     CELLAR_ASSERT(descriptor >= 0);
     while (done < bytes) {
-        ssize_t count = pwrite(descriptor, (const uint8_t *)from + done, bytes - done,
-                               (off_t)(offset + done));
+        ssize_t count =
+            pwrite(descriptor, (const uint8_t *)from + done, bytes - done, (off_t)(offset + done));
         if (count < 0 && errno == EINTR) {
             continue;
         }
@@ -107,7 +108,8 @@ enum cellar_status store_directory_make(const char *path, struct cellar_error *e
     return store_directory_sync(parent, error);
 }
 
-/* Removes one entry of a directory that is being removed; directories are two levels deep at most (stores/ID/GENERATION). */
+/* Removes one entry of a directory that is being removed; directories are two levels deep at most
+ * (stores/ID/GENERATION). */
 static enum cellar_status entry_remove(const char *path, int depth, struct cellar_error *error);
 
 static enum cellar_status directory_empty(const char *path, int depth, struct cellar_error *error)
@@ -244,8 +246,8 @@ static void spare_make(struct store_log_spare *spare, uint64_t index)
     struct store_log_file file = {-1, 0};
     struct cellar_error error;
     cellar_error_clear(&error);
-    enum cellar_status status = store_log_file_create(spare->directory, index,
-                                                      spare->segment_bytes, &file, &error);
+    enum cellar_status status =
+        store_log_file_create(spare->directory, index, spare->segment_bytes, &file, &error);
     if (status != CELLAR_OK) {
         cellar_log(CELLAR_LOG_ERROR, "log_segment_failed", "error=\"%s\"", error.text);
     }
@@ -286,8 +288,8 @@ static void *spare_run(void *context)
 }
 
 enum cellar_status store_log_spare_start(struct store_log_spare *spare, const char *directory,
-                                         uint64_t segment_bytes,
-                                         uint64_t index_next) CELLAR_NO_THREAD_SAFETY
+                                         uint64_t segment_bytes, uint64_t index_next)
+    CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(!spare->is_started);
     cellar_mutex_init(&spare->lock);

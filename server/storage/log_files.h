@@ -7,8 +7,9 @@
 #include "common/sync.h"
 
 /*
- * The files under the log's segments: whole-range reads and writes, creation with zeroes that are on the disk before the
- * file is used, and a thread that makes the next file before the log needs it.
+ * The files under the log's segments: whole-range reads and writes, creation with zeroes that are
+ * on the disk before the file is used, and a thread that makes the next file before the log needs
+ * it.
  */
 
 /** A segment file, open for reading and writing. */
@@ -17,13 +18,14 @@ struct store_log_file {
     uint64_t index; /* its name: %08u.log */
 };
 
-/** Reads exactly `bytes` at `offset`; *got tells how many there were before the end of the file. IO_ERROR. */
+/** Reads exactly `bytes` at `offset`; *got tells how many there were before the end of the file.
+ * IO_ERROR. */
 enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, size_t bytes,
                                    size_t *got) CELLAR_MUST_USE;
 
 /** Writes all `bytes` at `offset`. RESOURCE_EXHAUSTED (disk full), IO_ERROR. */
-enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from,
-                                    size_t bytes) CELLAR_MUST_USE;
+enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from, size_t bytes)
+    CELLAR_MUST_USE;
 
 /** Makes a directory if it is missing and syncs its parent. RESOURCE_EXHAUSTED, IO_ERROR. */
 enum cellar_status store_directory_make(const char *path, struct cellar_error *error)
@@ -33,20 +35,21 @@ enum cellar_status store_directory_make(const char *path, struct cellar_error *e
 enum cellar_status store_directory_sync(const char *path, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Removes a directory with the plain files and directories in it; what is missing is fine. IO_ERROR. */
+/** Removes a directory with the plain files and directories in it; what is missing is fine.
+ * IO_ERROR. */
 enum cellar_status store_directory_remove(const char *path, struct cellar_error *error)
     CELLAR_MUST_USE;
 
 /** Opens the segment file `index` of `directory`. IO_ERROR. */
 enum cellar_status store_log_file_open(const char *directory, uint64_t index,
-                                       struct store_log_file *file,
-                                       struct cellar_error *error) CELLAR_MUST_USE;
+                                       struct store_log_file *file, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
-/** Makes a segment file of `bytes` zeroes, file and name on the disk at return; a file of that name is replaced. RESOURCE_EXHAUSTED,
- * IO_ERROR. */
+/** Makes a segment file of `bytes` zeroes, file and name on the disk at return; a file of that name
+ * is replaced. RESOURCE_EXHAUSTED, IO_ERROR. */
 enum cellar_status store_log_file_create(const char *directory, uint64_t index, uint64_t bytes,
-                                         struct store_log_file *file,
-                                         struct cellar_error *error) CELLAR_MUST_USE;
+                                         struct store_log_file *file, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /** Closes and removes the file. */
 void store_log_file_remove(const char *directory, struct store_log_file *file);
@@ -69,8 +72,8 @@ struct store_log_spare {
 
 /** Starts the thread. @param index_next the first file index that no file has. NO_MEMORY. */
 enum cellar_status store_log_spare_start(struct store_log_spare *spare, const char *directory,
-                                         uint64_t segment_bytes,
-                                         uint64_t index_next) CELLAR_MUST_USE;
+                                         uint64_t segment_bytes, uint64_t index_next)
+    CELLAR_MUST_USE;
 
 /** Asks for a file, if there is none yet; returns at once. */
 void store_log_spare_request(struct store_log_spare *spare);

@@ -1,14 +1,19 @@
 /*
- * Reading the log: which segments belong to it, where it ends, what it holds. FORMAT.md, "Recovery of the log".
+ * Reading the log: which segments belong to it, where it ends, what it holds. FORMAT.md, "Recovery
+ * of the log".
  *
- *     1. Read every file's header. The segment with the greatest number is the last one; the chain goes back from it by number and
- *        incarnation. What is not in the chain is free.
- *     2. Walk the chain group by group. A segment ends at the next one's first LSN - 1; only the last one can have a torn end.
- *     3. A group that is bad or missing at or below a segment's end is a gap, and so is one that a later group of the last segment says was
- *        durable. The visitor decides whether anyone needs it; if so it is corruption.
- *     4. Otherwise a bad group in the last segment ends the log: it and what follows was never acknowledged and is void.
+ *     1. Read every file's header. The segment with the greatest number is the last one; the chain
+ * goes back from it by number and incarnation. What is not in the chain is free.
+ *     2. Walk the chain group by group. A segment ends at the next one's first LSN - 1; only the
+ * last one can have a torn end.
+ *     3. A group that is bad or missing at or below a segment's end is a gap, and so is one that a
+ * later group of the last segment says was durable. The visitor decides whether anyone needs it; if
+ * so it is corruption.
+ *     4. Otherwise a bad group in the last segment ends the log: it and what follows was never
+ * acknowledged and is void.
  *
- * Nothing is written here. One segment is in memory at a time. Any bytes in the files are taken: at worst the answer is an error.
+ * Nothing is written here. One segment is in memory at a time. Any bytes in the files are taken: at
+ * worst the answer is an error.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +72,8 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
     size_t got = 0;
     struct stat facts;
     CELLAR_TRY(store_log_file_open(log->directory, index, &segment.file, error));
-    enum cellar_status status = store_file_read(segment.file.descriptor, 0, head, sizeof head, &got);
+    enum cellar_status status =
+        store_file_read(segment.file.descriptor, 0, head, sizeof head, &got);
     if (status == CELLAR_OK && fstat(segment.file.descriptor, &facts) != 0) {
         status = CELLAR_IO_ERROR;
     }
@@ -174,9 +180,8 @@ static enum cellar_status visit_gap(struct walk *walk, uint64_t last_lsn)
     uint64_t first_lsn = walk->expected_lsn;
     CELLAR_ASSERT(last_lsn >= first_lsn);
     walk->expected_lsn = last_lsn + 1;
-    return walk->visitor == NULL
-               ? CELLAR_OK
-               : walk->visitor->gap(walk->visitor->context, first_lsn, last_lsn);
+    return walk->visitor == NULL ? CELLAR_OK
+                                 : walk->visitor->gap(walk->visitor->context, first_lsn, last_lsn);
 }
 
 static enum cellar_status visit_group(struct walk *walk, const struct store_log_group *group)
@@ -211,7 +216,8 @@ static bool group_search(struct cellar_slice bytes, const struct store_log_heade
 /**
  * Walks one segment's groups.
  *
- * @param end_lsn  the last LSN that belongs to it; UINT64_MAX for the last segment, whose end may be torn
+ * @param end_lsn  the last LSN that belongs to it; UINT64_MAX for the last segment, whose end may
+ * be torn
  */
 static enum cellar_status walk_groups(struct walk *walk, const struct store_log_header *header,
                                       struct cellar_slice bytes, uint64_t end_lsn)
@@ -220,13 +226,12 @@ static enum cellar_status walk_groups(struct walk *walk, const struct store_log_
     uint64_t offset = header->alignment;
     while (walk->expected_lsn <= end_lsn) {
         struct store_log_group group;
-        bool is_found =
-            store_log_group_decode(bytes, offset, header->incarnation, &group) &&
-            group.first_lsn == walk->expected_lsn;
+        bool is_found = store_log_group_decode(bytes, offset, header->incarnation, &group) &&
+                        group.first_lsn == walk->expected_lsn;
         if (!is_found) {
-            is_found = group_search(bytes, header, offset, walk->expected_lsn, &group) &&
-                       (is_last ? group.durable_lsn >= walk->expected_lsn
-                                : group.first_lsn <= end_lsn);
+            is_found =
+                group_search(bytes, header, offset, walk->expected_lsn, &group) &&
+                (is_last ? group.durable_lsn >= walk->expected_lsn : group.first_lsn <= end_lsn);
             if (!is_found) {
                 break;
             }
@@ -251,8 +256,7 @@ static enum cellar_status walk_segment(struct walk *walk, const struct store_log
     if (memory == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    enum cellar_status status =
-        store_file_read(segment->file.descriptor, 0, memory, bytes, &got);
+    enum cellar_status status = store_file_read(segment->file.descriptor, 0, memory, bytes, &got);
     if (status == CELLAR_OK) {
         CELLAR_ASSERT(got <= bytes);
         status = walk_groups(walk, &segment->header, cellar_slice_make(memory, got), end_lsn);
@@ -279,8 +283,8 @@ static enum cellar_status walk_chain(struct walk *walk)
         bool is_last = i + 1 == chain->count;
         uint64_t end_lsn = is_last ? UINT64_MAX : chain->items[i + 1].header.first_lsn - 1;
         if (!is_last && end_lsn + 1 < walk->expected_lsn) {
-            return cellar_error_set(walk->error, CELLAR_DATA_LOSS,
-                                    "the log segments in %s overlap", walk->log->directory);
+            return cellar_error_set(walk->error, CELLAR_DATA_LOSS, "the log segments in %s overlap",
+                                    walk->log->directory);
         }
         walk->tail_offset = 0;
         walk->tail_end = 0;
@@ -302,8 +306,7 @@ enum cellar_status store_log_recover(struct store_log *log, struct cellar_error 
     log->recovered_lsn = walk.expected_lsn - 1;
     log->tail_offset = walk.tail_offset;
     log->tail_end = walk.tail_end;
-    atomic_store(&log->low_water_lsn,
-                 log->chain.items[log->chain.count - 1].header.low_water_lsn);
+    atomic_store(&log->low_water_lsn, log->chain.items[log->chain.count - 1].header.low_water_lsn);
     return CELLAR_OK;
 }
 

@@ -3,8 +3,9 @@
  *
  *     | header | pad | group | pad | group | pad | zeros ...
  *
- * A header occupies the first alignment unit of the file, each group begins on one. Every checksum covers the segment's incarnation and
- * the place in the file, so that what an earlier use of the file left behind, or what a device wrote to the wrong place, never looks sound.
+ * A header occupies the first alignment unit of the file, each group begins on one. Every checksum
+ * covers the segment's incarnation and the place in the file, so that what an earlier use of the
+ * file left behind, or what a device wrote to the wrong place, never looks sound.
  *
  * All functions are pure; the readers take any bytes.
  */
@@ -110,8 +111,7 @@ static size_t record_span(const uint8_t *at, size_t left, uint64_t incarnation, 
         return 0;
     }
     size_t bytes = store_log_record_bytes(cellar_get_u32le(at + 4));
-    if (bytes > left ||
-        cellar_get_u32le(at) != crc_bound(incarnation, offset, at + 4, bytes - 4)) {
+    if (bytes > left || cellar_get_u32le(at) != crc_bound(incarnation, offset, at + 4, bytes - 4)) {
         return 0;
     }
     CELLAR_ASSERT(bytes >= STORE_LOG_RECORD_HEADER_BYTES);
@@ -158,8 +158,8 @@ bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64
         return false;
     }
     found.bytes = cellar_slice_make(at, bytes);
-    found.records = cellar_slice_make(at + STORE_LOG_GROUP_HEADER_BYTES,
-                                      bytes - STORE_LOG_GROUP_HEADER_BYTES);
+    found.records =
+        cellar_slice_make(at + STORE_LOG_GROUP_HEADER_BYTES, bytes - STORE_LOG_GROUP_HEADER_BYTES);
     if (!records_are_sound(&found)) {
         return false;
     }

@@ -4,7 +4,8 @@
 #include "common/buf.h"
 
 /*
- * The bytes of one log segment: its header, its groups, their records. Pure functions over memory; FORMAT.md, "The commit log".
+ * The bytes of one log segment: its header, its groups, their records. Pure functions over memory;
+ * FORMAT.md, "The commit log".
  */
 
 #define STORE_LOG_HEADER_BYTES 512u
@@ -18,7 +19,7 @@
 /** A segment's header. */
 struct store_log_header {
     uint8_t log_id[STORE_LOG_ID_BYTES];
-    uint32_t alignment;            /* of groups: a power of two, 512..65536 */
+    uint32_t alignment; /* of groups: a power of two, 512..65536 */
     uint64_t segment_bytes;
     uint64_t number;               /* 1, 2, 3 ... over the log's life */
     uint64_t incarnation;          /* random, not 0, new at each use of a file */
@@ -32,9 +33,9 @@ struct store_log_group {
     uint64_t first_lsn;
     uint64_t durable_lsn; /* when it was written */
     uint32_t record_count;
-    struct cellar_slice bytes;   /* header and records, without padding */
+    struct cellar_slice bytes; /* header and records, without padding */
     struct cellar_slice records;
-    uint64_t offset;      /* of the group in the segment */
+    uint64_t offset; /* of the group in the segment */
     uint64_t incarnation;
 };
 
@@ -53,10 +54,11 @@ void store_log_header_encode(const struct store_log_header *header, uint8_t *to)
  * Reads and checks a header.
  *
  * @param from  512 bytes
- * @return CELLAR_OK; CELLAR_NOT_FOUND (not a header: never used, or torn); CELLAR_FAILED_PRECONDITION (a sound header of another version)
+ * @return CELLAR_OK; CELLAR_NOT_FOUND (not a header: never used, or torn);
+ * CELLAR_FAILED_PRECONDITION (a sound header of another version)
  */
-enum cellar_status store_log_header_decode(const uint8_t *from,
-                                           struct store_log_header *header) CELLAR_MUST_USE;
+enum cellar_status store_log_header_decode(const uint8_t *from, struct store_log_header *header)
+    CELLAR_MUST_USE;
 
 /** `bytes` rounded up to the alignment. */
 static inline uint64_t store_log_align(uint64_t bytes, uint32_t alignment)
@@ -70,7 +72,8 @@ static inline size_t store_log_record_bytes(size_t payload_bytes)
     return STORE_LOG_RECORD_HEADER_BYTES + payload_bytes;
 }
 
-/** Writes a record behind those before it. @param at its place in memory @param offset its place in the segment's file.
+/** Writes a record behind those before it. @param at its place in memory @param offset its place in
+ * the segment's file.
  * @return the first byte behind it */
 uint8_t *store_log_record_encode(uint8_t *at, const struct store_log_entry *entry,
                                  uint64_t incarnation, uint64_t offset);
@@ -79,7 +82,8 @@ uint8_t *store_log_record_encode(uint8_t *at, const struct store_log_entry *entr
 void store_log_group_encode(uint8_t *at, const struct store_log_group *group);
 
 /**
- * Checks whether a whole, sound group of this incarnation lies at `offset`: header, every record, consecutive LSNs.
+ * Checks whether a whole, sound group of this incarnation lies at `offset`: header, every record,
+ * consecutive LSNs.
  *
  * @param segment  the segment's bytes from its start; borrowed by `group`
  * @return false when not; nothing is written then
@@ -87,7 +91,8 @@ void store_log_group_encode(uint8_t *at, const struct store_log_group *group);
 bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64_t incarnation,
                             struct store_log_group *group);
 
-/** Takes the next record of a group that store_log_group_decode() found sound. @return false at the end */
+/** Takes the next record of a group that store_log_group_decode() found sound. @return false at the
+ * end */
 bool store_log_entry_next(struct cellar_slice *records, struct store_log_entry *entry);
 
 #endif

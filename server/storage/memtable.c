@@ -1,12 +1,14 @@
 /*
- * The memtable: a skip list whose links are published with release stores, as in LevelDB's, and whose memory comes in one block a
- * mutation (a batch): payload copy, entries, keys. A batch is built before the append lock is taken; the insert only links.
+ * The memtable: a skip list whose links are published with release stores, as in LevelDB's, and
+ * whose memory comes in one block a mutation (a batch): payload copy, entries, keys. A batch is
+ * built before the append lock is taken; the insert only links.
  *
- * Order of two entries: by key bytes, then the greater LSN first; entries of one LSN at one position (two time ranges deleted in a column) keep
- * no order among themselves, which no reader needs.
+ * Order of two entries: by key bytes, then the greater LSN first; entries of one LSN at one
+ * position (two time ranges deleted in a column) keep no order among themselves, which no reader
+ * needs.
  *
- * The height of an entry is drawn with probability 1/4 a level from a generator of the building thread; the pass that counts
- * and the one that fills draw the same heights from the same start.
+ * The height of an entry is drawn with probability 1/4 a level from a generator of the building
+ * thread; the pass that counts and the one that fills draw the same heights from the same start.
  */
 #include "server/storage/memtable.h"
 
@@ -73,7 +75,7 @@ static size_t entry_bytes(uint8_t height, size_t key_bytes)
 struct batch_build {
     size_t bytes; /* of entries */
     uint32_t entry_count;
-    uint8_t *at;      /* second pass: where the next entry goes */
+    uint8_t *at; /* second pass: where the next entry goes */
     struct store_batch *batch;
 };
 
@@ -253,7 +255,8 @@ static struct store_entry *link_load(const struct store_entry *entry, unsigned l
                                 memory_order_acquire);
 }
 
-/* The last entry before (key, lsn), the head when there is none; `path` (may be NULL) receives it for every level. */
+/* The last entry before (key, lsn), the head when there is none; `path` (may be NULL) receives it
+ * for every level. */
 static struct store_entry *find_before(const struct store_memtable *memtable,
                                        struct cellar_slice key, uint64_t lsn,
                                        struct store_entry **path)
@@ -329,8 +332,7 @@ void store_memtable_insert(struct store_memtable *memtable, struct store_batch *
                           memory_order_relaxed);
 }
 
-void store_memtable_facts(const struct store_memtable *memtable,
-                          struct store_memtable_facts *facts)
+void store_memtable_facts(const struct store_memtable *memtable, struct store_memtable_facts *facts)
 {
     facts->first_lsn = counter_get(&memtable->first_lsn);
     facts->last_lsn = counter_get(&memtable->last_lsn);
@@ -344,7 +346,8 @@ void store_memtable_facts(const struct store_memtable *memtable,
 const struct store_entry *store_memtable_seek(const struct store_memtable *memtable,
                                               struct cellar_slice key)
 {
-    /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the key. */
+    /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the
+     * key. */
     const struct store_entry *before = find_before(memtable, key, UINT64_MAX, NULL);
     CELLAR_ASSERT(before != NULL);
     return link_load(before, 0);

@@ -7,15 +7,16 @@
 #include "server/storage/record.h"
 
 /*
- * The writes of a store that LMDB does not have yet: a skip list of entries ordered by cell position (common/key.h), newest LSN first.
+ * The writes of a store that LMDB does not have yet: a skip list of entries ordered by cell
+ * position (common/key.h), newest LSN first.
  *
  * Thread safety:
  *   1. One thread at a time inserts (the append lock); any number read meanwhile without a lock.
  *   2. An entry never changes and never goes while the memtable lives. Readers hold a reference.
  *   3. Whether an entry is visible is the reader's business: it compares LSNs with its snapshot.
  *
- * Tombstones stand at the position they cover, which sorts before every cell under it: a row's at the row's part alone, a family's
- * at row and family, a column's at row, family and qualifier.
+ * Tombstones stand at the position they cover, which sorts before every cell under it: a row's at
+ * the row's part alone, a family's at row and family, a column's at row, family and qualifier.
  */
 
 #define STORE_MEMTABLE_HEIGHT_MAX 12u
@@ -51,7 +52,8 @@ static inline struct cellar_slice store_entry_value(const struct store_entry *en
     return cellar_slice_make(entry->value, entry->value_bytes);
 }
 
-/** One mutation's entries with a copy of its payload, made before any lock is taken, given to a memtable with the insert. */
+/** One mutation's entries with a copy of its payload, made before any lock is taken, given to a
+ * memtable with the insert. */
 struct store_batch {
     struct store_batch *next;    /* the memtable's list */
     struct cellar_slice payload; /* what the log record holds; lives as long as the batch */
@@ -85,7 +87,8 @@ void store_memtable_ref(struct store_memtable *memtable);
 /** Drops a reference; the last one frees it with its batches. Takes NULL. */
 void store_memtable_unref(struct store_memtable *memtable);
 
-/** Inserts a batch, which the memtable owns from here. @param lsn above all before it. Under the append lock; allocates nothing. */
+/** Inserts a batch, which the memtable owns from here. @param lsn above all before it. Under the
+ * append lock; allocates nothing. */
 void store_memtable_insert(struct store_memtable *memtable, struct store_batch *batch,
                            uint64_t lsn);
 

@@ -1,13 +1,16 @@
 /*
  * Merging one row.
  *
- * Sources: each memtable's entries of the row, in position order and newest first; the base's cells, in position order. Each step takes the smallest position
- * of all sources; at one position the memtable entry with the greatest visible LSN wins and the others are stepped over, the base's
+ * Sources: each memtable's entries of the row, in position order and newest first; the base's
+ * cells, in position order. Each step takes the smallest position of all sources; at one position
+ * the memtable entry with the greatest visible LSN wins and the others are stepped over, the base's
  * cell with them.
  *
- * Tombstones sort before what they cover, so they are met first: the row's at the row's key, a family's before its cells, a column's
- * before its versions. What they say is kept until the position leaves their scope: `family` and `column` are the position parts they speak of.
- * A tombstone of LSN T hides entries of LSN < T and every base cell in its scope. The sets of the same record have LSN T and stay.
+ * Tombstones sort before what they cover, so they are met first: the row's at the row's key, a
+ * family's before its cells, a column's before its versions. What they say is kept until the
+ * position leaves their scope: `family` and `column` are the position parts they speak of. A
+ * tombstone of LSN T hides entries of LSN < T and every base cell in its scope. The sets of the
+ * same record have LSN T and stay.
  *
  * One thread; owns only the two growing buffers.
  */
@@ -69,7 +72,8 @@ static struct cellar_slice entry_position(const struct store_entry *entry)
     return cellar_slice_make(key.data + entry->row_key_bytes, key.bytes - entry->row_key_bytes);
 }
 
-/* The memtable whose next entry comes first: smallest key, then greatest LSN. @return memtable_count when there is none */
+/* The memtable whose next entry comes first: smallest key, then greatest LSN. @return
+ * memtable_count when there is none */
 static size_t table_first(const struct store_merge *merge)
 {
     size_t first = merge->memtable_count;
@@ -81,8 +85,8 @@ static size_t table_first(const struct store_merge *merge)
             first = i;
             continue;
         }
-        int order = cellar_slice_compare(store_entry_key(merge->at[i]),
-                                         store_entry_key(merge->at[first]));
+        int order =
+            cellar_slice_compare(store_entry_key(merge->at[i]), store_entry_key(merge->at[first]));
         if (order < 0 || (order == 0 && merge->at[i]->lsn > merge->at[first]->lsn)) {
             first = i;
         }
@@ -109,9 +113,10 @@ static enum cellar_status column_delete_add(struct store_merge *merge,
         merge->column_delete_count = 0;
     }
     if (merge->column_delete_count == merge->column_delete_capacity) {
-        size_t capacity = merge->column_delete_capacity == 0 ? 8 : merge->column_delete_capacity * 2;
-        void *grown = cellar_mem_realloc(merge->column_deletes,
-                                         capacity * sizeof *merge->column_deletes);
+        size_t capacity =
+            merge->column_delete_capacity == 0 ? 8 : merge->column_delete_capacity * 2;
+        void *grown =
+            cellar_mem_realloc(merge->column_deletes, capacity * sizeof *merge->column_deletes);
         if (grown == NULL) {
             return CELLAR_NO_MEMORY;
         }
@@ -173,8 +178,8 @@ static bool key_is_within(const struct store_merge *merge, struct cellar_slice k
                           struct cellar_slice scope)
 {
     CELLAR_ASSERT(cellar_slice_has_prefix(key, merge->row_key));
-    struct cellar_slice position = cellar_slice_make(key.data + merge->row_key.bytes,
-                                                     key.bytes - merge->row_key.bytes);
+    struct cellar_slice position =
+        cellar_slice_make(key.data + merge->row_key.bytes, key.bytes - merge->row_key.bytes);
     position.bytes = CELLAR_MIN(position.bytes, scope.bytes);
     return cellar_slice_compare(position, scope) <= 0;
 }
@@ -230,7 +235,8 @@ static enum cellar_status base_load(struct store_merge *merge)
 /* ---- the merge ------------------------------------------------------------------------------- */
 
 bool store_merge_row(struct store_merge *merge, struct cellar_slice row_key,
-                     const struct store_entry *const *first, store_merge_base_fn *base_next, void *base_context)
+                     const struct store_entry *const *first, store_merge_base_fn *base_next,
+                     void *base_context)
 {
     bool has_entries = false;
     CELLAR_ASSERT(row_key.bytes >= 3);
@@ -286,8 +292,8 @@ static bool entry_cell(const struct store_entry *entry, struct store_cell *cell,
                             qualifier_part, &cell->cell.timestamp_us);
 }
 
-/* An entry's qualifier without its escapes: in place when there are none, else in the value's record. The record holds the plain bytes right
- * before the value. */
+/* An entry's qualifier without its escapes: in place when there are none, else in the value's
+ * record. The record holds the plain bytes right before the value. */
 static struct cellar_slice entry_qualifier(const struct store_entry *entry,
                                            struct cellar_slice part)
 {
@@ -316,8 +322,7 @@ static bool base_comes_first(const struct store_merge *merge, const struct store
     if (entry == NULL) {
         return true;
     }
-    int order =
-        cellar_slice_compare(cellar_slice_of(&merge->base_position), entry_position(entry));
+    int order = cellar_slice_compare(cellar_slice_of(&merge->base_position), entry_position(entry));
     CELLAR_ASSERT(merge->base_position.bytes > 0);
     *is_same = order == 0;
     return order < 0;
@@ -381,7 +386,8 @@ enum cellar_status store_merge_next(struct store_merge *merge, struct store_cell
     }
 }
 
-/* Moves one memtable to the first entry at or behind `key`, taking note of the tombstones at `family_key` on the way. */
+/* Moves one memtable to the first entry at or behind `key`, taking note of the tombstones at
+ * `family_key` on the way. */
 static enum cellar_status table_skip(struct store_merge *merge, size_t table,
                                      struct cellar_slice family_key, struct cellar_slice key)
 {
@@ -430,9 +436,9 @@ enum cellar_status store_merge_skip(struct store_merge *merge, struct cellar_sli
     key.bytes = merge->row_key.bytes + position_bytes;
     enum cellar_status status = CELLAR_OK;
     for (size_t i = 0; i < merge->memtable_count && status == CELLAR_OK; i++) {
-        status = table_skip(merge, i,
-                            cellar_slice_make(key.data, merge->row_key.bytes + family_bytes),
-                            cellar_slice_of(&key));
+        status =
+            table_skip(merge, i, cellar_slice_make(key.data, merge->row_key.bytes + family_bytes),
+                       cellar_slice_of(&key));
     }
     store_merge_base_set(merge, base_next, base_context, merge->limit);
     if (status == CELLAR_OK) {

@@ -5,15 +5,17 @@
 #include "server/storage/segment.h"
 
 /*
- * One row's cells, merged from packed segments (the base) and memtables: in order, each position once, newest write first, without what
- * tombstones hide. Readers and the checkpoint use the same merge, so that a row reads the same before and after it is written down.
+ * One row's cells, merged from packed segments (the base) and memtables: in order, each position
+ * once, newest write first, without what tombstones hide. Readers and the checkpoint use the same
+ * merge, so that a row reads the same before and after it is written down.
  *
  * A tombstone hides what has a smaller LSN; the base counts as older than every visible entry.
  */
 
 #define STORE_MEMTABLE_COUNT_MAX 8u
 
-/** Gives the next packed array of the row's base; `*has_more` false when there is none. Borrowed until the next call. */
+/** Gives the next packed array of the row's base; `*has_more` false when there is none. Borrowed
+ * until the next call. */
 typedef enum cellar_status store_merge_base_fn(void *context, struct cellar_slice *packed,
                                                bool *has_more);
 
@@ -29,13 +31,13 @@ struct store_merge {
     const struct store_entry *at[STORE_MEMTABLE_COUNT_MAX]; /* next entry of the row, or NULL */
     size_t memtable_count;
     struct cellar_slice row_key; /* the row's part of positions; borrowed */
-    struct cellar_slice limit;   /* entries at or behind this whole key are left alone; empty: none */
-    uint64_t lsn_max;            /* greater ones are invisible */
+    struct cellar_slice limit; /* entries at or behind this whole key are left alone; empty: none */
+    uint64_t lsn_max;          /* greater ones are invisible */
 
-    uint64_t row_lsn;            /* of the newest tombstone over the row, 0: none */
+    uint64_t row_lsn; /* of the newest tombstone over the row, 0: none */
     uint64_t family_lsn;
-    struct cellar_slice family;  /* position part that family_lsn speaks of */
-    struct cellar_slice column;  /* position part that column_deletes speak of */
+    struct cellar_slice family; /* position part that family_lsn speaks of */
+    struct cellar_slice column; /* position part that column_deletes speak of */
     struct store_column_delete *column_deletes;
     size_t column_delete_count;
     size_t column_delete_capacity;
@@ -58,14 +60,17 @@ void store_merge_fini(struct store_merge *merge);
  * Starts a row.
  *
  * @param row_key    encoded; borrowed until the next row
- * @param first      for each memtable its first entry at or behind the row's key, or NULL to look them up
+ * @param first      for each memtable its first entry at or behind the row's key, or NULL to look
+ * them up
  * @param base_next  gives the row's segments from the first on, or NULL
  * @return whether any memtable has an entry for the row, visible or not
  */
 bool store_merge_row(struct store_merge *merge, struct cellar_slice row_key,
-                     const struct store_entry *const *first, store_merge_base_fn *base_next, void *base_context);
+                     const struct store_entry *const *first, store_merge_base_fn *base_next,
+                     void *base_context);
 
-/** Goes on with another base for the same row: what tombstones were met stays in force. @param limit as in the struct */
+/** Goes on with another base for the same row: what tombstones were met stays in force. @param
+ * limit as in the struct */
 void store_merge_base_set(struct store_merge *merge, store_merge_base_fn *base_next,
                           void *base_context, struct cellar_slice limit);
 
@@ -74,24 +79,27 @@ void store_merge_base_set(struct store_merge *merge, store_merge_base_fn *base_n
  *
  * @param cell      borrowed until the next call (its base part) or as long as the memtables
  * @param has_cell  false at the end of the row (or at the limit)
- * @return CELLAR_OK, CELLAR_DATA_LOSS (packed cells damaged), CELLAR_NO_MEMORY, or what base_next returned
+ * @return CELLAR_OK, CELLAR_DATA_LOSS (packed cells damaged), CELLAR_NO_MEMORY, or what base_next
+ * returned
  */
 enum cellar_status store_merge_next(struct store_merge *merge, struct store_cell *cell,
                                     bool *has_cell) CELLAR_MUST_USE;
 
 /**
- * Skips forward, so that the next cell is the first at or behind a column (or family, with a NULL qualifier). The caller has moved the base
- * to a segment that begins at or before it. Only forward.
+ * Skips forward, so that the next cell is the first at or behind a column (or family, with a NULL
+ * qualifier). The caller has moved the base to a segment that begins at or before it. Only forward.
  */
 enum cellar_status store_merge_skip(struct store_merge *merge, struct cellar_slice family,
                                     uint32_t generation, const struct cellar_slice *qualifier,
-                                    store_merge_base_fn *base_next,
-                                    void *base_context) CELLAR_MUST_USE;
+                                    store_merge_base_fn *base_next, void *base_context)
+    CELLAR_MUST_USE;
 
-/** Whether a tombstone met so far may hide base cells at or behind `key`, a whole key of the same row. */
+/** Whether a tombstone met so far may hide base cells at or behind `key`, a whole key of the same
+ * row. */
 bool store_merge_covers(const struct store_merge *merge, struct cellar_slice key);
 
-/** The next entry of any memtable in this row, the smallest position first, or NULL; the limit is ignored. */
+/** The next entry of any memtable in this row, the smallest position first, or NULL; the limit is
+ * ignored. */
 const struct store_entry *store_merge_peek(const struct store_merge *merge);
 
 #endif

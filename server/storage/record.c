@@ -1,9 +1,10 @@
 /*
  * Payloads of log records, byte for byte as FORMAT.md, "Records", lays them out.
  *
- * Writers append to a buffer; readers walk a cursor and believe nothing: every length is held against the bytes that are left
- * and every type against the list, because what they read may be a damaged file. Reserved types are refused here, so
- * that a file of a later version is never half understood.
+ * Writers append to a buffer; readers walk a cursor and believe nothing: every length is held
+ * against the bytes that are left and every type against the list, because what they read may be a
+ * damaged file. Reserved types are refused here, so that a file of a later version is never half
+ * understood.
  *
  * All functions are pure.
  */

@@ -5,8 +5,9 @@
 #include "common/cell.h"
 
 /*
- * What a log record holds: FORMAT.md, "Records". A mutation is one row's normalised items, tombstones first, then sets;
- * it is self-contained, so replaying it anywhere gives the same cells. A catalog record holds whole mutations of store 0.
+ * What a log record holds: FORMAT.md, "Records". A mutation is one row's normalised items,
+ * tombstones first, then sets; it is self-contained, so replaying it anywhere gives the same cells.
+ * A catalog record holds whole mutations of store 0.
  */
 
 enum store_record_type {
@@ -37,8 +38,8 @@ enum store_item_type {
 /** One item; slices borrow. */
 struct store_item {
     enum store_item_type type;
-    struct cellar_slice family;  /* empty for DELETE_ROW */
-    uint32_t generation;         /* the family's; 0 for DELETE_ROW */
+    struct cellar_slice family; /* empty for DELETE_ROW */
+    uint32_t generation;        /* the family's; 0 for DELETE_ROW */
     struct cellar_slice qualifier;
     int64_t start_us; /* SET: the timestamp; DELETE_COLUMN: the first one deleted */
     int64_t end_us;   /* DELETE_COLUMN: the first one kept, 0 = none */
@@ -50,14 +51,13 @@ struct store_mutation {
     struct cellar_slice row;
     uint32_t schema_version; /* checked against */
     uint32_t item_count;
-    int64_t server_time_us;  /* given out by the server for this mutation, or 0 */
+    int64_t server_time_us; /* given out by the server for this mutation, or 0 */
 };
 
 /** Bytes of one item in a payload. */
 static inline size_t store_item_bytes(const struct store_item *item)
 {
-    return STORE_ITEM_HEADER_BYTES + item->family.bytes + item->qualifier.bytes +
-           item->value.bytes;
+    return STORE_ITEM_HEADER_BYTES + item->family.bytes + item->qualifier.bytes + item->value.bytes;
 }
 
 /** Appends a mutation's head; items follow with store_item_encode(). CELLAR_NO_MEMORY. */
@@ -65,21 +65,23 @@ enum cellar_status store_mutation_encode(struct cellar_buffer *to,
                                          const struct store_mutation *mutation) CELLAR_MUST_USE;
 
 /** Appends one item. CELLAR_NO_MEMORY. */
-enum cellar_status store_item_encode(struct cellar_buffer *to,
-                                     const struct store_item *item) CELLAR_MUST_USE;
+enum cellar_status store_item_encode(struct cellar_buffer *to, const struct store_item *item)
+    CELLAR_MUST_USE;
 
-/** Reads a mutation's head. @return false when the bytes are no such head: damage, or a newer version */
+/** Reads a mutation's head. @return false when the bytes are no such head: damage, or a newer
+ * version */
 bool store_mutation_decode(struct cellar_cursor *from, struct store_mutation *mutation);
 
 /** Reads the next item. @return false on damage and on types that are reserved */
 bool store_item_decode(struct cellar_cursor *from, struct store_item *item);
 
-/** Appends the head of a catalog record of `count` mutations; each then follows with store_catalog_put(). CELLAR_NO_MEMORY. */
+/** Appends the head of a catalog record of `count` mutations; each then follows with
+ * store_catalog_put(). CELLAR_NO_MEMORY. */
 enum cellar_status store_catalog_begin(struct cellar_buffer *to, uint32_t count) CELLAR_MUST_USE;
 
 /** Appends one whole mutation to a catalog record. CELLAR_NO_MEMORY. */
-enum cellar_status store_catalog_put(struct cellar_buffer *to,
-                                     struct cellar_slice mutation) CELLAR_MUST_USE;
+enum cellar_status store_catalog_put(struct cellar_buffer *to, struct cellar_slice mutation)
+    CELLAR_MUST_USE;
 
 /** Reads a catalog record's head. @return false on damage */
 bool store_catalog_open(struct cellar_cursor *from, uint32_t *count);

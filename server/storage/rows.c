@@ -1,11 +1,13 @@
 /*
  * The merged, ordered cursor over a snapshot's rows.
  *
- * The next row is the smallest (backwards: the greatest) among the row of the environment's cursor and the rows of each memtable's next entry.
- * Rows are compared by the row's part of their keys, which sorts as the rows do and which no other row's part is a prefix of.
+ * The next row is the smallest (backwards: the greatest) among the row of the environment's cursor
+ * and the rows of each memtable's next entry. Rows are compared by the row's part of their keys,
+ * which sorts as the rows do and which no other row's part is a prefix of.
  *
- * Within a row the base is a walk of the environment's cursor over the keys that begin with the row's part. A row that no memtable touches is given out segment by
- * segment, unread; any other goes through the merge.
+ * Within a row the base is a walk of the environment's cursor over the keys that begin with the
+ * row's part. A row that no memtable touches is given out segment by segment, unread; any other
+ * goes through the merge.
  *
  * One thread; all slices given out end with the snapshot.
  */
@@ -63,7 +65,8 @@ static enum cellar_status row_load(struct store_rows *rows, struct cellar_slice 
     return CELLAR_OK;
 }
 
-/* Puts the row's part of `row`, or with `is_behind` the first key behind all of that row, into scratch. */
+/* Puts the row's part of `row`, or with `is_behind` the first key behind all of that row, into
+ * scratch. */
 static enum cellar_status bound_make(struct store_rows *rows, struct cellar_slice row)
 {
     cellar_buffer_clear(&rows->scratch);
@@ -77,21 +80,22 @@ static enum cellar_status bound_make(struct store_rows *rows, struct cellar_slic
     return CELLAR_OK;
 }
 
-/* The first entry of a memtable at or behind `bound`. The one found for an earlier bound still is when it lies behind: what was inserted since is invisible. */
+/* The first entry of a memtable at or behind `bound`. The one found for an earlier bound still is
+ * when it lies behind: what was inserted since is invisible. */
 static const struct store_entry *entry_first(const struct store_rows *rows, size_t table,
                                              struct cellar_slice bound, bool may_reuse)
 {
     const struct store_entry *known = rows->next[table];
     CELLAR_ASSERT(table < rows->merge.memtable_count);
-    if (may_reuse &&
-        (known == NULL || cellar_slice_compare(store_entry_key(known), bound) >= 0)) {
+    if (may_reuse && (known == NULL || cellar_slice_compare(store_entry_key(known), bound) >= 0)) {
         return known;
     }
     return store_memtable_seek(rows->merge.memtables[table], bound);
 }
 
-/* Chooses the first row at or behind `bound`, a whole key; the environment's cursor stands there already. When a memtable's row comes first the
- * cursor stands on a later row, or at the end, and the row has no base. */
+/* Chooses the first row at or behind `bound`, a whole key; the environment's cursor stands there
+ * already. When a memtable's row comes first the cursor stands on a later row, or at the end, and
+ * the row has no base. */
 static enum cellar_status row_choose_first(struct store_rows *rows, struct cellar_slice bound,
                                            bool may_reuse)
 {
@@ -140,8 +144,9 @@ enum cellar_status store_rows_next(struct store_rows *rows)
     CELLAR_ASSERT(rows->has_row);
     CELLAR_TRY(behind_make(rows));
     struct cellar_slice bound = cellar_slice_of(&rows->scratch);
-    bool is_behind = rows->base_is_placed && (!rows->cursor.is_valid ||
-                     cellar_slice_compare(cellar_slice_of(&rows->cursor.key), bound) >= 0);
+    bool is_behind = rows->base_is_placed &&
+                     (!rows->cursor.is_valid ||
+                      cellar_slice_compare(cellar_slice_of(&rows->cursor.key), bound) >= 0);
     if (!is_behind) {
         CELLAR_TRY(store_env_cursor_seek(&rows->cursor, bound));
     }
@@ -159,8 +164,7 @@ enum cellar_status store_rows_seek_before(struct store_rows *rows, struct cellar
         return CELLAR_DATA_LOSS;
     }
     for (size_t i = 0; i < rows->merge.memtable_count; i++) {
-        const struct store_entry *entry =
-            store_memtable_seek_before(rows->merge.memtables[i], key);
+        const struct store_entry *entry = store_memtable_seek_before(rows->merge.memtables[i], key);
         if (entry != NULL &&
             (best.bytes == 0 || cellar_slice_compare(store_entry_row(entry), best) > 0)) {
             best = store_entry_row(entry);
@@ -265,7 +269,7 @@ enum cellar_status store_rows_skip(struct store_rows *rows, struct cellar_slice 
     } else if (is_behind && rows->is_merged) {
         rows->cursor_is_used = false; /* the merge reads the segment again, up to the target */
     }
-    return rows->is_merged ? store_merge_skip(&rows->merge, family, generation, qualifier,
-                                              base_next, rows)
-                           : CELLAR_OK;
+    return rows->is_merged
+               ? store_merge_skip(&rows->merge, family, generation, qualifier, base_next, rows)
+               : CELLAR_OK;
 }

@@ -3,8 +3,9 @@
  *
  *     version 1 | flags 1 | cell count 2 | oldest timestamp 8 | packed cells ...
  *
- * The packed cells begin with an array header of the 16-bit form, so that a segment's size does not depend on the count. They are exactly what the
- * native protocol sends for these cells; MARKED says that this does not hold. All functions are pure.
+ * The packed cells begin with an array header of the 16-bit form, so that a segment's size does not
+ * depend on the count. They are exactly what the native protocol sends for these cells; MARKED says
+ * that this does not hold. All functions are pure.
  */
 #include "server/storage/segment.h"
 

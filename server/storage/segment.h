@@ -5,13 +5,14 @@
 #include "common/segment_cells.h"
 
 /*
- * A packed segment: the item of an environment that holds neighbouring cells of one row. Behind the item's CRC stand 12 bytes of facts, which let a reader
- * decide whether it may send the cells unread, then the packed cells (common/segment_cells.h). FORMAT.md, "Segments".
+ * A packed segment: the item of an environment that holds neighbouring cells of one row. Behind the
+ * item's CRC stand 12 bytes of facts, which let a reader decide whether it may send the cells
+ * unread, then the packed cells (common/segment_cells.h). FORMAT.md, "Segments".
  */
 
 #define STORE_SEGMENT_HEAD_BYTES 12u
 #define STORE_SEGMENT_VERSION 1u
-#define STORE_SEGMENT_BYTES_TARGET 934u   /* of packed cells in an item of about 950 bytes */
+#define STORE_SEGMENT_BYTES_TARGET 934u     /* of packed cells in an item of about 950 bytes */
 #define STORE_SEGMENT_VALUE_BYTES_MAX 2048u /* a larger value is an item of its own */
 #define STORE_SEGMENT_CELL_COUNT_MAX 16000u
 #define STORE_POSITION_BYTES_MAX (CELLAR_KEY_FAMILY_BYTES_MAX + CELLAR_KEY_QUALIFIER_BYTES_MAX + 8u)
@@ -55,10 +56,12 @@ size_t store_cell_cost(const struct store_cell *cell, const struct store_cell *p
 /** Whether two cells are of one column. */
 bool store_cell_same_column(const struct store_cell *a, const struct store_cell *b);
 
-/** Writes the cell's position behind its row's part; room: STORE_POSITION_BYTES_MAX. @return bytes written */
+/** Writes the cell's position behind its row's part; room: STORE_POSITION_BYTES_MAX. @return bytes
+ * written */
 size_t store_cell_position(const struct store_cell *cell, uint8_t *to);
 
-/** Writes the position of a column, or with a NULL qualifier of a family; room as above. @return bytes written */
+/** Writes the position of a column, or with a NULL qualifier of a family; room as above. @return
+ * bytes written */
 size_t store_column_position(struct cellar_slice family, uint32_t generation,
                              const struct cellar_slice *qualifier, uint8_t *to);
 

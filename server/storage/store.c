@@ -1,11 +1,13 @@
 /*
  * Stores: the view of memtables over an environment, and snapshots of both.
  *
- * The view is an immutable counted array, replaced under the store's lock: a freeze (which also holds the append lock) adds a memtable, a checkpoint takes one
- * away. At most one memtable is frozen at a time here; the array has room for those that a swap of stores will pass on.
+ * The view is an immutable counted array, replaced under the store's lock: a freeze (which also
+ * holds the append lock) adds a memtable, a checkpoint takes one away. At most one memtable is
+ * frozen at a time here; the array has room for those that a swap of stores will pass on.
  *
- * A checkpoint applies a memtable whole, so a memtable is either above the applied LSN of a transaction or in it, never half: a snapshot
- * leaves out the memtables whose last LSN is at or below A.
+ * A checkpoint applies a memtable whole, so a memtable is either above the applied LSN of a
+ * transaction or in it, never half: a snapshot leaves out the memtables whose last LSN is at or
+ * below A.
  */
 #include "server/storage/store.h"
 
@@ -33,8 +35,7 @@ static void view_add(struct store_view *view, struct store_memtable *memtable)
 
 static void view_unref(struct store_view *view)
 {
-    if (view == NULL ||
-        atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1) {
+    if (view == NULL || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1) {
         return;
     }
     CELLAR_ASSERT(view->memtable_count <= STORE_MEMTABLE_COUNT_MAX);
@@ -182,10 +183,9 @@ static enum cellar_status state_check(const struct store_env_state *state, uint3
 {
     CELLAR_ASSERT(generation > 0);
     if (state->store_id != id || state->generation != generation) {
-        return cellar_error_set(error, CELLAR_DATA_LOSS,
-                                "store %u generation %llu holds store %u generation %llu", id,
-                                (unsigned long long)generation, state->store_id,
-                                (unsigned long long)state->generation);
+        return cellar_error_set(
+            error, CELLAR_DATA_LOSS, "store %u generation %llu holds store %u generation %llu", id,
+            (unsigned long long)generation, state->store_id, (unsigned long long)state->generation);
     }
     if (memcmp(state->log_id, log_id, STORE_LOG_ID_BYTES) != 0) {
         return cellar_error_set(error, CELLAR_DATA_LOSS,

@@ -11,16 +11,19 @@
 /*
  * A store: one environment (its live generation) and the memtables above it.
  *
- * What a reader may trust, in this order, is a snapshot: the durable LSN V, then the view (a counted set of memtables), then an LMDB read transaction
- * with the applied LSN A in it. It sees S = max(V, A): memtables at or below A are in LMDB already, folded; entries above S are invisible. A view taken
- * after the transaction would miss what a checkpoint moved meanwhile.
+ * What a reader may trust, in this order, is a snapshot: the durable LSN V, then the view (a
+ * counted set of memtables), then an LMDB read transaction with the applied LSN A in it. It sees S
+ * = max(V, A): memtables at or below A are in LMDB already, folded; entries above S are invisible.
+ * A view taken after the transaction would miss what a checkpoint moved meanwhile.
  *
  *     write:  append lock -> store_insert()                          active memtable grows
- *     freeze: append lock -> store_freeze()                          active becomes frozen, a new one active
- *     checkpoint: store_checkpoint()                                 frozen -> LMDB, A moves, frozen leaves the view
+ *     freeze: append lock -> store_freeze()                          active becomes frozen, a new
+ * one active checkpoint: store_checkpoint()                                 frozen -> LMDB, A
+ * moves, frozen leaves the view
  */
 
-/** The memtables of one moment, oldest first; the last is the active one. Counted, never changed. */
+/** The memtables of one moment, oldest first; the last is the active one. Counted, never changed.
+ */
 struct store_view {
     _Atomic uint32_t references;
     uint32_t memtable_count;
@@ -31,17 +34,18 @@ struct store {
     uint32_t id;
     uint64_t generation;
     struct store_env *env;
-    struct cellar_mutex lock;                          /* the pointer `view` */
+    struct cellar_mutex lock; /* the pointer `view` */
     struct store_view *view CELLAR_GUARDED_BY(lock);
     struct store_memtable *active; /* the append lock's; the view's last */
     _Atomic uint64_t applied_lsn;  /* what LMDB holds, for bookkeeping */
     int64_t first_insert_us;       /* monotonic; of the active memtable; the append lock's */
-    uint64_t first_position;       /* log position of the active memtable's first record; the append lock's */
-    uint64_t frozen_position;      /* the same of the frozen one */
-    bool is_checkpointing;         /* the engine's lock */
-    _Atomic uint64_t rows_max;     /* distinct rows in the active memtable before it is frozen */
-    _Atomic bool is_map_full;      /* at 90 % of the map: no sets */
-    int64_t server_time_us;        /* the greatest that the environment knew at open */
+    uint64_t
+        first_position; /* log position of the active memtable's first record; the append lock's */
+    uint64_t frozen_position;  /* the same of the frozen one */
+    bool is_checkpointing;     /* the engine's lock */
+    _Atomic uint64_t rows_max; /* distinct rows in the active memtable before it is frozen */
+    _Atomic bool is_map_full;  /* at 90 % of the map: no sets */
+    int64_t server_time_us;    /* the greatest that the environment knew at open */
 };
 
 /**
@@ -49,7 +53,8 @@ struct store {
  *
  * @param directory  of the generation
  * @param log_id     the environment must be of this log
- * @return as store_env_open(); DATA_LOSS when id, generation or log differ from what the environment says
+ * @return as store_env_open(); DATA_LOSS when id, generation or log differ from what the
+ * environment says
  */
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
@@ -58,7 +63,8 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
 /** Closes and frees; no snapshot is open. Takes NULL. */
 void store_close(struct store *store);
 
-/** Inserts a batch under the append lock (or in recovery). @param position the log's, before the record */
+/** Inserts a batch under the append lock (or in recovery). @param position the log's, before the
+ * record */
 void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, uint64_t position);
 
 /** Whether there is a memtable that waits for its checkpoint. Any thread. */
@@ -76,10 +82,12 @@ enum cellar_status store_freeze_kit_make(struct store_freeze_kit *kit) CELLAR_MU
 /** Frees what a kit still holds. */
 void store_freeze_kit_fini(struct store_freeze_kit *kit);
 
-/** With the append lock: freezes the active memtable unless it is empty or another is frozen. Takes the kit's parts when it does. @return whether it did */
+/** With the append lock: freezes the active memtable unless it is empty or another is frozen. Takes
+ * the kit's parts when it does. @return whether it did */
 bool store_freeze(struct store *store, struct store_freeze_kit *kit);
 
-/** With the append lock: the first LSN that LMDB may lack, UINT64_MAX when there is none, and its log position. */
+/** With the append lock: the first LSN that LMDB may lack, UINT64_MAX when there is none, and its
+ * log position. */
 uint64_t store_oldest_unapplied(struct store *store, uint64_t *position);
 
 /** Facts of the active memtable. */
@@ -89,11 +97,13 @@ static inline void store_active_facts(const struct store *store, struct store_me
 }
 
 /**
- * Applies the frozen memtable in one durable transaction and takes it out of the view. One thread at a time a store.
+ * Applies the frozen memtable in one durable transaction and takes it out of the view. One thread
+ * at a time a store.
  *
  * @param log  its durable LSN is awaited before anything is written
  * @param item_count  receives the items written
- * @return CELLAR_OK (also without a frozen memtable); RESOURCE_EXHAUSTED (disk or map full), IO_ERROR, DATA_LOSS, NO_MEMORY: the memtable stays
+ * @return CELLAR_OK (also without a frozen memtable); RESOURCE_EXHAUSTED (disk or map full),
+ * IO_ERROR, DATA_LOSS, NO_MEMORY: the memtable stays
  */
 enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
                                     uint64_t *item_count) CELLAR_MUST_USE;
@@ -106,7 +116,8 @@ enum cellar_status store_view_make(struct store_view **view) CELLAR_MUST_USE;
 /** Frees a view that was not used; takes NULL. */
 void store_view_drop(struct store_view *view);
 
-/** The frozen memtable, or NULL; it stays until store_view_shift(), which only the caller's thread calls. */
+/** The frozen memtable, or NULL; it stays until store_view_shift(), which only the caller's thread
+ * calls. */
 struct store_memtable *store_frozen_get(struct store *store);
 
 /** Takes the frozen memtable, now in LMDB, out of the view; `smaller` becomes the view. */
@@ -118,7 +129,7 @@ struct store_snapshot {
     struct store *store;
     struct store_view *view;
     struct store_env_txn *txn;
-    uint64_t lsn;         /* S */
+    uint64_t lsn;                                                     /* S */
     const struct store_memtable *memtables[STORE_MEMTABLE_COUNT_MAX]; /* those above A */
     size_t memtable_count;
 };
@@ -127,7 +138,8 @@ struct store_snapshot {
  * Takes a snapshot.
  *
  * @param durable_lsn  V, loaded before this call
- * @return CELLAR_OK, IO_ERROR, DATA_LOSS, NO_MEMORY, RESOURCE_EXHAUSTED; nothing is held after a failure
+ * @return CELLAR_OK, IO_ERROR, DATA_LOSS, NO_MEMORY, RESOURCE_EXHAUSTED; nothing is held after a
+ * failure
  */
 enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn,
                                        struct store_snapshot *snapshot) CELLAR_MUST_USE;

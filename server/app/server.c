@@ -1,0 +1,206 @@
+/*
+ * Starting and stopping a server.
+ *
+ * Start: bind (a taken address is found before any data is touched) -> open and recover the data ->
+ * loops and pool -> listen. Stop, in the one order in which nobody calls what is gone:
+ *
+ *     listener   no new connections
+ *     drain      GOAWAY; connections leave as their requests end, or are left after DRAIN_US_MAX
+ *     pool       administrative requests finish; later ones are refused
+ *     service    queued writes finish, and their answers are posted to the loops
+ *     loops      run those posts, close what connections are left, end
+ *     service    checkpoint, close
+ *
+ * After a failed start the same function takes down what there is. The object belongs to the thread
+ * that starts and stops it.
+ */
+#include "server/app/server.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "server/io/listener.h"
+#include "server/io/pool.h"
+#include "server/io/sniff.h"
+#include "server/net/native/front.h"
+
+#define DRAIN_US_MAX 5000000
+#define DRAIN_POLL_US 5000
+#define POOL_THREAD_COUNT 2u
+#define POOL_TASK_COUNT_MAX 256u
+
+struct cellar_server {
+    struct svc *svc;
+    struct io_pool *pool;
+    struct io_listener *listener;
+    struct io_loop *loops[CELLAR_SERVER_LOOP_COUNT_MAX];
+    size_t loop_count;    /* made, */
+    size_t running_count; /* and of them running */
+    struct io_budget request_budget;
+    struct io_budget answer_budget;
+    struct net_context context;
+    struct io_sniff_fronts fronts;
+    char data_dir[PATH_MAX]; /* absolute */
+};
+
+static enum cellar_status make_loops(struct cellar_server *server, uint32_t count,
+                                     struct cellar_error *error)
+{
+    CELLAR_ASSERT(count >= 1 && count <= CELLAR_SERVER_LOOP_COUNT_MAX);
+    while (server->loop_count < count) {
+        CELLAR_TRY(io_loop_new(&server->loops[server->loop_count], error));
+        server->loop_count++;
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status run_loops(struct cellar_server *server, struct cellar_error *error)
+{
+    CELLAR_ASSERT(server->running_count == 0);
+    while (server->running_count < server->loop_count) {
+        CELLAR_TRY(io_loop_start(server->loops[server->running_count], error));
+        server->running_count++;
+    }
+    return CELLAR_OK;
+}
+
+/* Says what to do about an address that cannot be had. */
+static enum cellar_status advise(struct cellar_error *error)
+{
+    struct cellar_error before = *error;
+    CELLAR_ASSERT(before.code != CELLAR_OK);
+    return cellar_error_set(error, before.code,
+                            "%s; stop what uses it, or choose another address with --listen "
+                            "HOST:PORT (port 0 takes a free one)",
+                            before.text);
+}
+
+static enum cellar_status open_listener(struct cellar_server *server,
+                                        const struct cellar_server_config *config,
+                                        struct cellar_error *error)
+{
+    CELLAR_ASSERT(server->loop_count >= 1);
+    struct io_listener_options options = {
+        .address = config->address,
+        .loops = server->loops,
+        .loop_count = server->loop_count,
+        .input_budget = &server->request_budget,
+        .output_budget = &server->answer_budget,
+        .handler = &io_sniff_handler,
+        .context = &server->fronts,
+        .first_us_max = IO_SNIFF_US_MAX,
+        .connection_count_max = config->connection_count_max,
+    };
+    enum cellar_status status = io_listener_open(&options, &server->listener, error);
+    return status == CELLAR_OK ? CELLAR_OK : advise(error);
+}
+
+static void init_front(struct cellar_server *server, const struct cellar_server_config *config)
+{
+    CELLAR_ASSERT(server->svc != NULL && server->pool != NULL);
+    const char *data_dir = realpath(config->svc.data_dir, server->data_dir);
+    struct net_front_options options = {
+        .svc = server->svc,
+        .pool = server->pool,
+        .request_budget = &server->request_budget,
+        .version = CELLAR_SERVER_VERSION,
+        .data_dir = data_dir != NULL ? data_dir : config->svc.data_dir,
+    };
+    net_front_init(&server->context, &options);
+    server->fronts.native = net_front_take;
+    server->fronts.context = &server->context;
+}
+
+static enum cellar_status start_all(struct cellar_server *server,
+                                    const struct cellar_server_config *config,
+                                    struct cellar_error *error)
+{
+    io_budget_init(&server->request_budget, config->request_bytes_max_total);
+    io_budget_init(&server->answer_budget, config->answer_bytes_max_total);
+    CELLAR_TRY(make_loops(server, config->loop_count, error));
+    CELLAR_TRY(open_listener(server, config, error));
+    CELLAR_TRY(svc_open(&config->svc, &server->svc, error));
+    CELLAR_TRY(io_pool_start(POOL_THREAD_COUNT, POOL_TASK_COUNT_MAX, &server->pool, error));
+    init_front(server, config);
+    CELLAR_TRY(run_loops(server, error));
+    CELLAR_ASSERT(server->running_count == server->loop_count);
+    enum cellar_status status = io_listener_start(server->listener, error);
+    return status == CELLAR_OK ? CELLAR_OK : advise(error);
+}
+
+enum cellar_status cellar_server_start(const struct cellar_server_config *config,
+                                       struct cellar_server **server, struct cellar_error *error)
+{
+    CELLAR_ASSERT(server != NULL);
+    struct cellar_server *made = cellar_mem_zalloc(1, sizeof *made);
+    if (made == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a server");
+    }
+    enum cellar_status status = start_all(made, config, error);
+    if (status != CELLAR_OK) {
+        cellar_server_stop(made);
+        return status;
+    }
+    *server = made;
+    return CELLAR_OK;
+}
+
+const struct io_address *cellar_server_address(const struct cellar_server *server)
+{
+    CELLAR_ASSERT(server->listener != NULL);
+    return io_listener_address(server->listener);
+}
+
+static uint32_t count_connections(const struct cellar_server *server)
+{
+    uint32_t count = 0;
+    CELLAR_ASSERT(server->running_count <= server->loop_count);
+    for (size_t i = 0; i < server->running_count; i++) {
+        count += io_loop_member_count(server->loops[i]);
+    }
+    return count;
+}
+
+/* Lets requests in flight finish. */
+static void drain(struct cellar_server *server)
+{
+    int64_t deadline_us = cellar_clock_monotonic_us() + DRAIN_US_MAX;
+    struct timespec wait = {.tv_nsec = DRAIN_POLL_US * 1000};
+    for (size_t i = 0; i < server->running_count; i++) {
+        io_loop_drain(server->loops[i]);
+    }
+    while (count_connections(server) > 0 && cellar_clock_monotonic_us() < deadline_us) {
+        (void)nanosleep(&wait, NULL);
+    }
+    CELLAR_ASSERT(deadline_us > 0);
+}
+
+void cellar_server_stop(struct cellar_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    if (server->listener != NULL) {
+        io_listener_stop(server->listener);
+    }
+    drain(server);
+    if (server->pool != NULL) {
+        io_pool_stop(server->pool);
+    }
+    if (server->svc != NULL) {
+        svc_drain(server->svc);
+    }
+    for (size_t i = 0; i < server->running_count; i++) {
+        io_loop_stop(server->loops[i]);
+    }
+    io_listener_close(server->listener);
+    for (size_t i = 0; i < server->loop_count; i++) {
+        io_loop_free(server->loops[i]);
+    }
+    CELLAR_ASSERT(io_budget_bytes(&server->request_budget) == 0);
+    io_pool_free(server->pool);
+    svc_close(server->svc);
+    cellar_mem_free(server);
+}

@@ -1,0 +1,272 @@
+/*
+ * cellard's options.
+ *
+ * The table below is all there is to know about an option: name, kind, bounds, default, help.
+ * Bounds that depend on another option, and what the kinds of common/config.h cannot say (an
+ * address, a log level), are checked in cellar_server_config_resolve().
+ *
+ * memory_bytes_max is the whole server's. What arriving requests and waiting answers may hold is
+ * taken from it, some more than a quarter and an eighth unless said otherwise; the service gets the
+ * rest.
+ *
+ * A server without authentication that other machines can reach hands its data to anybody, so a
+ * listen address that is not loopback needs --insecure beside it.
+ */
+#include "server/app/server_config.h"
+
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+#define MIB UINT64_C(1048576)
+#define GIB UINT64_C(1073741824)
+#define SVC_MEMORY_BYTES_MIN (64 * MIB)
+/* So that the longest request, 256 MiB, fits beside others in the default of 1 GiB. */
+#define REQUEST_BYTES_EXTRA (8 * MIB)
+
+const struct cellar_config_option cellar_server_options[] = {
+    {.name = "listen",
+     .kind = CELLAR_CONFIG_TEXT,
+     .default_value = "127.0.0.1:8086",
+     .value_name = "HOST:PORT",
+     .help = "where to serve; port 0 takes a free one"},
+    {.name = "port-file",
+     .kind = CELLAR_CONFIG_TEXT,
+     .default_value = "",
+     .value_name = "FILE",
+     .help = "write the port number there once ready"},
+    {.name = "data-dir",
+     .kind = CELLAR_CONFIG_TEXT,
+     .default_value = "./cellar-data",
+     .value_name = "DIR",
+     .help = "where the data lives; made if it does not exist"},
+    {.name = "insecure",
+     .kind = CELLAR_CONFIG_BOOL,
+     .default_value = "false",
+     .help = "allow other machines to connect, without encryption or authentication"},
+    {.name = "workers",
+     .kind = CELLAR_CONFIG_COUNT,
+     .default_value = "0",
+     .number_max = CELLAR_SERVER_LOOP_COUNT_MAX,
+     .value_name = "N",
+     .help = "threads that serve connections; 0 is one a core"},
+    {.name = "connections-max",
+     .kind = CELLAR_CONFIG_COUNT,
+     .default_value = "4096",
+     .number_min = 1,
+     .number_max = 1000000,
+     .value_name = "N",
+     .help = "connections at once; more are closed"},
+    {.name = "memory-bytes-max",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "1g",
+     .number_min = 128 * MIB,
+     .number_max = 1024 * GIB,
+     .value_name = "BYTES",
+     .help = "memory of the whole server"},
+    {.name = "request-bytes-max-total",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "0",
+     .number_max = 256 * GIB,
+     .value_name = "BYTES",
+     .help = "memory of arriving requests, all connections; 0 is a quarter of memory"},
+    {.name = "answer-bytes-max-total",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "0",
+     .number_max = 256 * GIB,
+     .value_name = "BYTES",
+     .help = "memory of answers waiting to be sent; 0 is an eighth of memory"},
+    {.name = "memtable-bytes-max",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "64m",
+     .number_min = MIB,
+     .number_max = 1024 * GIB,
+     .value_name = "BYTES",
+     .help = "memory of writes that are not in the stores yet"},
+    {.name = "log-unapplied-bytes-max",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "128m",
+     .number_min = MIB,
+     .number_max = 1024 * GIB,
+     .value_name = "BYTES",
+     .help = "log that a restart has to replay, in bytes"},
+    {.name = "log-unapplied-records-max",
+     .kind = CELLAR_CONFIG_COUNT,
+     .default_value = "1000000",
+     .number_min = 1,
+     .number_max = INT64_MAX,
+     .value_name = "N",
+     .help = "log that a restart has to replay, in records"},
+    {.name = "log-segment-bytes",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "64m",
+     .number_min = 65536,
+     .number_max = GIB,
+     .value_name = "BYTES",
+     .help = "size of a file of the log"},
+    {.name = "store-map-bytes",
+     .kind = CELLAR_CONFIG_BYTES,
+     .default_value = "64g",
+     .number_min = MIB,
+     .number_max = 65536 * GIB,
+     .value_name = "BYTES",
+     .help = "how large a store may become; for stores made from now on"},
+    {.name = "checkpoint-records-max",
+     .kind = CELLAR_CONFIG_COUNT,
+     .default_value = "0",
+     .number_max = INT64_MAX,
+     .value_name = "N",
+     .help = "checkpoint a store after this many records; 0 is never for that reason"},
+    {.name = "implicit-instances",
+     .kind = CELLAR_CONFIG_BOOL,
+     .default_value = "true",
+     .help = "creating a table creates its project and instance"},
+    {.name = "log-level",
+     .kind = CELLAR_CONFIG_TEXT,
+     .default_value = "info",
+     .value_name = "LEVEL",
+     .help = "debug, info, warn or error"},
+    {.name = "config",
+     .kind = CELLAR_CONFIG_TEXT,
+     .default_value = "",
+     .value_name = "FILE",
+     .help = "read settings from there: lines of key = value"},
+    {.name = "print-config",
+     .kind = CELLAR_CONFIG_BOOL,
+     .is_flag_only = true,
+     .default_value = "false",
+     .help = "print all settings and where each comes from, then exit"},
+    {.name = "version",
+     .kind = CELLAR_CONFIG_BOOL,
+     .is_flag_only = true,
+     .default_value = "false",
+     .help = "print the version, then exit"},
+    {.name = "help",
+     .kind = CELLAR_CONFIG_BOOL,
+     .is_flag_only = true,
+     .default_value = "false",
+     .help = "print this, then exit"},
+};
+
+const size_t cellar_server_option_count = CELLAR_ARRAY_COUNT(cellar_server_options);
+
+enum cellar_status cellar_server_config_read(struct cellar_config *settings, int count,
+                                             char *const *arguments, char *const *environment,
+                                             struct cellar_error *error)
+{
+    CELLAR_ASSERT(settings->options == cellar_server_options);
+    CELLAR_TRY(cellar_config_read_flags(settings, count, arguments, error));
+    CELLAR_TRY(cellar_config_read_environment(settings, environment, error));
+    const char *file = cellar_config_text(settings, "config");
+    CELLAR_ASSERT(file != NULL);
+    return file[0] == '\0' ? CELLAR_OK : cellar_config_read_file(settings, file, error);
+}
+
+static enum cellar_status resolve_address(const struct cellar_config *settings,
+                                          struct cellar_server_config *config,
+                                          struct cellar_error *error)
+{
+    config->listen = cellar_config_text(settings, "listen");
+    config->port_file = cellar_config_text(settings, "port-file");
+    if (io_address_decode(config->listen, &config->address, error) != CELLAR_OK) {
+        cellar_error_prefix(error, "listen");
+        return CELLAR_INVALID_ARGUMENT;
+    }
+    bool is_open = cellar_config_bool(settings, "insecure");
+    CELLAR_ASSERT(config->listen[0] != '\0');
+    if (!is_open && !io_address_is_loopback(&config->address)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "listen: other machines can reach %s, and this server has no "
+                                "encryption or authentication yet; listen on 127.0.0.1, or say "
+                                "--insecure if the network around it is private",
+                                config->listen);
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status resolve_log_level(const struct cellar_config *settings,
+                                            struct cellar_server_config *config,
+                                            struct cellar_error *error)
+{
+    const char *text = cellar_config_text(settings, "log-level");
+    CELLAR_ASSERT(text != NULL);
+    if (!cellar_log_level_decode(text, &config->log_level)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "log_level: '%s' is not debug, info, warn or error", text);
+    }
+    return CELLAR_OK;
+}
+
+/* Divides the memory between requests, answers and the service. */
+static enum cellar_status resolve_memory(const struct cellar_config *settings,
+                                         struct cellar_server_config *config,
+                                         struct cellar_error *error)
+{
+    uint64_t total = cellar_config_number(settings, "memory-bytes-max");
+    uint64_t requests = cellar_config_number(settings, "request-bytes-max-total");
+    uint64_t answers = cellar_config_number(settings, "answer-bytes-max-total");
+    requests = requests != 0 ? requests : total / 4 + REQUEST_BYTES_EXTRA;
+    answers = answers != 0 ? answers : total / 8;
+    if (requests < 4 * MIB || answers < 4 * MIB) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "request_bytes_max_total and answer_bytes_max_total must be at "
+                                "least 4m, but are %" PRIu64 " and %" PRIu64,
+                                requests, answers);
+    }
+    if (requests + answers + SVC_MEMORY_BYTES_MIN > total) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "request_bytes_max_total (%" PRIu64
+                                ") and answer_bytes_max_total (%" PRIu64
+                                ") must leave 64m of memory_bytes_max (%" PRIu64 ")",
+                                requests, answers, total);
+    }
+    config->request_bytes_max_total = requests;
+    config->answer_bytes_max_total = answers;
+    config->svc.memory_bytes_max = total - requests - answers;
+    CELLAR_ASSERT(config->svc.memory_bytes_max >= SVC_MEMORY_BYTES_MIN);
+    return CELLAR_OK;
+}
+
+static void resolve_svc(const struct cellar_config *settings, struct svc_options *options)
+{
+    CELLAR_ASSERT(options->memory_bytes_max > 0);
+    options->data_dir = cellar_config_text(settings, "data-dir");
+    options->memtable_bytes_max = cellar_config_number(settings, "memtable-bytes-max");
+    options->log_unapplied_bytes_max = cellar_config_number(settings, "log-unapplied-bytes-max");
+    options->log_unapplied_records_max =
+        cellar_config_number(settings, "log-unapplied-records-max");
+    options->log_segment_bytes = cellar_config_number(settings, "log-segment-bytes");
+    options->store_map_bytes = cellar_config_number(settings, "store-map-bytes");
+    options->checkpoint_records_max = cellar_config_number(settings, "checkpoint-records-max");
+    options->implicit_instances = cellar_config_bool(settings, "implicit-instances");
+}
+
+static uint32_t resolve_loop_count(const struct cellar_config *settings)
+{
+    uint64_t count = cellar_config_number(settings, "workers");
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (count == 0) {
+        count = cores < 1 ? 1 : (uint64_t)cores;
+    }
+    count = CELLAR_MIN(count, CELLAR_SERVER_LOOP_COUNT_MAX);
+    CELLAR_ASSERT(count >= 1);
+    return (uint32_t)count;
+}
+
+enum cellar_status cellar_server_config_resolve(const struct cellar_config *settings,
+                                                struct cellar_server_config *config,
+                                                struct cellar_error *error)
+{
+    struct cellar_server_config resolved = {.listen = NULL};
+    CELLAR_ASSERT(config != NULL);
+    svc_options_init(&resolved.svc);
+    CELLAR_TRY(resolve_log_level(settings, &resolved, error));
+    CELLAR_TRY(resolve_memory(settings, &resolved, error));
+    CELLAR_TRY(resolve_address(settings, &resolved, error));
+    resolve_svc(settings, &resolved.svc);
+    resolved.loop_count = resolve_loop_count(settings);
+    resolved.connection_count_max = (uint32_t)cellar_config_number(settings, "connections-max");
+    *config = resolved;
+    return CELLAR_OK;
+}

@@ -1,0 +1,115 @@
+/*
+ * Telling protocols apart by a connection's first bytes.
+ *
+ * A table holds what each protocol begins with; no entry is the beginning of another one, so the
+ * answer never changes once it is known, and with 8 bytes, the longest entry, it is always known.
+ * Until then the connection waits, for IO_SNIFF_US_MAX at most: the deadline that it was made with,
+ * after which it is closed without a word, since nobody knows which protocol's words to use.
+ *
+ * What is not served yet is refused as politely as its protocol allows: HTTP/1 gets a 501 with a
+ * sentence for people, TLS and HTTP/2 are closed. Each refusal is a line in the log.
+ */
+#include "server/io/sniff.h"
+
+#include "common/frame.h"
+#include "common/log.h"
+
+#define SNIFF_BYTES_MAX 8u
+
+struct beginning {
+    uint8_t byte_count;
+    const char *bytes;
+    enum io_sniff_result result;
+};
+
+static const struct beginning beginnings[] = {
+    {8,
+     "\x93"
+     "CELLAR\n",
+     IO_SNIFF_NATIVE},
+    {2, "\x16\x03", IO_SNIFF_TLS},
+    {4, "PRI ", IO_SNIFF_HTTP2},
+    {4, "GET ", IO_SNIFF_HTTP1},
+    {5, "HEAD ", IO_SNIFF_HTTP1},
+    {5, "POST ", IO_SNIFF_HTTP1},
+    {4, "PUT ", IO_SNIFF_HTTP1},
+    {7, "DELETE ", IO_SNIFF_HTTP1},
+    {8, "OPTIONS ", IO_SNIFF_HTTP1},
+    {6, "PATCH ", IO_SNIFF_HTTP1},
+    {8, "CONNECT ", IO_SNIFF_HTTP1},
+    {6, "TRACE ", IO_SNIFF_HTTP1},
+};
+
+static const char http1_refusal[] =
+    "HTTP/1.1 501 Not Implemented\r\n"
+    "Content-Type: text/plain; charset=utf-8\r\n"
+    "Content-Length: 80\r\n"
+    "Connection: close\r\n"
+    "\r\n"
+    "This is a Cellar server. It does not speak HTTP yet; `cellar ping` talks to it.\n";
+
+static_assert(CELLAR_PREFACE_BYTES == SNIFF_BYTES_MAX, "the table holds the whole preface");
+
+enum io_sniff_result io_sniff(struct cellar_slice input)
+{
+    CELLAR_ASSERT(input.data != NULL || input.bytes == 0);
+    bool may_match = false;
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(beginnings); i++) {
+        size_t length = beginnings[i].byte_count;
+        CELLAR_ASSERT(length <= SNIFF_BYTES_MAX);
+        struct cellar_slice whole = cellar_slice_make(beginnings[i].bytes, length);
+        if (cellar_slice_has_prefix(input, whole)) {
+            return beginnings[i].result;
+        }
+        may_match = may_match || cellar_slice_has_prefix(whole, input);
+    }
+    return may_match ? IO_SNIFF_MORE : IO_SNIFF_UNKNOWN;
+}
+
+static void refuse_http1(struct io_conn *conn)
+{
+    struct cellar_slice text = cellar_slice_text(http1_refusal);
+    CELLAR_ASSERT(text.bytes > 80);
+    if (cellar_buffer_append(io_conn_output(conn), text.data, text.bytes) == CELLAR_OK) {
+        io_conn_wrote(conn);
+    }
+    io_conn_close(conn);
+}
+
+static void refuse(struct io_conn *conn, const char *protocol)
+{
+    CELLAR_ASSERT(protocol != NULL);
+    cellar_log(CELLAR_LOG_INFO, "conn_refused", "protocol=%s", protocol);
+    io_conn_close(conn);
+}
+
+static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice input)
+{
+    const struct io_sniff_fronts *fronts = context;
+    CELLAR_ASSERT(input.bytes > 0);
+    switch (io_sniff(input)) {
+    case IO_SNIFF_MORE:
+        io_conn_want(conn, input.bytes + 1);
+        break;
+    case IO_SNIFF_NATIVE:
+        io_conn_deadline_set(conn, 0);
+        fronts->native(conn, fronts->context);
+        break;
+    case IO_SNIFF_HTTP1:
+        cellar_log(CELLAR_LOG_INFO, "conn_refused", "protocol=http1");
+        refuse_http1(conn);
+        break;
+    case IO_SNIFF_TLS:
+        refuse(conn, "tls");
+        break;
+    case IO_SNIFF_HTTP2:
+        refuse(conn, "http2");
+        break;
+    case IO_SNIFF_UNKNOWN:
+        refuse(conn, "unknown");
+        break;
+    }
+    return 0;
+}
+
+const struct io_conn_handler io_sniff_handler = {.input = on_input};

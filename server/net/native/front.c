@@ -1,0 +1,54 @@
+/*
+ * The native protocol as a whole: the table of its operations, and the way in for a connection.
+ *
+ * This is the only file that knows all operations; they and the session below know each other only
+ * through the table. A new operation is a line here, its file beside this one, its messages in
+ * message_list.h and its paragraph in PROTOCOL.md.
+ */
+#include "server/net/native/front.h"
+
+#include "common/cell.h"
+#include "common/clock.h"
+#include "server/net/native/inbound.h"
+#include "server/net/native/native_admin.h"
+#include "server/net/native/native_read.h"
+#include "server/net/native/native_server.h"
+#include "server/net/native/native_write.h"
+
+/* What a connection's input may hold beside the request that it is joined to: the longest request
+ * fits into the budget with it. */
+#define INPUT_BYTES_MAX 2097152u
+
+/* The most frequent ones first: the table is searched from the front. */
+static const struct net_operation operations[] = {
+    {CELLAR_OP_MUTATE_ROW, net_write_row},   {CELLAR_OP_READ_ROWS, net_read_rows},
+    {CELLAR_OP_MUTATE_ROWS, net_write_rows}, {CELLAR_OP_PING, net_server_ping},
+    {CELLAR_OP_HELLO, net_server_hello},     {CELLAR_OP_SERVER_INFO, net_server_info},
+    {CELLAR_OP_CREATE_TABLE, net_admin_run}, {CELLAR_OP_DESCRIBE_TABLE, net_admin_run},
+    {CELLAR_OP_LIST_TABLES, net_admin_run},  {CELLAR_OP_DROP_TABLE, net_admin_run},
+};
+
+void net_front_init(struct net_context *context, const struct net_front_options *options)
+{
+    CELLAR_ASSERT(options->svc != NULL && options->pool != NULL);
+    CELLAR_ASSERT(options->version != NULL && options->data_dir != NULL);
+    CELLAR_ASSERT(options->request_budget->bytes_max > INPUT_BYTES_MAX);
+    *context = (struct net_context){
+        .svc = options->svc,
+        .pool = options->pool,
+        .request_budget = options->request_budget,
+        .version = options->version,
+        .data_dir = options->data_dir,
+        .started_us = cellar_clock_monotonic_us(),
+        .request_bytes_max = CELLAR_MIN((uint64_t)CELLAR_REQUEST_BYTES_MAX,
+                                        options->request_budget->bytes_max - INPUT_BYTES_MAX),
+        .operations = operations,
+        .operation_count = CELLAR_ARRAY_COUNT(operations),
+    };
+}
+
+void net_front_take(struct io_conn *conn, void *context)
+{
+    CELLAR_ASSERT(context != NULL);
+    net_inbound_start(context, conn);
+}

@@ -1,0 +1,24 @@
+#ifndef CELLAR_NET_FRONT_H
+#define CELLAR_NET_FRONT_H
+
+#include "server/net/native/session.h"
+
+/* The native protocol's front end, as the rest of the server sees it. */
+
+/** What a front end is made with; everything is borrowed and outlives it. */
+struct net_front_options {
+    struct svc *svc;
+    struct io_pool *pool;
+    struct io_budget *request_budget;
+    const char *version;
+    const char *data_dir;
+};
+
+/** Fills `context`, which then is ready for net_front_take() on any loop. Nothing to undo. */
+void net_front_init(struct net_context *context, const struct net_front_options *options);
+
+/** Takes over a connection; `context` is a const struct net_context that outlives all sessions. The
+ * function that io_sniff_fronts asks for. Loop thread. */
+void net_front_take(struct io_conn *conn, void *context);
+
+#endif

@@ -1,0 +1,506 @@
+/*
+ * From a connection's bytes to requests.
+ *
+ * Frames are handled where they lie in the input: a request that fits in one is never copied. A
+ * request of several frames is joined (join.h) in memory that is counted against the request
+ * budget; when that has no room, the frame stays in the input and the connection pauses and tries
+ * again, for NET_BUDGET_US_MAX at most, then the request is refused. A refused half-sent request
+ * stays in the table until its last frame has come, so that its remaining frames can be thrown
+ * away.
+ *
+ * When NET_REQUEST_COUNT_MAX calls are in flight the next request stays in the input and reading
+ * stops; CREDIT and CANCEL before it were handled, so that streams can end.
+ *
+ * Whatever breaks a rule of the frames is answered with an ERROR of id 0 and the end of the
+ * connection; what is wrong inside a request is the operations' to answer. Every function runs on
+ * the thread of the connection's loop. PROTOCOL.md, sections 1 and 2.
+ */
+#include "server/net/native/inbound.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "server/net/native/frame_writer.h"
+#include "server/net/native/join.h"
+
+#define FIRST_PAYLOAD_BYTES_MAX 65536u /* before HELLO was answered */
+#define RETRY_DELAY_MS 1000u
+
+/* Fails the connection as such. */
+CELLAR_PRINTF(3, 4)
+static void fail(struct net_session *session, enum cellar_status code, const char *format, ...)
+{
+    struct cellar_error error = {.code = code};
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(error.text, sizeof error.text, format, arguments);
+    va_end(arguments);
+    CELLAR_ASSERT(length > 0);
+    net_session_fail(session, 0, CELLAR_OP_NONE, &error);
+}
+
+/* ---- requests of several frames -------------------------------------------------------------- */
+
+static void remove_join(struct net_session *session, struct net_join *join)
+{
+    CELLAR_ASSERT(session->join_count > 0);
+    net_calls_remove(&session->calls, &join->call);
+    session->join_count--;
+    session->refused_count -= join->is_refused ? 1 : 0;
+}
+
+/* Nothing is answered: an answer was given, or cannot be. */
+static void end_join(struct net_call *call)
+{
+    struct net_session *session = call->session;
+    struct net_join *join = CELLAR_CONTAINER_OF(call, struct net_join, call);
+    CELLAR_ASSERT(session != NULL);
+    remove_join(session, join);
+    net_join_free(join);
+    net_session_settle(session);
+}
+
+static void cancel_join(struct net_call *call)
+{
+    struct net_join *join = CELLAR_CONTAINER_OF(call, struct net_join, call);
+    CELLAR_ASSERT(call->session->state != NET_GONE);
+    if (!join->is_refused) {
+        struct cellar_error error;
+        (void)cellar_error_set(&error, CELLAR_CANCELLED,
+                               "Cancelled before the whole request had come");
+        net_reply_error(call->session, call->request_id, call->operation, &error);
+    }
+    end_join(call);
+}
+
+static const struct net_call_type join_type = {
+    .cancel = cancel_join, .ended = end_join, .gone = end_join};
+
+/* Answers a request of which more frames come, and throws those away. */
+static void refuse_join(struct net_join *join, const struct cellar_error *error)
+{
+    struct net_call *call = &join->call;
+    CELLAR_ASSERT(!join->is_refused);
+    net_reply_error(call->session, call->request_id, call->operation, error);
+    net_join_refuse(join);
+    call->session->refused_count++;
+}
+
+/* Whether a message that found no room in the budget may go on waiting. */
+static bool may_wait(struct net_session *session)
+{
+    int64_t now_us = cellar_clock_monotonic_us();
+    CELLAR_ASSERT(now_us > 0);
+    if (session->waiting_since_us == 0) {
+        session->waiting_since_us = now_us;
+    }
+    return now_us - session->waiting_since_us < NET_BUDGET_US_MAX;
+}
+
+/* Takes the next payload, or refuses the request. False: the frame is to be shown again. */
+static bool append_to_join(struct net_session *session, struct net_join *join,
+                           struct cellar_slice payload)
+{
+    struct cellar_error error;
+    if (join->is_refused) {
+        return true;
+    }
+    enum cellar_status status = net_join_append(join, payload, &error);
+    if (status == CELLAR_UNAVAILABLE && may_wait(session)) {
+        io_conn_pause(session->conn, IO_PAUSE_BUDGET);
+        return false;
+    }
+    session->waiting_since_us = 0;
+    if (status != CELLAR_OK) {
+        refuse_join(join, &error);
+    }
+    return true;
+}
+
+static const struct net_operation *find_operation(const struct net_context *context,
+                                                  uint16_t number)
+{
+    CELLAR_ASSERT(context->operation_count > 0);
+    for (size_t i = 0; i < context->operation_count; i++) {
+        if (context->operations[i].number == number) {
+            return &context->operations[i];
+        }
+    }
+    return NULL;
+}
+
+/* Runs a request, given in one frame or joined. */
+static void run_request(struct net_session *session, const struct cellar_frame *frame,
+                        struct cellar_slice body)
+{
+    struct net_request request = {
+        .id = frame->request_id, .operation = frame->operation, .body = body};
+    const struct net_operation *operation = find_operation(session->context, frame->operation);
+    CELLAR_ASSERT(operation != NULL);
+    operation->run(session, &request);
+}
+
+/* Takes the next frame of a half-sent request; with the last one the request runs. False: the frame
+ * is to be shown again. */
+static bool take_joined_frame(struct net_session *session, struct net_join *join,
+                              const struct cellar_frame *frame, struct cellar_slice payload)
+{
+    CELLAR_ASSERT(join->call.session == session);
+    if (frame->operation != join->call.operation) {
+        fail(session, CELLAR_INVALID_ARGUMENT,
+             "Request %" PRIu32 " began as operation %u and goes on as %u", frame->request_id,
+             join->call.operation, frame->operation);
+        return true;
+    }
+    if (!append_to_join(session, join, payload)) {
+        return false;
+    }
+    if (frame->has_more) {
+        return true;
+    }
+    remove_join(session, join);
+    if (!join->is_refused) {
+        run_request(session, frame, cellar_slice_of(&join->body));
+    }
+    net_join_free(join);
+    net_session_settle(session);
+    return true;
+}
+
+/* Begins a half-sent request; NULL when the connection failed over it. */
+static struct net_join *begin_join(struct net_session *session, const struct cellar_frame *frame)
+{
+    CELLAR_ASSERT(frame->has_more);
+    const struct net_context *context = session->context;
+    struct net_request request = {.id = frame->request_id, .operation = frame->operation};
+    if (session->join_count >= NET_JOIN_COUNT_MAX) {
+        fail(session, CELLAR_RESOURCE_EXHAUSTED, "A connection has at most %u half-sent requests",
+             NET_JOIN_COUNT_MAX);
+        return NULL;
+    }
+    struct net_join *join = net_join_new(context->request_budget, context->request_bytes_max);
+    if (join == NULL) {
+        fail(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
+        return NULL;
+    }
+    session->join_count++;
+    net_call_begin(session, &join->call, &join_type, &request);
+    return join;
+}
+
+/* ---- frames ---------------------------------------------------------------------------------- */
+
+/* Refuses a request whole, however many frames it has. */
+static void refuse_request(struct net_session *session, const struct cellar_frame *frame,
+                           const struct cellar_error *error)
+{
+    CELLAR_ASSERT(frame->kind == CELLAR_FRAME_REQUEST);
+    if (!frame->has_more) {
+        net_reply_error(session, frame->request_id, frame->operation, error);
+        return;
+    }
+    struct net_join *join = begin_join(session, frame);
+    if (join != NULL) {
+        refuse_join(join, error);
+    }
+}
+
+/* A request's first frame. False: it cannot be taken now. */
+static bool take_new_request(struct net_session *session, const struct cellar_frame *frame,
+                             struct cellar_slice payload)
+{
+    struct cellar_error error;
+    if (session->state == NET_HELLO && frame->operation != CELLAR_OP_HELLO) {
+        (void)cellar_error_set(&error, CELLAR_FAILED_PRECONDITION,
+                               "The first request of a connection is HELLO (operation 1), but got "
+                               "operation %u",
+                               frame->operation);
+        net_session_fail(session, frame->request_id, frame->operation, &error);
+        return true;
+    }
+    if (session->state == NET_DRAINING) {
+        (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server is stopping");
+        error.retry_delay_ms = RETRY_DELAY_MS;
+        refuse_request(session, frame, &error);
+        return true;
+    }
+    if (find_operation(session->context, frame->operation) == NULL) {
+        (void)cellar_error_set(&error, CELLAR_UNIMPLEMENTED, "This server has no operation %u",
+                               frame->operation);
+        refuse_request(session, frame, &error);
+        return true;
+    }
+    if (frame->has_more) {
+        struct net_join *join = begin_join(session, frame);
+        return join == NULL || take_joined_frame(session, join, frame, payload);
+    }
+    CELLAR_ASSERT(session->state == NET_HELLO || session->state == NET_OPEN);
+    run_request(session, frame, payload);
+    return true;
+}
+
+/* False: the frame cannot be taken now. */
+static bool take_request(struct net_session *session, const struct cellar_frame *frame,
+                         struct cellar_slice payload)
+{
+    CELLAR_ASSERT(frame->kind == CELLAR_FRAME_REQUEST);
+    struct net_call *call = net_calls_find(&session->calls, frame->request_id);
+    if (call != NULL && call->type == &join_type) {
+        struct net_join *join = CELLAR_CONTAINER_OF(call, struct net_join, call);
+        return take_joined_frame(session, join, frame, payload);
+    }
+    if (frame->request_id == 0 || call != NULL) {
+        fail(session, CELLAR_INVALID_ARGUMENT,
+             "A request's id is not 0 and not one in flight, but got %" PRIu32, frame->request_id);
+        return true;
+    }
+    if (session->calls.count >= NET_REQUEST_COUNT_MAX) {
+        io_conn_pause(session->conn, IO_PAUSE_REQUESTS);
+        return false;
+    }
+    return take_new_request(session, frame, payload);
+}
+
+static void take_credit(struct net_session *session, const struct cellar_frame *frame,
+                        struct cellar_slice payload)
+{
+    struct cellar_msg_credit credit;
+    struct cellar_error error;
+    CELLAR_ASSERT(frame->kind == CELLAR_FRAME_CREDIT);
+    if (cellar_message_decode(&cellar_msg_credit_type, payload, &credit, CELLAR_UNKNOWN_REFUSE,
+                              &error) != CELLAR_OK) {
+        net_session_fail(session, 0, CELLAR_OP_NONE, &error);
+        return;
+    }
+    struct net_call *call = net_calls_find(&session->calls, frame->request_id);
+    if (call != NULL && call->type->credit != NULL) {
+        call->type->credit(call, credit.bytes);
+    }
+}
+
+static void take_cancel(struct net_session *session, const struct cellar_frame *frame)
+{
+    CELLAR_ASSERT(frame->kind == CELLAR_FRAME_CANCEL);
+    struct net_call *call = net_calls_find(&session->calls, frame->request_id);
+    if (call != NULL && call->type->cancel != NULL) {
+        call->type->cancel(call);
+    }
+}
+
+/* Whether a frame is one that a client may send in this state; else the connection fails. */
+static bool frame_is_allowed(struct net_session *session, const struct cellar_frame *frame)
+{
+    CELLAR_ASSERT(session->state != NET_PREFACE);
+    bool is_control = frame->kind == CELLAR_FRAME_CREDIT || frame->kind == CELLAR_FRAME_CANCEL;
+    if (!is_control && frame->kind != CELLAR_FRAME_REQUEST) {
+        fail(session, CELLAR_INVALID_ARGUMENT, "A client sends no frame of kind %u", frame->kind);
+        return false;
+    }
+    if (is_control && frame->has_more) {
+        fail(session, CELLAR_INVALID_ARGUMENT, "A frame of kind %u has no MORE", frame->kind);
+        return false;
+    }
+    if (frame->kind == CELLAR_FRAME_CANCEL && frame->payload_bytes > 0) {
+        fail(session, CELLAR_INVALID_ARGUMENT,
+             "CANCEL has an empty payload, but got %" PRIu32 " bytes", frame->payload_bytes);
+        return false;
+    }
+    if (session->state == NET_HELLO && frame->payload_bytes > FIRST_PAYLOAD_BYTES_MAX) {
+        fail(session, CELLAR_INVALID_ARGUMENT,
+             "Before HELLO is answered a frame holds at most %u bytes, but got %" PRIu32,
+             FIRST_PAYLOAD_BYTES_MAX, frame->payload_bytes);
+        return false;
+    }
+    return true;
+}
+
+/* Takes one complete frame. False: not now. */
+static bool take_frame(struct net_session *session, const struct cellar_frame *frame,
+                       struct cellar_slice payload)
+{
+    CELLAR_ASSERT(payload.bytes == frame->payload_bytes);
+    if (frame->kind == CELLAR_FRAME_REQUEST) {
+        return take_request(session, frame, payload);
+    }
+    if (frame->kind == CELLAR_FRAME_CREDIT) {
+        take_credit(session, frame, payload);
+    } else {
+        take_cancel(session, frame);
+    }
+    return true;
+}
+
+/* Takes the frame at the start of `input`. Returns its length, or 0 when it is not complete or
+ * cannot be taken now. */
+static size_t take_from(struct net_session *session, struct cellar_slice input)
+{
+    struct cellar_frame frame;
+    struct cellar_error error;
+    if (input.bytes < CELLAR_FRAME_HEADER_BYTES) {
+        io_conn_want(session->conn, CELLAR_FRAME_HEADER_BYTES);
+        return 0;
+    }
+    if (cellar_frame_decode(input.data, &frame, &error) != CELLAR_OK) {
+        net_session_fail(session, 0, CELLAR_OP_NONE, &error);
+        return input.bytes;
+    }
+    if (!frame_is_allowed(session, &frame)) {
+        return input.bytes;
+    }
+    size_t frame_bytes = CELLAR_FRAME_HEADER_BYTES + (size_t)frame.payload_bytes;
+    if (input.bytes < frame_bytes) {
+        io_conn_want(session->conn, frame_bytes);
+        return 0;
+    }
+    struct cellar_slice payload =
+        cellar_slice_make(input.data + CELLAR_FRAME_HEADER_BYTES, frame.payload_bytes);
+    return take_frame(session, &frame, payload) ? frame_bytes : 0;
+}
+
+/* Takes the 8 bytes that begin a connection, which may be known to be right already. */
+static size_t take_preface(struct net_session *session, struct cellar_slice input)
+{
+    CELLAR_ASSERT(session->state == NET_PREFACE);
+    if (input.bytes < CELLAR_PREFACE_BYTES) {
+        io_conn_want(session->conn, CELLAR_PREFACE_BYTES);
+        return 0;
+    }
+    if (memcmp(input.data, cellar_preface, CELLAR_PREFACE_BYTES) != 0) {
+        net_session_close(session);
+        return 0;
+    }
+    net_session_move(session, NET_HELLO);
+    return CELLAR_PREFACE_BYTES;
+}
+
+/* A frame gets NET_FRAME_US_MAX from when its first bytes are seen. */
+static void set_frame_deadline(struct net_session *session, bool is_partial, bool is_new)
+{
+    CELLAR_ASSERT(session->conn != NULL);
+    if (is_partial && (is_new || !session->is_partial)) {
+        io_conn_deadline_set(session->conn, cellar_clock_monotonic_us() + NET_FRAME_US_MAX);
+    } else if (!is_partial && session->is_partial) {
+        io_conn_deadline_set(session->conn, 0);
+    }
+    session->is_partial = is_partial;
+}
+
+static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice input)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    size_t at = session->state == NET_PREFACE ? take_preface(session, input) : 0;
+    if (session->state == NET_PREFACE) {
+        return 0;
+    }
+    while (at < input.bytes && !io_conn_is_paused(conn)) {
+        size_t taken = take_from(session, cellar_slice_make(input.data + at, input.bytes - at));
+        if (taken == 0) {
+            break;
+        }
+        at += taken;
+    }
+    bool is_partial = at < input.bytes;
+    bool is_new = at > 0;
+    set_frame_deadline(session, is_partial, is_new);
+    return at;
+}
+
+/* ---- what happens to the connection ---------------------------------------------------------- */
+
+static void on_writable(struct io_conn *conn, void *context)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    for (struct io_list *link = io_list_take(&session->parked); link != NULL;
+         link = io_list_take(&session->parked)) {
+        io_loop_run_later(session->loop, CELLAR_CONTAINER_OF(link, struct io_work, link));
+    }
+}
+
+static void on_ended(struct io_conn *conn, void *context)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    session->has_ended = true;
+    net_calls_ended(&session->calls);
+    net_session_settle(session);
+}
+
+static void on_expired(struct io_conn *conn, void *context)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    fail(session, CELLAR_DEADLINE_EXCEEDED,
+         "A frame did not arrive within %d seconds of its first byte", NET_FRAME_US_MAX / 1000000);
+}
+
+static void on_tick(struct io_conn *conn, void *context, int64_t now_us)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    if (session->is_partial && io_conn_is_paused(conn)) {
+        /* The server is what keeps the frame from arriving. */
+        io_conn_deadline_set(conn, now_us + NET_FRAME_US_MAX);
+    }
+    net_calls_tick(&session->calls, now_us);
+}
+
+static void on_drain(struct io_conn *conn, void *context)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    if (session->state != NET_OPEN) {
+        net_session_close(session);
+        return;
+    }
+    static const struct cellar_frame frame = {.kind = CELLAR_FRAME_GOAWAY};
+    net_session_wrote(session, cellar_frame_append(net_session_output(session), &frame,
+                                                   cellar_slice_make(NULL, 0)));
+    if (session->state == NET_OPEN) {
+        net_session_move(session, NET_DRAINING);
+        net_session_settle(session);
+    }
+}
+
+static void on_closed(struct io_conn *conn, void *context)
+{
+    struct net_session *session = context;
+    CELLAR_ASSERT(session->conn == conn);
+    session->conn = NULL;
+    net_session_move(session, NET_GONE);
+    session->is_held = true;
+    net_calls_gone(&session->calls);
+    session->is_held = false;
+    net_session_settle(session);
+}
+
+static const struct io_conn_handler session_handler = {
+    .input = on_input,
+    .writable = on_writable,
+    .ended = on_ended,
+    .expired = on_expired,
+    .tick = on_tick,
+    .drain = on_drain,
+    .closed = on_closed,
+};
+
+void net_inbound_start(const struct net_context *context, struct io_conn *conn)
+{
+    CELLAR_ASSERT(context->operations != NULL);
+    struct net_session *session = cellar_mem_zalloc(1, sizeof *session);
+    if (session == NULL) {
+        io_conn_abort(conn);
+        return;
+    }
+    session->context = context;
+    session->conn = conn;
+    session->loop = io_conn_loop(conn);
+    session->state = NET_PREFACE;
+    net_calls_init(&session->calls);
+    io_list_init(&session->parked);
+    io_conn_handler_set(conn, &session_handler, session);
+}

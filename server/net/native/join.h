@@ -1,0 +1,48 @@
+#ifndef CELLAR_NET_JOIN_H
+#define CELLAR_NET_JOIN_H
+
+#include "common/buf.h"
+#include "server/io/budget.h"
+#include "server/net/native/call.h"
+
+/*
+ * A request that comes in several frames, while some are still missing. Its body grows in memory
+ * that is counted against the budget of arriving requests. PROTOCOL.md, "Frames".
+ */
+
+/** `call` is entered in the session's table by the session. */
+struct net_join {
+    struct net_call call;
+    struct cellar_buffer body;
+    struct io_budget *budget;
+    uint64_t charged_bytes;
+    uint64_t bytes_max;
+    bool is_refused; /* answered already; what still comes is thrown away */
+};
+
+/**
+ * Makes a join without a body.
+ *
+ * @param budget     outlives the join
+ * @param bytes_max  how long the body may become
+ * @return NULL without memory
+ */
+struct net_join *net_join_new(struct io_budget *budget, uint64_t bytes_max) CELLAR_MUST_USE;
+
+/** Frees the join, which is in no table any more, and its body. */
+void net_join_free(struct net_join *join);
+
+/**
+ * Appends one frame's payload.
+ *
+ * @return CELLAR_OK; CELLAR_UNAVAILABLE: the budget has no room now, the same payload may come
+ *         again;
+ *         CELLAR_RESOURCE_EXHAUSTED: longer than bytes_max; CELLAR_NO_MEMORY
+ */
+enum cellar_status net_join_append(struct net_join *join, struct cellar_slice payload,
+                                   struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Frees the body and throws away from here on what comes. */
+void net_join_refuse(struct net_join *join);
+
+#endif

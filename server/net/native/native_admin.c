@@ -1,0 +1,400 @@
+/*
+ * Table administration.
+ *
+ * These operations wait for the disk, so they run on the pool: the request's body is copied into a
+ * job, counted against the request budget; a thread of the pool decodes it, calls the service and
+ * encodes the reply or the error into the job; the job is posted back to the loop, which answers
+ * and frees it. A job cannot be stopped: CANCEL and the end of the connection only mean that nobody
+ * reads the answer.
+ *
+ * While a job is on the pool its body, arena, reply and error are the pool thread's; the call is
+ * the loop's throughout. PROTOCOL.md, section 3.
+ */
+#include "server/net/native/native_admin.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+#define RETRY_DELAY_MS 100u
+#define SPLIT_KEY_COUNT_MAX 100000u
+#define FAMILY_COUNT_MAX 1000u
+
+struct admin_job;
+
+/* An operation: decodes job->body, calls the service, encodes into job->reply. */
+typedef enum cellar_status job_fn(struct admin_job *job, struct cellar_error *error);
+
+struct admin_job {
+    struct net_call call;
+    struct io_task task;
+    struct svc *svc;
+    job_fn *run;
+    struct cellar_arena arena;
+    struct cellar_buffer reply;
+    struct cellar_error error;
+    int64_t arrived_us;
+    uint64_t charged_bytes;
+    struct cellar_slice body; /* behind the structure */
+    uint8_t body_bytes[];
+};
+
+static const struct net_call_type job_type = {.cancel = NULL};
+
+static enum cellar_status refuse_memory(struct cellar_error *error)
+{
+    return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an administrative request");
+}
+
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* One element of the families: [name, rule]. */
+static enum cellar_status decode_family(struct cellar_cursor *from, uint32_t index,
+                                        struct cellar_arena *arena, struct svc_family *family,
+                                        struct cellar_error *error)
+{
+    uint32_t count = 0;
+    *family = (struct svc_family){.rule = {.kind = CELLAR_GC_NONE}};
+    if (!cellar_wire_get_array(from, &count) || count < 1 || count > 2 ||
+        !cellar_wire_get_text(from, &family->name)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'families' : Error in element #%" PRIu32
+                                " : expected [name, rule]",
+                                index);
+    }
+    if (count == 2 && cellar_gc_rule_decode(from, arena, &family->rule, error) != CELLAR_OK) {
+        cellar_error_prefix(error, "Error in field 'families' : Error in element #%" PRIu32, index);
+        return error->code;
+    }
+    CELLAR_ASSERT(family->name.data != NULL);
+    return CELLAR_OK;
+}
+
+/* Opens an array of at most `count_max` elements; absent is empty. */
+static enum cellar_status decode_array(struct cellar_cursor *from, const char *field,
+                                       uint32_t count_max, uint32_t *count,
+                                       struct cellar_error *error)
+{
+    *count = 0;
+    if (cellar_cursor_left(from) > 0 && !cellar_wire_get_array(from, count)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field '%s' : expected an array", field);
+    }
+    if (*count > count_max) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field '%s' : at most %" PRIu32 " elements, but got "
+                                "%" PRIu32,
+                                field, count_max, *count);
+    }
+    CELLAR_ASSERT(*count <= count_max);
+    return CELLAR_OK;
+}
+
+static enum cellar_status decode_families(struct cellar_slice raw, struct cellar_arena *arena,
+                                          struct svc_table *table, struct cellar_error *error)
+{
+    struct cellar_cursor from = cellar_cursor_make(raw);
+    uint32_t count = 0;
+    CELLAR_TRY(decode_array(&from, "families", FAMILY_COUNT_MAX, &count, error));
+    struct svc_family *families = cellar_arena_alloc(arena, count * sizeof *families);
+    if (families == NULL) {
+        return refuse_memory(error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        CELLAR_TRY(decode_family(&from, i, arena, &families[i], error));
+    }
+    CELLAR_ASSERT(cellar_cursor_left(&from) == 0);
+    table->families = families;
+    table->family_count = count;
+    return CELLAR_OK;
+}
+
+static enum cellar_status decode_split_keys(struct cellar_slice raw, struct cellar_arena *arena,
+                                            struct svc_table *table, struct cellar_error *error)
+{
+    struct cellar_cursor from = cellar_cursor_make(raw);
+    uint32_t count = 0;
+    CELLAR_TRY(decode_array(&from, "split_keys", SPLIT_KEY_COUNT_MAX, &count, error));
+    struct cellar_slice *keys = cellar_arena_alloc(arena, count * sizeof *keys);
+    if (keys == NULL) {
+        return refuse_memory(error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!cellar_wire_get_bytes(&from, &keys[i])) {
+            return cellar_error_set(
+                error, CELLAR_INVALID_ARGUMENT,
+                "Error in field 'split_keys' : Error in element #%" PRIu32 " : expected bytes", i);
+        }
+    }
+    CELLAR_ASSERT(cellar_cursor_left(&from) == 0);
+    table->split_keys = keys;
+    table->split_key_count = count;
+    return CELLAR_OK;
+}
+
+/* ---- replies --------------------------------------------------------------------------------- */
+
+static enum cellar_status put_families(struct cellar_buffer *to, const struct svc_table *table)
+{
+    CELLAR_ASSERT(table->family_count <= UINT32_MAX);
+    CELLAR_TRY(cellar_wire_put_array(to, (uint32_t)table->family_count));
+    for (size_t i = 0; i < table->family_count; i++) {
+        CELLAR_TRY(cellar_wire_put_array(to, 2));
+        CELLAR_TRY(cellar_wire_put_text(to, table->families[i].name));
+        CELLAR_TRY(cellar_gc_rule_encode(&table->families[i].rule, to));
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status put_tablets(struct cellar_buffer *to, const struct svc_table *table)
+{
+    CELLAR_ASSERT(table->tablet_count <= UINT32_MAX);
+    CELLAR_TRY(cellar_wire_put_array(to, (uint32_t)table->tablet_count));
+    for (size_t i = 0; i < table->tablet_count; i++) {
+        CELLAR_TRY(cellar_wire_put_array(to, 3));
+        CELLAR_TRY(cellar_wire_put_bytes(to, table->tablets[i].start));
+        CELLAR_TRY(cellar_wire_put_bytes(to, table->tablets[i].end));
+        CELLAR_TRY(cellar_wire_put_u64(to, table->tablets[i].store_id));
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status encode_table(struct admin_job *job, const struct svc_table *table,
+                                       struct cellar_error *error)
+{
+    struct cellar_buffer families = {0};
+    struct cellar_buffer tablets = {0};
+    CELLAR_ASSERT(table->name.bytes > 0);
+    enum cellar_status status = put_families(&families, table);
+    if (status == CELLAR_OK) {
+        status = put_tablets(&tablets, table);
+    }
+    if (status == CELLAR_OK) {
+        struct cellar_msg_table_reply reply = {
+            .name = table->name,
+            .families = cellar_slice_of(&families),
+            .granularity = (uint64_t)table->granularity,
+            .tablets = cellar_slice_of(&tablets),
+            .schema_version = table->schema_version,
+        };
+        status = cellar_message_encode(&cellar_msg_table_reply_type, &reply, &job->reply);
+    }
+    cellar_buffer_fini(&families);
+    cellar_buffer_fini(&tablets);
+    return status == CELLAR_OK ? CELLAR_OK : refuse_memory(error);
+}
+
+/* ---- operations, on a thread of the pool ----------------------------------------------------- */
+
+/* The time limit counts from the request's arrival, not from when a thread is free. */
+static struct svc_request job_limits(const struct admin_job *job, uint64_t timeout_us)
+{
+    struct svc_request limits = {.deadline_us = 0};
+    CELLAR_ASSERT(job->arrived_us >= 0);
+    if (timeout_us > 0) {
+        bool is_far = timeout_us > (uint64_t)(INT64_MAX - job->arrived_us);
+        limits.deadline_us = is_far ? INT64_MAX : job->arrived_us + (int64_t)timeout_us;
+    }
+    return limits;
+}
+
+static enum cellar_status run_create(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_create_table_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_create_table_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    if (message.granularity > CELLAR_GRANULARITY_MICROS) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'granularity' : 1 (milliseconds) or 2 "
+                                "(microseconds), but got %" PRIu64,
+                                message.granularity);
+    }
+    struct svc_table table = {.name = message.table,
+                              .granularity = message.granularity == CELLAR_GRANULARITY_MICROS
+                                                 ? CELLAR_GRANULARITY_MICROS
+                                                 : CELLAR_GRANULARITY_MILLIS};
+    CELLAR_TRY(decode_families(message.families, &job->arena, &table, error));
+    CELLAR_TRY(decode_split_keys(message.split_keys, &job->arena, &table, error));
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_table made = {.name = {0}};
+    CELLAR_TRY(svc_create_table(job->svc, &limits, &table, &job->arena, &made, error));
+    CELLAR_ASSERT(made.tablet_count >= 1);
+    return encode_table(job, &made, error);
+}
+
+static enum cellar_status run_describe(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_table_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_table_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_table table = {.name = {0}};
+    CELLAR_TRY(svc_describe_table(job->svc, &limits, message.table, &job->arena, &table, error));
+    CELLAR_ASSERT(table.tablet_count >= 1);
+    return encode_table(job, &table, error);
+}
+
+static enum cellar_status run_drop(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_table_request message;
+    struct cellar_msg_empty reply = {0};
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_table_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    CELLAR_ASSERT(limits.deadline_us >= 0);
+    CELLAR_TRY(svc_drop_table(job->svc, &limits, message.table, error));
+    if (cellar_message_encode(&cellar_msg_empty_type, &reply, &job->reply) != CELLAR_OK) {
+        return refuse_memory(error);
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status encode_names(struct admin_job *job, const struct svc_table_names *names,
+                                       struct cellar_error *error)
+{
+    struct cellar_buffer array = {0};
+    CELLAR_ASSERT(names->count <= UINT32_MAX);
+    enum cellar_status status = cellar_wire_put_array(&array, (uint32_t)names->count);
+    for (size_t i = 0; i < names->count && status == CELLAR_OK; i++) {
+        status = cellar_wire_put_text(&array, names->names[i]);
+    }
+    if (status == CELLAR_OK) {
+        struct cellar_msg_list_tables_reply reply = {.names = cellar_slice_of(&array),
+                                                     .next_page_token = names->next_page_token};
+        status = cellar_message_encode(&cellar_msg_list_tables_reply_type, &reply, &job->reply);
+    }
+    cellar_buffer_fini(&array);
+    return status == CELLAR_OK ? CELLAR_OK : refuse_memory(error);
+}
+
+static enum cellar_status run_list(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_list_tables_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_list_tables_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_table_names names = {.count = 0};
+    CELLAR_ASSERT(limits.deadline_us >= 0);
+    CELLAR_TRY(svc_list_tables(job->svc, &limits, message.instance, message.page_size,
+                               message.page_token, &job->arena, &names, error));
+    return encode_names(job, &names, error);
+}
+
+/* ---- jobs ------------------------------------------------------------------------------------ */
+
+static job_fn *find_job(uint16_t operation)
+{
+    static const struct {
+        uint16_t operation;
+        job_fn *run;
+    } jobs[] = {
+        {CELLAR_OP_CREATE_TABLE, run_create},
+        {CELLAR_OP_DESCRIBE_TABLE, run_describe},
+        {CELLAR_OP_LIST_TABLES, run_list},
+        {CELLAR_OP_DROP_TABLE, run_drop},
+    };
+    job_fn *found = NULL;
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(jobs); i++) {
+        if (jobs[i].operation == operation) {
+            found = jobs[i].run;
+        }
+    }
+    CELLAR_ASSERT(found != NULL);
+    return found;
+}
+
+static void free_job(const struct net_context *context, struct admin_job *job)
+{
+    CELLAR_ASSERT(job->charged_bytes > 0);
+    io_budget_give(context->request_budget, job->charged_bytes);
+    cellar_buffer_fini(&job->reply);
+    cellar_arena_fini(&job->arena);
+    cellar_mem_free(job);
+}
+
+/* Copies the request into a new job. */
+static enum cellar_status make_job(const struct net_context *context,
+                                   const struct net_request *request, struct admin_job **job,
+                                   struct cellar_error *error)
+{
+    size_t bytes = sizeof **job + request->body.bytes;
+    CELLAR_ASSERT(bytes > request->body.bytes);
+    if (!io_budget_try(context->request_budget, bytes)) {
+        (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
+                               "The server has no room for an administrative request of %zu bytes",
+                               request->body.bytes);
+        error->retry_delay_ms = RETRY_DELAY_MS;
+        return CELLAR_UNAVAILABLE;
+    }
+    struct admin_job *made = cellar_mem_zalloc(1, bytes);
+    if (made == NULL) {
+        io_budget_give(context->request_budget, bytes);
+        return refuse_memory(error);
+    }
+    if (request->body.bytes > 0) {
+        memcpy(made->body_bytes, request->body.data, request->body.bytes);
+    }
+    made->charged_bytes = bytes;
+    made->body = cellar_slice_make(made->body_bytes, request->body.bytes);
+    made->svc = context->svc;
+    made->run = find_job(request->operation);
+    made->arrived_us = cellar_clock_monotonic_us();
+    *job = made;
+    return CELLAR_OK;
+}
+
+/* On the loop: the answer. */
+static void answer_job(struct io_task *task)
+{
+    struct admin_job *job = CELLAR_CONTAINER_OF(task, struct admin_job, task);
+    struct net_call *call = &job->call;
+    CELLAR_ASSERT(job->error.code != CELLAR_OK || job->reply.bytes > 0);
+    if (job->error.code == CELLAR_OK) {
+        net_reply_body(call->session, call->request_id, call->operation,
+                       cellar_slice_of(&job->reply));
+    } else {
+        net_reply_error(call->session, call->request_id, call->operation, &job->error);
+    }
+    const struct net_context *context = net_session_context(call->session);
+    net_call_end(call);
+    free_job(context, job);
+}
+
+/* On a thread of the pool. */
+static void run_job(struct io_task *task)
+{
+    struct admin_job *job = CELLAR_CONTAINER_OF(task, struct admin_job, task);
+    struct cellar_error error;
+    cellar_error_clear(&error);
+    enum cellar_status status = job->run(job, &error);
+    CELLAR_ASSERT(status == error.code || status == CELLAR_OK);
+    if (status == CELLAR_OK) {
+        cellar_error_clear(&error);
+    }
+    job->error = error;
+    job->task.run = answer_job;
+    io_loop_post(net_session_loop(job->call.session), &job->task);
+}
+
+void net_admin_run(struct net_session *session, const struct net_request *request)
+{
+    const struct net_context *context = net_session_context(session);
+    struct admin_job *job = NULL;
+    struct cellar_error error;
+    if (make_job(context, request, &job, &error) != CELLAR_OK) {
+        net_reply_error(session, request->id, request->operation, &error);
+        return;
+    }
+    CELLAR_ASSERT(job != NULL);
+    job->task.run = run_job;
+    net_call_begin(session, &job->call, &job_type, request);
+    if (io_pool_submit(context->pool, &job->task) != CELLAR_OK) {
+        (void)cellar_error_set(&error, CELLAR_UNAVAILABLE,
+                               "The server has as many administrative requests as it can hold");
+        error.retry_delay_ms = RETRY_DELAY_MS;
+        net_reply_error(session, request->id, request->operation, &error);
+        net_call_end(&job->call);
+        free_job(context, job);
+    }
+}

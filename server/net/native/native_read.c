@@ -1,0 +1,360 @@
+/*
+ * Reads: one request, one or many parts.
+ *
+ *     request -> open -> step -> step -> ... -> REPLY (or ERROR)
+ *                         |
+ *              no credit: waits for a CREDIT frame
+ *              no room:   waits until the connection's output has shrunk
+ *              not done:  put off to the loop's next turn, so that other requests get theirs
+ *
+ * A step is one chunk of the service written straight into the output. The first step runs inside
+ * the request's handler, so a get is answered in the turn that it came in, in one REPLY; only when
+ * the turn is late already is it put off. Whether the last chunk was the last is known only after
+ * it was read, so a step needs credit also where it will turn out to be the REPLY. An error in the
+ * middle takes the unfinished part out of the output again and is answered instead.
+ *
+ * The request's body is copied, since a row set borrows from it for as long as the read lives; copy
+ * and row set are counted against the request budget. One loop's thread owns all of it.
+ */
+#include "server/net/native/native_read.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "server/net/native/frame_writer.h"
+#include "server/net/native/rows_writer.h"
+
+#define FIELD_FILTER 8u
+#define FIELD_CREDIT 9u
+#define COLUMN_COUNT_MAX 10000u
+#define RETRY_DELAY_MS 1000u
+
+struct read {
+    struct net_call call;
+    struct io_work work;
+    struct svc_read *svc_read;
+    struct cellar_arena arena;
+    struct cellar_rowset rows;
+    struct svc_column *columns;
+    uint32_t column_count;
+    int64_t deadline_us; /* 0 = none */
+    uint64_t part;
+    int64_t credit_bytes; /* below or at 0: no step runs */
+    uint64_t charged_bytes;
+    struct net_rows_writer writer;
+};
+
+static void end_read(struct read *read)
+{
+    struct net_call *call = &read->call;
+    const struct net_context *context = net_session_context(call->session);
+    io_work_cancel(&read->work);
+    svc_read_close(read->svc_read);
+    net_call_end(call);
+    io_budget_give(context->request_budget, read->charged_bytes);
+    cellar_arena_fini(&read->arena);
+    cellar_mem_free(read);
+}
+
+static void fail_read(struct read *read, const struct cellar_error *error)
+{
+    struct net_call *call = &read->call;
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    net_reply_error(call->session, call->request_id, call->operation, error);
+    end_read(read);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+/* Writes one chunk behind a header at `start`. */
+static enum cellar_status write_chunk(struct read *read, struct cellar_buffer *output,
+                                      size_t *start, bool *is_done, struct cellar_error *error)
+{
+    CELLAR_ASSERT(read->svc_read != NULL);
+    enum cellar_status status = net_message_begin(output, start);
+    if (status == CELLAR_OK) {
+        status = net_rows_begin(&read->writer, output, read->part);
+    }
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "No memory for a part of the answer");
+    }
+    CELLAR_TRY(svc_read_next(read->svc_read, &read->writer.sink, NET_PART_BYTES, is_done, error));
+    net_rows_end(&read->writer);
+    return CELLAR_OK;
+}
+
+/* Turns a written chunk into the frames of a PART or the REPLY. */
+static void send_chunk(struct read *read, struct cellar_buffer *output, size_t start, bool is_done)
+{
+    struct net_call *call = &read->call;
+    struct cellar_frame frame = {.request_id = call->request_id,
+                                 .operation = call->operation,
+                                 .kind = is_done ? CELLAR_FRAME_REPLY : CELLAR_FRAME_PART};
+    size_t payload_bytes = net_message_payload_bytes(output, start);
+    enum cellar_status status = net_message_end(output, start, &frame);
+    if (status != CELLAR_OK) {
+        net_message_undo(output, start);
+    }
+    CELLAR_ASSERT(payload_bytes <= INT64_MAX);
+    read->credit_bytes -= (int64_t)payload_bytes;
+    read->part++;
+    net_session_wrote(call->session, status);
+}
+
+/* One chunk. The read may be gone when this returns. */
+static void run_chunk(struct read *read)
+{
+    struct net_session *session = read->call.session;
+    struct cellar_error error;
+    struct cellar_buffer *output = net_session_output(session);
+    if (output == NULL) {
+        end_read(read);
+        return;
+    }
+    bool is_done = false;
+    size_t start = 0;
+    size_t bytes_before = output->bytes;
+    cellar_error_clear(&error);
+    enum cellar_status status = write_chunk(read, output, &start, &is_done, &error);
+    if (status != CELLAR_OK) {
+        net_message_undo(output, bytes_before);
+        error.code = status; /* also where a sink's error carried no text */
+        fail_read(read, &error);
+        return;
+    }
+    if (is_done || read->writer.row_count > 0) {
+        send_chunk(read, output, start, is_done);
+    } else {
+        net_message_undo(output, bytes_before);
+    }
+    CELLAR_ASSERT(read->call.session == session);
+    if (is_done) {
+        end_read(read);
+    } else if (read->credit_bytes > 0) {
+        io_loop_run_later(net_session_loop(session), &read->work);
+    }
+}
+
+/* Runs the next chunk if client and socket have room for it. */
+static void step(struct read *read)
+{
+    struct net_session *session = read->call.session;
+    CELLAR_ASSERT(!io_work_is_queued(&read->work));
+    if (read->credit_bytes <= 0) {
+        return;
+    }
+    if (net_session_output(session) != NULL && !net_session_has_room(session, &read->work)) {
+        return;
+    }
+    run_chunk(read);
+}
+
+static void run_work(struct io_work *work)
+{
+    struct read *read = CELLAR_CONTAINER_OF(work, struct read, work);
+    CELLAR_ASSERT(read->svc_read != NULL);
+    step(read);
+}
+
+/* ---- what happens to a read ------------------------------------------------------------------ */
+
+static struct read *read_of(struct net_call *call)
+{
+    CELLAR_ASSERT(call->operation == CELLAR_OP_READ_ROWS);
+    return CELLAR_CONTAINER_OF(call, struct read, call);
+}
+
+static void on_cancel(struct net_call *call)
+{
+    struct cellar_error error;
+    CELLAR_ASSERT(call->session != NULL);
+    (void)cellar_error_set(&error, CELLAR_CANCELLED, "Cancelled by the client");
+    fail_read(read_of(call), &error);
+}
+
+static void on_credit(struct net_call *call, uint64_t bytes)
+{
+    struct read *read = read_of(call);
+    uint64_t room = (uint64_t)INT64_MAX - (uint64_t)CELLAR_MAX(read->credit_bytes, INT64_C(0));
+    read->credit_bytes += (int64_t)CELLAR_MIN(bytes, room);
+    CELLAR_ASSERT(read->credit_bytes <= INT64_MAX);
+    if (read->credit_bytes > 0) {
+        /* Nothing if it is queued, or waits for room in the output, already. */
+        io_loop_run_later(net_session_loop(call->session), &read->work);
+    }
+}
+
+/* No more credit can come. */
+static void on_ended(struct net_call *call)
+{
+    struct read *read = read_of(call);
+    CELLAR_ASSERT(read->svc_read != NULL);
+    if (read->credit_bytes <= 0) {
+        end_read(read);
+    }
+}
+
+static void on_gone(struct net_call *call)
+{
+    CELLAR_ASSERT(call->session != NULL);
+    end_read(read_of(call));
+}
+
+/* A read that waits for credit or room meets its time limit here; one that runs, in the service. */
+static void on_tick(struct net_call *call, int64_t now_us)
+{
+    struct read *read = read_of(call);
+    CELLAR_ASSERT(read->deadline_us >= 0);
+    if (read->deadline_us != 0 && now_us >= read->deadline_us) {
+        struct cellar_error error;
+        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
+                               "The time limit of the read has passed");
+        fail_read(read, &error);
+    }
+}
+
+static const struct net_call_type read_type = {
+    .cancel = on_cancel,
+    .credit = on_credit,
+    .ended = on_ended,
+    .gone = on_gone,
+    .tick = on_tick,
+};
+
+/* ---- the request ----------------------------------------------------------------------------- */
+
+static enum cellar_status decode_column(struct cellar_cursor *from, uint32_t index,
+                                        struct svc_column *column, struct cellar_error *error)
+{
+    uint32_t count = 0;
+    *column = (struct svc_column){.is_family = true};
+    bool is_right = cellar_wire_get_array(from, &count) && count == 2 &&
+                    cellar_wire_get_text(from, &column->family);
+    if (is_right && !cellar_wire_get_nil(from)) {
+        column->is_family = false;
+        is_right = cellar_wire_get_bytes(from, &column->qualifier);
+    }
+    if (!is_right) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'columns' : Error in element #%" PRIu32
+                                " : expected [family, qualifier or nil]",
+                                index);
+    }
+    CELLAR_ASSERT(column->is_family || column->qualifier.data != NULL);
+    return CELLAR_OK;
+}
+
+static enum cellar_status decode_columns(struct read *read, struct cellar_slice raw,
+                                         struct cellar_error *error)
+{
+    struct cellar_cursor from = cellar_cursor_make(raw);
+    uint32_t count = 0;
+    if (raw.bytes == 0) {
+        return CELLAR_OK;
+    }
+    if (!cellar_wire_get_array(&from, &count) || count > COLUMN_COUNT_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'columns' : expected an array of at most %u "
+                                "elements, but got %" PRIu32,
+                                COLUMN_COUNT_MAX, count);
+    }
+    read->columns = cellar_arena_alloc(&read->arena, count * sizeof *read->columns);
+    if (read->columns == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for the columns of a read");
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        CELLAR_TRY(decode_column(&from, i, &read->columns[i], error));
+    }
+    CELLAR_ASSERT(cellar_cursor_left(&from) == 0);
+    read->column_count = count;
+    return CELLAR_OK;
+}
+
+/* Counts `bytes` more of memory for the read. */
+static enum cellar_status charge(struct read *read, struct io_budget *budget, uint64_t bytes,
+                                 struct cellar_error *error)
+{
+    CELLAR_ASSERT(budget != NULL);
+    if (!io_budget_try(budget, bytes)) {
+        (void)cellar_error_set(
+            error, CELLAR_UNAVAILABLE,
+            "The server has no room for a read whose row set takes %" PRIu64 " bytes more", bytes);
+        error->retry_delay_ms = RETRY_DELAY_MS;
+        return CELLAR_UNAVAILABLE;
+    }
+    read->charged_bytes += bytes;
+    return CELLAR_OK;
+}
+
+/* Counts, then copies the body. */
+static enum cellar_status copy_body(struct read *read, struct io_budget *budget,
+                                    struct cellar_slice *body, struct cellar_error *error)
+{
+    CELLAR_TRY(charge(read, budget, body->bytes, error));
+    const void *bytes = cellar_arena_copy(&read->arena, body->data, body->bytes);
+    if (bytes == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a read");
+    }
+    *body = cellar_slice_make(bytes, body->bytes);
+    CELLAR_ASSERT(read->arena.total_bytes >= read->charged_bytes);
+    return CELLAR_OK;
+}
+
+/* Copies and decodes the body, and opens the read. */
+static enum cellar_status open_read(struct read *read, const struct net_context *context,
+                                    struct cellar_slice body, struct cellar_error *error)
+{
+    struct cellar_msg_read_rows_request message;
+    CELLAR_TRY(copy_body(read, context->request_budget, &body, error));
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_read_rows_request_type, body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    if ((message.present & (1u << FIELD_FILTER)) != 0) {
+        return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
+                                "read_rows_request: this server has no filters (field %u)",
+                                FIELD_FILTER);
+    }
+    CELLAR_TRY(decode_columns(read, message.columns, error));
+    CELLAR_TRY(
+        cellar_rowset_decode(message.row_keys, message.ranges, &read->arena, &read->rows, error));
+    CELLAR_TRY(charge(read, context->request_budget, read->arena.total_bytes - read->charged_bytes,
+                      error));
+    bool has_credit = (message.present & (1u << FIELD_CREDIT)) != 0;
+    uint64_t credit_bytes = has_credit ? message.credit_bytes : NET_CREDIT_BYTES;
+    read->credit_bytes = (int64_t)CELLAR_MIN(credit_bytes, (uint64_t)INT64_MAX);
+    struct svc_request limits = net_request_limits(message.timeout_us);
+    read->deadline_us = limits.deadline_us;
+    struct svc_read_options options = {
+        .table = message.table,
+        .rows = &read->rows,
+        .rows_limit = message.rows_limit,
+        .is_reversed = message.reversed,
+        .keys_only = message.keys_only,
+        .columns = read->columns,
+        .column_count = read->column_count,
+        .versions_max = message.versions,
+    };
+    CELLAR_ASSERT(read->svc_read == NULL);
+    return svc_read_open(context->svc, &limits, &options, &read->svc_read, error);
+}
+
+void net_read_rows(struct net_session *session, const struct net_request *request)
+{
+    const struct net_context *context = net_session_context(session);
+    struct cellar_error error;
+    CELLAR_ASSERT(request->operation == CELLAR_OP_READ_ROWS);
+    struct read *read = cellar_mem_zalloc(1, sizeof *read);
+    if (read == NULL) {
+        (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a read");
+        net_reply_error(session, request->id, request->operation, &error);
+        return;
+    }
+    io_work_init(&read->work, run_work);
+    net_call_begin(session, &read->call, &read_type, request);
+    if (open_read(read, context, request->body, &error) != CELLAR_OK) {
+        fail_read(read, &error);
+    } else if (io_loop_is_late(net_session_loop(session))) {
+        io_loop_run_later(net_session_loop(session), &read->work);
+    } else {
+        step(read);
+    }
+}

@@ -1,0 +1,137 @@
+#ifndef CELLAR_NET_SESSION_H
+#define CELLAR_NET_SESSION_H
+
+#include "common/frame.h"
+#include "common/message.h"
+#include "server/io/conn.h"
+#include "server/io/pool.h"
+#include "server/net/native/call.h"
+#include "server/service/service.h"
+
+/*
+ * One connection of the native protocol: frames in, requests to the operations, answers out. The
+ * operations (native_*.h) are given as a table; whatever does not end inside its first call is a
+ * `net_call`, which the session can find by its id. One loop's thread owns a session and its calls.
+ * PROTOCOL.md is what this follows.
+ */
+
+struct net_request;
+struct net_operation;
+
+#define NET_REQUEST_COUNT_MAX 1024u /* in flight on one connection: HELLO's requests_max */
+#define NET_JOIN_COUNT_MAX 64u      /* of them half sent (MORE) */
+#define NET_FRAME_US_MAX 60000000   /* how long a frame may take from its first byte to its last */
+#define NET_BUDGET_US_MAX 10000000  /* how long a message waits for room in the request budget */
+
+/** What all sessions of a server share; outlives them. */
+struct net_context {
+    struct svc *svc;
+    struct io_pool *pool;             /* for what blocks */
+    struct io_budget *request_budget; /* bytes of requests that are arriving or kept */
+    const char *version;              /* the server's, such as "0.1.0" */
+    const char *data_dir;
+    int64_t started_us;         /* monotonic */
+    uint64_t request_bytes_max; /* one joined request */
+    const struct net_operation *operations;
+    size_t operation_count;
+};
+
+/** A complete request; the body is borrowed for the call. */
+struct net_request {
+    uint32_t id;
+    uint16_t operation;
+    struct cellar_slice body;
+};
+
+/** An operation: answers the request before it returns, or begins a call that will. */
+struct net_operation {
+    uint16_t number; /* enum cellar_operation */
+    void (*run)(struct net_session *session, const struct net_request *request);
+};
+
+enum net_session_state {
+    NET_PREFACE,  /* the first 8 bytes have not come */
+    NET_HELLO,    /* HELLO was not answered */
+    NET_OPEN,     /* requests are taken */
+    NET_DRAINING, /* requests are refused, those in flight finish */
+    NET_CLOSING,  /* nothing is sent or taken any more but what waits in the output */
+    NET_GONE      /* there is no connection */
+};
+
+/** A session; its fields are session.c's and inbound.c's, operations use the functions below. */
+struct net_session {
+    const struct net_context *context;
+    struct io_conn *conn; /* NULL in GONE */
+    struct io_loop *loop;
+    enum net_session_state state;
+    bool has_ended;           /* the client sends nothing more */
+    bool is_partial;          /* the input ends inside a frame */
+    bool is_held;             /* the session is not freed now */
+    uint32_t join_count;      /* calls that are half-sent requests, */
+    uint32_t refused_count;   /* and those of them that were answered already */
+    int64_t waiting_since_us; /* for the request budget; 0 = not waiting */
+    struct net_calls calls;
+    struct io_list parked; /* io_work of streams that wait for room in the output */
+};
+
+/** Changes the state, by a move that is allowed. */
+void net_session_move(struct net_session *session, enum net_session_state to);
+
+/** Sends what waits and closes, unless that is under way. */
+void net_session_close(struct net_session *session);
+
+/** Does what follows when calls have ended: reading goes on, a connection that only waited for them
+ * closes, a session without connection is freed. */
+void net_session_settle(struct net_session *session);
+
+/** What the sessions share. */
+const struct net_context *net_session_context(const struct net_session *session);
+
+/** The loop that owns the session. */
+struct io_loop *net_session_loop(const struct net_session *session);
+
+/** Notes that HELLO was answered. @return false when it was before */
+bool net_session_open(struct net_session *session);
+
+/** Enters a call; the id is not in flight, the session knows. */
+void net_call_begin(struct net_session *session, struct net_call *call,
+                    const struct net_call_type *type, const struct net_request *request);
+
+/** Takes a call out. It was answered, or cannot be. The session may be gone when this returns. */
+void net_call_end(struct net_call *call);
+
+/** Answers with an empty map. */
+void net_reply_empty(struct net_session *session, uint32_t request_id, uint16_t operation);
+
+/** Answers with a message of the list. */
+void net_reply_message(struct net_session *session, const struct net_request *request,
+                       const struct cellar_message_type *type, const void *message);
+
+/** Answers with a body that is encoded already. */
+void net_reply_body(struct net_session *session, uint32_t request_id, uint16_t operation,
+                    struct cellar_slice body);
+
+/** Answers with an error. */
+void net_reply_error(struct net_session *session, uint32_t request_id, uint16_t operation,
+                     const struct cellar_error *error);
+
+/** Answers with the error and closes the connection behind it; id 0 speaks of the connection. */
+void net_session_fail(struct net_session *session, uint32_t request_id, uint16_t operation,
+                      const struct cellar_error *error);
+
+/** The output, to append whole messages to; NULL when nothing may be sent any more. Before the loop
+ * goes on, net_session_wrote() tells how it went. */
+struct cellar_buffer *net_session_output(struct net_session *session);
+
+/** Sends what was appended; after CELLAR_NO_MEMORY the connection is closed, as an answer is lost.
+ * */
+void net_session_wrote(struct net_session *session, enum cellar_status status);
+
+/** Whether a stream may append its next part now; if not, `work` runs when it may. */
+bool net_session_has_room(struct net_session *session, struct io_work *work);
+
+/** The moment at which a request with that time limit expires, from now. @param timeout_us 0 = none
+ * */
+struct svc_request net_request_limits(uint64_t timeout_us);
+
+#endif

@@ -1,0 +1,125 @@
+/*
+ * The service: opening and closing the server's data, names, and figures. Operations stand in
+ * service_tables.c, service_writes.c and service_reads.c.
+ *
+ * Rights, limits and deadlines are checked here, before anything else sees a request. While
+ * draining, writes are refused and those under way are counted, so that svc_drain() knows when the
+ * last has ended.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "common/clock.h"
+#include "server/service/service_internal.h"
+
+#define MIB UINT64_C(1048576)
+#define DRAIN_POLL_NS 1000000
+
+void svc_options_init(struct svc_options *options)
+{
+    CELLAR_ASSERT(options != NULL);
+    *options = (struct svc_options){
+        .data_dir = "cellar-data",
+        .memory_bytes_max = 1024 * MIB,
+        .memtable_bytes_max = 64 * MIB,
+        .log_unapplied_bytes_max = 128 * MIB,
+        .log_unapplied_records_max = 1000000,
+        .log_segment_bytes = 64 * MIB,
+        .store_map_bytes = 65536 * MIB,
+        .implicit_instances = true,
+    };
+}
+
+enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
+                            struct cellar_error *error)
+{
+    struct cellar_error local;
+    const struct store_engine_options engine_options = {
+        .data_dir = options->data_dir,
+        .memory_bytes_max = options->memory_bytes_max,
+        .memtable_bytes_max = options->memtable_bytes_max,
+        .unapplied_bytes_max = options->log_unapplied_bytes_max,
+        .unapplied_records_max = options->log_unapplied_records_max,
+        .segment_bytes = options->log_segment_bytes,
+        .map_bytes = options->store_map_bytes,
+        .checkpoint_records_max = options->checkpoint_records_max,
+    };
+    struct svc *opened = cellar_mem_zalloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the service");
+    }
+    opened->implicit_instances = options->implicit_instances;
+    enum cellar_status status =
+        tablet_db_open(&engine_options, &opened->db, error != NULL ? error : &local);
+    if (status != CELLAR_OK) {
+        cellar_mem_free(opened);
+        return status;
+    }
+    CELLAR_ASSERT(opened->db != NULL);
+    *svc = opened;
+    return CELLAR_OK;
+}
+
+void svc_drain(struct svc *svc)
+{
+    const struct timespec pause = {.tv_nsec = DRAIN_POLL_NS};
+    atomic_store(&svc->is_draining, true);
+    while (atomic_load(&svc->write_count) > 0) {
+        (void)nanosleep(&pause, NULL);
+    }
+    CELLAR_ASSERT(atomic_load(&svc->is_draining));
+}
+
+void svc_close(struct svc *svc)
+{
+    if (svc == NULL) {
+        return;
+    }
+    CELLAR_ASSERT(atomic_load(&svc->write_count) == 0);
+    tablet_db_close(svc->db);
+    cellar_mem_free(svc);
+}
+
+enum cellar_status svc_deadline_check(const struct svc_request *request, struct cellar_error *error)
+{
+    if (request == NULL || request->deadline_us == 0) {
+        return CELLAR_OK;
+    }
+    int64_t late_us = cellar_clock_monotonic_us() - request->deadline_us;
+    CELLAR_ASSERT(request->deadline_us > 0);
+    return late_us < 0 ? CELLAR_OK
+                       : cellar_error_set(error, CELLAR_DEADLINE_EXCEEDED,
+                                          "the deadline passed %lld us ago; nothing was done",
+                                          (long long)late_us);
+}
+
+enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice name, struct tablet_table **table,
+                                  struct cellar_error *error)
+{
+    struct cellar_table_name parts;
+    CELLAR_TRY(svc_deadline_check(request, error));
+    CELLAR_TRY(cellar_table_name_decode(name, &parts, error));
+    CELLAR_ASSERT(parts.table.bytes > 0);
+    return tablet_db_find(svc->db, &parts, table, error);
+}
+
+size_t svc_figures(struct svc *svc, struct svc_figure *figures)
+{
+    struct store_figure storage[STORE_FIGURE_COUNT];
+    size_t count = store_engine_figures(tablet_db_engine(svc->db), storage);
+    for (size_t i = 0; i < count; i++) {
+        figures[i] = (struct svc_figure){storage[i].name, storage[i].value};
+    }
+    figures[count++] = (struct svc_figure){"tables", tablet_db_count(svc->db)};
+    figures[count++] = (struct svc_figure){"writes_in_flight", atomic_load(&svc->write_count)};
+    CELLAR_ASSERT(count <= SVC_FIGURE_COUNT_MAX);
+    return count;
+}
+
+bool svc_is_ready(struct svc *svc)
+{
+    struct store_log *log = store_engine_log(tablet_db_engine(svc->db));
+    CELLAR_ASSERT(log != NULL);
+    return !atomic_load(&svc->is_draining) && !store_log_has_failed(log);
+}

@@ -1,0 +1,238 @@
+#ifndef CELLAR_SERVICE_SERVICE_H
+#define CELLAR_SERVICE_SERVICE_H
+
+#include "common/cell.h"
+#include "common/gc_rule.h"
+#include "common/mem.h"
+#include "common/rowset.h"
+
+/*
+ * The operations, whatever the front end. A front end decodes bytes into the structs here, calls,
+ * and encodes what comes back; it includes no header of tablet or storage.
+ *
+ * Three manners of call:
+ *   - reads (svc_read_*) run on the calling thread, one bounded chunk a call;
+ *   - writes (svc_mutate_*) are checked and queued on the calling thread and end in one call of
+ *     `done` on a thread of the log, never inside the submitting call;
+ *   - administration and server start and stop (svc_create_table ...) wait for the disk: never call
+ *     them on a loop thread.
+ * All functions may be called from any thread at once, but one read belongs to one thread at a
+ * time.
+ */
+
+struct svc;
+struct svc_read;
+
+/** Settings of one server; all sizes in bytes. svc_options_init() gives the defaults. */
+struct svc_options {
+    const char *data_dir;               /* made when it does not exist */
+    uint64_t memory_bytes_max;          /* default 1 GiB, at least 64 MiB */
+    uint64_t memtable_bytes_max;        /* default 64 MiB */
+    uint64_t log_unapplied_bytes_max;   /* default 128 MiB */
+    uint64_t log_unapplied_records_max; /* default 1,000,000 */
+    uint64_t log_segment_bytes;         /* default 64 MiB; 64 KiB to 1 GiB */
+    uint64_t store_map_bytes;           /* default 64 GiB; for stores made from now on */
+    uint64_t checkpoint_records_max;    /* freeze a store's memtable after this many records;
+                                           0 = never for that reason (tests) */
+    bool implicit_instances;            /* default true */
+};
+
+void svc_options_init(struct svc_options *options);
+
+/**
+ * Opens (or makes) the data directory, recovers it, and starts the log and checkpoint threads.
+ *
+ * @param options  borrowed until return
+ * @param error    says what, where and what to do: locked, of another version, damaged, not
+ *                 writable, a bad option
+ * @return CELLAR_OK, CELLAR_INVALID_ARGUMENT, CELLAR_FAILED_PRECONDITION (locked, other version),
+ *         CELLAR_DATA_LOSS, CELLAR_IO_ERROR, CELLAR_NO_MEMORY
+ */
+enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
+                            struct cellar_error *error) CELLAR_MUST_USE;
+
+/** From here on writes answer UNAVAILABLE; queued ones finish. Returns when the last `done` has
+ * been called. Any thread, once. */
+void svc_drain(struct svc *svc);
+
+/** Checkpoints, stops the threads and frees all. No read may be open; svc_drain() came before.
+ * Takes NULL. */
+void svc_close(struct svc *svc);
+
+/** What all calls of one request share. */
+struct svc_request {
+    int64_t deadline_us; /* monotonic; 0 = none. One that has passed: CELLAR_DEADLINE_EXCEEDED,
+                            nothing applied */
+};
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+struct svc_family {
+    struct cellar_slice name;
+    struct cellar_gc_rule rule; /* kind CELLAR_GC_NONE: keeps everything */
+};
+
+struct svc_tablet {
+    struct cellar_slice start; /* empty: the first row */
+    struct cellar_slice end;   /* empty: the last */
+    uint64_t store_id;
+};
+
+/** A table, as asked for and as described. */
+struct svc_table {
+    struct cellar_slice name; /* asked: any form cellar_table_name_decode() takes; described: the
+                                 full name */
+    enum cellar_granularity granularity; /* asked: 0 means milliseconds */
+    const struct svc_family *families;   /* described: sorted by name */
+    size_t family_count;
+    const struct cellar_slice *split_keys; /* asked only; any order, repeats allowed */
+    size_t split_key_count;
+    const struct svc_tablet *tablets; /* described only */
+    size_t tablet_count;
+    uint32_t schema_version; /* described only */
+};
+
+/** Creates a table and describes it into `made` (memory: `arena`). ALREADY_EXISTS,
+ * INVALID_ARGUMENT, NOT_FOUND (instance), RESOURCE_EXHAUSTED, IO_ERROR. Blocks. */
+enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *request,
+                                    const struct svc_table *table, struct cellar_arena *arena,
+                                    struct svc_table *made, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Describes a table; memory from `arena`. NOT_FOUND, INVALID_ARGUMENT. Does not block. */
+enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request *request,
+                                      struct cellar_slice name, struct cellar_arena *arena,
+                                      struct svc_table *table, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** One page of table names. */
+struct svc_table_names {
+    const struct cellar_slice *names; /* full names, sorted */
+    size_t count;
+    struct cellar_slice next_page_token; /* empty: no more */
+};
+
+/** Lists the tables of an instance (empty: default/default). page_size 0 = all; negative, or a
+ * foreign token, INVALID_ARGUMENT. */
+enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
+                                   struct cellar_slice instance, int64_t page_size,
+                                   struct cellar_slice page_token, struct cellar_arena *arena,
+                                   struct svc_table_names *names, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Drops a table; durable at return. NOT_FOUND, INVALID_ARGUMENT, IO_ERROR. Blocks. */
+enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice name, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/* ---- writes ---------------------------------------------------------------------------------- */
+
+/** The end of one write: CELLAR_OK or the error, borrowed for the call. Runs on a log thread; must
+ * not block. */
+typedef void svc_done_fn(void *context, const struct cellar_error *result);
+
+/**
+ * Checks and queues one row's mutations.
+ *
+ * @param table      the table's name in any form; borrowed until return, as all that follows
+ * @param row        the key; checked here
+ * @param mutations  the MessagePack list of mutation.h; checked here
+ * @param done       called once, later, when CELLAR_OK is returned; never otherwise
+ * @return CELLAR_OK: queued. Else nothing was applied and `error` says why: INVALID_ARGUMENT,
+ *         NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, IO_ERROR,
+ *         NO_MEMORY
+ */
+enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice table, struct cellar_slice row,
+                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+/** The end of a many-row write: `results` has one element an entry, in order; borrowed for the
+ * call. */
+typedef void svc_batch_done_fn(void *context, const struct cellar_error *results, size_t count);
+
+/**
+ * Checks and queues many rows' mutations.
+ *
+ * @param entries  the MessagePack array of [row, mutations]
+ * @return as svc_mutate_row(); OK also when entries fail each for itself; a malformed entry refuses
+ *         all (R-BAT-06 to 08)
+ */
+enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
+                                   struct cellar_slice table, struct cellar_slice entries,
+                                   svc_batch_done_fn *done, void *context,
+                                   struct cellar_error *error) CELLAR_MUST_USE;
+
+/* ---- reads ----------------------------------------------------------------------------------- */
+
+/** Restricts a read to a family or one of its columns. */
+struct svc_column {
+    struct cellar_slice family;
+    struct cellar_slice qualifier;
+    bool is_family; /* the whole family; qualifier is empty */
+};
+
+struct svc_read_options {
+    struct cellar_slice table;
+    const struct cellar_rowset *rows; /* borrowed until svc_read_close() */
+    int64_t rows_limit;               /* 0 = none; negative is refused */
+    bool is_reversed;
+    bool keys_only;
+    const struct svc_column *columns; /* borrowed until svc_read_close() */
+    size_t column_count;              /* 0 = all */
+    int64_t versions_max;             /* newest N of each column; 0 = all; negative is refused */
+};
+
+/**
+ * Where a read puts its rows. Calls come as row_begin, cells (none when keys only), row_end. A row
+ * that is larger than what one svc_read_next() may return comes in pieces over several calls:
+ * row_end says that more follow, the next row_begin that it continues. A sink that returns an error
+ * ends the read with it.
+ */
+struct svc_row_sink {
+    enum cellar_status (*row_begin)(struct svc_row_sink *sink, struct cellar_slice row,
+                                    bool is_continued);
+    /** `packed`: an array as segment_cells.h describes, bare family names only; borrowed for the
+     * call */
+    enum cellar_status (*cells)(struct svc_row_sink *sink, struct cellar_slice packed);
+    enum cellar_status (*row_end)(struct svc_row_sink *sink, bool has_more);
+};
+
+/** Starts a read: checks everything, reads no row. INVALID_ARGUMENT, NOT_FOUND, DEADLINE_EXCEEDED,
+ * NO_MEMORY. */
+enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_read_options *options, struct svc_read **read,
+                                 struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Sends the next chunk into `sink`: about `bytes_max` bytes, 100 rows or 10 ms, whichever comes
+ * first, and at least one row or piece unless the read is at its end.
+ *
+ * @param is_done  receives true when nothing follows
+ * @return CELLAR_OK; FAILED_PRECONDITION (a row over 256 MiB), NOT_FOUND (the table was dropped),
+ *         DATA_LOSS, DEADLINE_EXCEEDED, IO_ERROR, NO_MEMORY; after an error only svc_read_close()
+ *         is allowed
+ */
+enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
+                                 bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Ends a read; takes NULL. */
+void svc_read_close(struct svc_read *read);
+
+/* ---- the server ------------------------------------------------------------------------------ */
+
+/** One named number about the server, for `info` and metrics. */
+struct svc_figure {
+    const char *name; /* static, lower_case with its unit last */
+    uint64_t value;
+};
+
+#define SVC_FIGURE_COUNT_MAX 64u
+
+/** Fills at most SVC_FIGURE_COUNT_MAX figures. @return how many */
+size_t svc_figures(struct svc *svc, struct svc_figure *figures);
+
+/** False while draining or after the log failed. */
+bool svc_is_ready(struct svc *svc);
+
+#endif

@@ -1,0 +1,27 @@
+#ifndef CELLAR_SERVICE_SERVICE_INTERNAL_H
+#define CELLAR_SERVICE_SERVICE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "server/service/service.h"
+#include "server/tablet/scan.h"
+
+/* What the service's files share; no front end includes this. */
+
+struct svc {
+    struct tablet_db *db;
+    bool implicit_instances;
+    _Atomic bool is_draining;
+    _Atomic uint64_t write_count; /* requests whose `done` has not been called */
+};
+
+/** DEADLINE_EXCEEDED when the request's deadline has passed. `request` may be NULL. */
+enum cellar_status svc_deadline_check(const struct svc_request *request, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Deadline, name, table: the start of every operation on one. @param table receives a reference */
+enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice name, struct tablet_table **table,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+#endif

@@ -1,0 +1,399 @@
+/*
+ * Writes: one row or many, checked on the calling thread, ended on the log's.
+ *
+ *     svc_mutate_row:   check -> payload -> append -> ... durable -> done
+ *     svc_mutate_rows:  check all (a malformed entry refuses the request) -> append each -> ... the
+ * last one durable -> done
+ *
+ * A write's memory is one block that lives until its `done`. Many rows share one block; a counter
+ * of what is under way, begun at one for the submitting thread, tells who is last.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "common/sync.h"
+#include "server/service/service_internal.h"
+#include "server/tablet/mutate.h"
+
+#define DRAIN_DELAY_MS 1000u
+#define ENTRY_PREFIX "Error in field 'Entry list' : Error in element #%u"
+
+/* The scratch of one submitting thread: its memory is kept from request to request and freed when
+ * the thread ends. */
+struct scratch {
+    struct cellar_arena arena;
+    struct cellar_buffer payload;
+};
+
+#define SCRATCH_BYTES_KEPT 262144u
+
+static struct cellar_once scratch_once = CELLAR_ONCE_INIT;
+static pthread_key_t scratch_key;
+
+static void scratch_free(void *context)
+{
+    struct scratch *scratch = context;
+    cellar_arena_fini(&scratch->arena);
+    cellar_buffer_fini(&scratch->payload);
+    CELLAR_ASSERT(scratch->payload.data == NULL);
+    cellar_mem_free(scratch);
+}
+
+static void scratch_key_make(void)
+{
+    int result = pthread_key_create(&scratch_key, scratch_free);
+    CELLAR_ASSERT(result == 0);
+}
+
+/* The calling thread's scratch, emptied; NULL without memory. */
+static struct scratch *scratch_get(void)
+{
+    cellar_once_run(&scratch_once, scratch_key_make);
+    struct scratch *scratch = pthread_getspecific(scratch_key);
+    if (scratch == NULL) {
+        scratch = cellar_mem_zalloc(1, sizeof *scratch);
+        if (scratch != NULL && pthread_setspecific(scratch_key, scratch) != 0) {
+            cellar_mem_free(scratch);
+            scratch = NULL;
+        }
+        return scratch;
+    }
+    cellar_arena_reset(&scratch->arena);
+    if (scratch->payload.capacity > SCRATCH_BYTES_KEPT) {
+        cellar_buffer_fini(&scratch->payload);
+    }
+    cellar_buffer_clear(&scratch->payload);
+    CELLAR_ASSERT(scratch->payload.bytes == 0);
+    return scratch;
+}
+
+/* What all steps of one submission share. */
+struct submit {
+    struct svc *svc;
+    struct tablet_table *table; /* a reference; NULL until found */
+    struct scratch *scratch;
+    struct cellar_error *error;
+};
+
+/* Counts a request in, unless the server drains. */
+static enum cellar_status write_enter(struct svc *svc, struct cellar_error *error)
+{
+    atomic_fetch_add(&svc->write_count, 1);
+    if (atomic_load(&svc->is_draining)) {
+        atomic_fetch_sub(&svc->write_count, 1);
+        enum cellar_status status = cellar_error_set(
+            error, CELLAR_UNAVAILABLE, "the server is stopping; try another or later");
+        if (error != NULL) {
+            error->retry_delay_ms = DRAIN_DELAY_MS;
+        }
+        return status;
+    }
+    CELLAR_ASSERT(atomic_load(&svc->write_count) > 0);
+    return CELLAR_OK;
+}
+
+static void write_leave(struct svc *svc)
+{
+    uint64_t before = atomic_fetch_sub(&svc->write_count, 1);
+    CELLAR_ASSERT(before > 0);
+}
+
+/* Finds the table and the scratch for a request that was counted in. */
+static enum cellar_status submit_begin(struct submit *submit, const struct svc_request *request,
+                                       struct cellar_slice table)
+{
+    submit->scratch = scratch_get();
+    if (submit->scratch == NULL) {
+        return cellar_error_set(submit->error, CELLAR_NO_MEMORY, "no memory for a write");
+    }
+    CELLAR_ASSERT(submit->table == NULL);
+    return svc_table_find(submit->svc, request, table, &submit->table, submit->error);
+}
+
+/* What the log's status says to the client. */
+static void result_set(struct cellar_error *result, enum cellar_status status)
+{
+    cellar_error_clear(result);
+    CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_OUTCOME_UNKNOWN ||
+                  status == CELLAR_IO_ERROR);
+    if (status == CELLAR_OUTCOME_UNKNOWN) {
+        (void)cellar_error_set(result, status,
+                               "the commit log failed: the write may or may not have been applied");
+    } else if (status != CELLAR_OK) {
+        (void)cellar_error_set(result, status,
+                               "the commit log has failed; the write was not applied");
+    }
+}
+
+/* Checked items into a payload in the scratch. */
+static enum cellar_status payload_make(struct submit *submit, struct cellar_slice row,
+                                       struct tablet_items *items, struct cellar_error *error)
+{
+    struct tablet_db *db = submit->svc->db;
+    struct cellar_buffer *payload = &submit->scratch->payload;
+    uint64_t bytes_max = store_engine_record_bytes_max(tablet_db_engine(db));
+    int64_t time_us = items->needs_time ? tablet_db_time(db) : 0;
+    CELLAR_ASSERT(bytes_max > 0);
+    cellar_buffer_clear(payload);
+    enum cellar_status status =
+        tablet_items_encode(&submit->table->schema, items, row, time_us, bytes_max, payload, error);
+    return status == CELLAR_NO_MEMORY ? cellar_error_set(error, status, "no memory for a write")
+                                      : status;
+}
+
+/* ---- one row --------------------------------------------------------------------------------- */
+
+struct row_write {
+    struct tablet_write write;
+    struct svc *svc;
+    svc_done_fn *done;
+    void *context;
+};
+
+static void row_done(struct store_log_record *record, enum cellar_status status)
+{
+    struct tablet_write *write = CELLAR_CONTAINER_OF(record, struct tablet_write, record);
+    struct row_write *row = CELLAR_CONTAINER_OF(write, struct row_write, write);
+    struct svc *svc = row->svc;
+    struct cellar_error result;
+    result_set(&result, status);
+    row->done(row->context, &result);
+    cellar_mem_free(row);
+    CELLAR_ASSERT(svc != NULL);
+    write_leave(svc);
+}
+
+static enum cellar_status row_submit(struct submit *submit, struct cellar_slice row,
+                                     struct cellar_slice mutations, struct row_write *write)
+{
+    struct tablet_items items;
+    CELLAR_TRY(cellar_row_check(row, submit->error));
+    CELLAR_TRY(tablet_items_check(&submit->table->schema, mutations, &submit->scratch->arena,
+                                  &items, submit->error));
+    CELLAR_TRY(tablet_items_family_error(&items, submit->error));
+    CELLAR_TRY(payload_make(submit, row, &items, submit->error));
+    CELLAR_ASSERT(submit->scratch->payload.bytes > 0);
+    return tablet_db_append(submit->svc->db, submit->table, row,
+                            cellar_slice_of(&submit->scratch->payload), items.has_sets,
+                            &write->write, submit->error);
+}
+
+enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice table, struct cellar_slice row,
+                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
+                                  struct cellar_error *error)
+{
+    struct submit submit = {.svc = svc, .error = error};
+    struct row_write *write = NULL;
+    CELLAR_ASSERT(done != NULL);
+    CELLAR_TRY(write_enter(svc, error));
+    enum cellar_status status = submit_begin(&submit, request, table);
+    if (status == CELLAR_OK) {
+        write = cellar_mem_alloc(sizeof *write);
+        status = write == NULL ? cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a write")
+                               : CELLAR_OK;
+    }
+    if (status == CELLAR_OK) {
+        *write = (struct row_write){.svc = svc, .done = done, .context = context};
+        write->write.record.done = row_done;
+        status = row_submit(&submit, row, mutations, write);
+    }
+    if (status != CELLAR_OK) {
+        cellar_mem_free(write);
+        write_leave(svc);
+    }
+    tablet_table_unref(submit.table);
+    return status;
+}
+
+/* ---- many rows ------------------------------------------------------------------------------- */
+
+struct entry_write {
+    struct tablet_write write;
+    struct rows_write *rows;
+};
+
+struct rows_write {
+    struct svc *svc;
+    svc_batch_done_fn *done;
+    void *context;
+    _Atomic uint32_t left; /* entries under way, and one for the submitting thread */
+    uint32_t count;
+    struct cellar_error *results;
+    struct entry_write entries[];
+};
+
+/* An entry of the request, checked. */
+struct entry {
+    struct cellar_slice row;
+    struct tablet_items items;
+};
+
+static void rows_write_free(struct rows_write *rows)
+{
+    cellar_mem_free(rows == NULL ? NULL : rows->results);
+    cellar_mem_free(rows);
+}
+
+static void rows_release(struct rows_write *rows)
+{
+    if (atomic_fetch_sub(&rows->left, 1) > 1) {
+        return;
+    }
+    struct svc *svc = rows->svc;
+    CELLAR_ASSERT(rows->done != NULL);
+    rows->done(rows->context, rows->results, rows->count);
+    rows_write_free(rows);
+    write_leave(svc);
+}
+
+static void entry_done(struct store_log_record *record, enum cellar_status status)
+{
+    struct tablet_write *write = CELLAR_CONTAINER_OF(record, struct tablet_write, record);
+    struct entry_write *entry = CELLAR_CONTAINER_OF(write, struct entry_write, write);
+    struct rows_write *rows = entry->rows;
+    size_t index = (size_t)(entry - rows->entries);
+    CELLAR_ASSERT(index < rows->count);
+    result_set(&rows->results[index], status);
+    rows_release(rows);
+}
+
+/* Reads [row, mutations] and checks its form. */
+static enum cellar_status entry_decode(const struct submit *submit, struct cellar_cursor *from,
+                                       struct entry *entry)
+{
+    struct cellar_error *error = submit->error;
+    uint32_t parts = 0;
+    struct cellar_slice list;
+    if (!cellar_wire_get_array(from, &parts) || parts != 2 ||
+        !cellar_wire_get_bytes(from, &entry->row) || !cellar_wire_skip(from, &list)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "must be [row, mutations]");
+    }
+    CELLAR_TRY(cellar_row_check(entry->row, error));
+    CELLAR_ASSERT(entry->row.bytes > 0);
+    return tablet_items_check(&submit->table->schema, list, &submit->scratch->arena, &entry->items,
+                              error);
+}
+
+static enum cellar_status sum_check(uint64_t sum, struct cellar_error *error)
+{
+    CELLAR_ASSERT(sum > 0);
+    return sum <= CELLAR_MUTATION_COUNT_MAX
+               ? CELLAR_OK
+               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                  "Too many mutations: %llu provided; limit %u",
+                                  (unsigned long long)sum, CELLAR_MUTATION_COUNT_MAX);
+}
+
+/* Checks every entry before anything is applied (R-BAT-06 to 08, R-KEY-10). */
+static enum cellar_status entries_check(const struct submit *submit, struct cellar_slice list,
+                                        struct entry **entries, uint32_t *count)
+{
+    struct cellar_error *error = submit->error;
+    struct cellar_cursor from = cellar_cursor_make(list);
+    uint64_t sum = 0;
+    if (!cellar_wire_get_array(&from, count) || *count == 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'entries' : No entries provided");
+    }
+    if (*count > CELLAR_MUTATION_COUNT_MAX) {
+        return sum_check(*count, error); /* each has one mutation at least */
+    }
+    *entries = cellar_arena_alloc(&submit->scratch->arena, *count * sizeof **entries);
+    if (*entries == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %u entries", *count);
+    }
+    for (uint32_t i = 0; i < *count; i++) {
+        enum cellar_status status = entry_decode(submit, &from, &(*entries)[i]);
+        if (status != CELLAR_OK) {
+            cellar_error_prefix(error, ENTRY_PREFIX " ", i);
+            return status;
+        }
+        sum += (*entries)[i].items.count;
+    }
+    CELLAR_ASSERT(sum >= *count);
+    return sum_check(sum, error);
+}
+
+/* Queues one checked entry, or notes why it was refused. */
+static void entry_submit(struct submit *submit, struct entry *entry, struct rows_write *rows,
+                         uint32_t index)
+{
+    struct entry_write *write = &rows->entries[index];
+    struct cellar_error *result = &rows->results[index];
+    write->rows = rows;
+    write->write.record.done = entry_done;
+    cellar_error_clear(result);
+    CELLAR_ASSERT(index < rows->count);
+    atomic_fetch_add(&rows->left, 1);
+    enum cellar_status status = tablet_items_family_error(&entry->items, result);
+    if (status == CELLAR_OK) {
+        status = payload_make(submit, entry->row, &entry->items, result);
+    }
+    if (status == CELLAR_OK) {
+        status = tablet_db_append(submit->svc->db, submit->table, entry->row,
+                                  cellar_slice_of(&submit->scratch->payload), entry->items.has_sets,
+                                  &write->write, result);
+    }
+    if (status != CELLAR_OK) {
+        atomic_fetch_sub(&rows->left, 1); /* the submitting thread's one is left */
+    }
+}
+
+static enum cellar_status rows_write_new(struct svc *svc, uint32_t count, struct rows_write **rows,
+                                         struct cellar_error *error)
+{
+    struct rows_write *made =
+        cellar_mem_zalloc(1, sizeof *made + count * sizeof(struct entry_write));
+    if (made != NULL) {
+        made->results = cellar_mem_alloc(count * sizeof *made->results);
+    }
+    if (made == NULL || made->results == NULL) {
+        rows_write_free(made);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %u entries", count);
+    }
+    CELLAR_ASSERT(count > 0);
+    made->svc = svc;
+    made->count = count;
+    atomic_store(&made->left, 1);
+    *rows = made;
+    return CELLAR_OK;
+}
+
+static enum cellar_status rows_submit(struct submit *submit, struct cellar_slice list,
+                                      svc_batch_done_fn *done, void *context)
+{
+    struct entry *entries = NULL;
+    struct rows_write *rows = NULL;
+    uint32_t count = 0;
+    CELLAR_TRY(entries_check(submit, list, &entries, &count));
+    CELLAR_TRY(rows_write_new(submit->svc, count, &rows, submit->error));
+    rows->done = done;
+    rows->context = context;
+    for (uint32_t i = 0; i < count; i++) {
+        entry_submit(submit, &entries[i], rows, i);
+    }
+    CELLAR_ASSERT(count > 0);
+    rows_release(rows);
+    return CELLAR_OK;
+}
+
+enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
+                                   struct cellar_slice table, struct cellar_slice entries,
+                                   svc_batch_done_fn *done, void *context,
+                                   struct cellar_error *error)
+{
+    struct submit submit = {.svc = svc, .error = error};
+    CELLAR_ASSERT(done != NULL);
+    CELLAR_TRY(write_enter(svc, error));
+    enum cellar_status status = submit_begin(&submit, request, table);
+    if (status == CELLAR_OK) {
+        status = rows_submit(&submit, entries, done, context);
+    }
+    if (status != CELLAR_OK) {
+        write_leave(svc);
+    }
+    tablet_table_unref(submit.table);
+    return status;
+}

@@ -1,0 +1,345 @@
+/*
+ * Reading and changing the catalog, which is ordinary rows of store 0: the same log, memtable,
+ * segments and checksums as any table's.
+ *
+ * A change is one catalog record, so all its rows appear or none; it is durable when
+ * catalog_change_commit() returns. Readers are only the server's start (catalog_read) and, offline,
+ * a checker; while the server runs the tables in memory are what the record says.
+ */
+#include "server/tablet/catalog.h"
+
+#include <stdio.h>
+
+#include "common/sync.h"
+#include "server/storage/rows.h"
+
+#define ROW_BYTES_MAX 512u
+#define FAMILY_GENERATION 1u
+
+static const char family_name[] = "c";
+
+/* ---- changing -------------------------------------------------------------------------------- */
+
+enum cellar_status catalog_change_begin(struct catalog_change *change, uint32_t row_count)
+{
+    memset(change, 0, sizeof *change);
+    CELLAR_ASSERT(row_count > 0);
+    change->row_count = row_count;
+    return store_catalog_begin(&change->payload, row_count);
+}
+
+void catalog_change_fini(struct catalog_change *change)
+{
+    cellar_buffer_fini(&change->payload);
+    cellar_buffer_fini(&change->mutation);
+    CELLAR_ASSERT(change->payload.data == NULL);
+}
+
+enum cellar_status catalog_change_row(struct catalog_change *change, struct cellar_slice row,
+                                      struct cellar_slice value)
+{
+    struct store_mutation mutation = {.row = row, .schema_version = 1, .item_count = 1};
+    struct store_item item = {.type = STORE_ITEM_DELETE_ROW};
+    CELLAR_ASSERT(change->row_count > 0);
+    change->row_count--;
+    if (value.bytes > 0) {
+        item = (struct store_item){.type = STORE_ITEM_SET,
+                                   .family = cellar_slice_text(family_name),
+                                   .generation = FAMILY_GENERATION,
+                                   .value = value};
+    }
+    cellar_buffer_clear(&change->mutation);
+    CELLAR_TRY(store_mutation_encode(&change->mutation, &mutation));
+    CELLAR_TRY(store_item_encode(&change->mutation, &item));
+    return store_catalog_put(&change->payload, cellar_slice_of(&change->mutation));
+}
+
+/* "t/P/I/T" or "i/P/I". @return its length */
+static size_t name_row(char kind, const struct cellar_table_name *name, char *row)
+{
+    int bytes = snprintf(row, ROW_BYTES_MAX, "%c/%.*s/%.*s%s%.*s", kind, (int)name->project.bytes,
+                         (const char *)name->project.data, (int)name->instance.bytes,
+                         (const char *)name->instance.data, kind == 't' ? "/" : "",
+                         kind == 't' ? (int)name->table.bytes : 0,
+                         kind == 't' ? (const char *)name->table.data : "");
+    CELLAR_ASSERT(bytes > 0 && (size_t)bytes < ROW_BYTES_MAX);
+    return (size_t)bytes;
+}
+
+enum cellar_status catalog_change_table(struct catalog_change *change,
+                                        const struct tablet_table *table, bool is_drop)
+{
+    char row[ROW_BYTES_MAX];
+    struct cellar_buffer value = {0};
+    size_t bytes = name_row('t', &table->name, row);
+    enum cellar_status status = is_drop ? CELLAR_OK : tablet_table_encode(table, &value);
+    CELLAR_ASSERT(!is_drop || value.bytes == 0);
+    if (status == CELLAR_OK) {
+        status = catalog_change_row(change, cellar_slice_make(row, bytes), cellar_slice_of(&value));
+    }
+    cellar_buffer_fini(&value);
+    return status;
+}
+
+enum cellar_status catalog_change_instance(struct catalog_change *change,
+                                           const struct cellar_table_name *name)
+{
+    static const uint8_t empty_map[] = {0x80};
+    char row[ROW_BYTES_MAX];
+    size_t bytes = name_row('i', name, row);
+    CELLAR_ASSERT(bytes > 2);
+    return catalog_change_row(change, cellar_slice_make(row, bytes),
+                              cellar_slice_make(empty_map, sizeof empty_map));
+}
+
+/* A map of one field: {1: number}. */
+static enum cellar_status number_row(struct catalog_change *change, const char *row,
+                                     uint64_t number)
+{
+    struct cellar_buffer value = {0};
+    CELLAR_ASSERT(number > 0);
+    enum cellar_status status = cellar_wire_put_map(&value, 1);
+    if (status == CELLAR_OK) {
+        status = cellar_wire_put_u64(&value, 1);
+    }
+    if (status == CELLAR_OK) {
+        status = cellar_wire_put_u64(&value, number);
+    }
+    if (status == CELLAR_OK) {
+        status = catalog_change_row(change, cellar_slice_text(row), cellar_slice_of(&value));
+    }
+    cellar_buffer_fini(&value);
+    return status;
+}
+
+enum cellar_status catalog_change_store(struct catalog_change *change, uint32_t store_id,
+                                        uint64_t generation)
+{
+    char row[32];
+    (void)snprintf(row, sizeof row, "s/%08x", store_id);
+    CELLAR_ASSERT(store_id != STORE_CATALOG_ID);
+    return generation == 0
+               ? catalog_change_row(change, cellar_slice_text(row), cellar_slice_make(NULL, 0))
+               : number_row(change, row, generation);
+}
+
+enum cellar_status catalog_change_counter(struct catalog_change *change, uint32_t store_id_next)
+{
+    CELLAR_ASSERT(store_id_next > 0);
+    return number_row(change, "n", store_id_next);
+}
+
+/* ---- committing ------------------------------------------------------------------------------ */
+
+/* A record whose end a thread waits for. */
+struct waiting_record {
+    struct store_log_record record;
+    struct cellar_mutex lock;
+    struct cellar_cond changed;
+    enum cellar_status status CELLAR_GUARDED_BY(lock);
+    bool is_done CELLAR_GUARDED_BY(lock);
+};
+
+static void waiting_done(struct store_log_record *record, enum cellar_status status)
+{
+    struct waiting_record *waiting = CELLAR_CONTAINER_OF(record, struct waiting_record, record);
+    cellar_mutex_lock(&waiting->lock);
+    CELLAR_ASSERT(!waiting->is_done);
+    waiting->status = status;
+    waiting->is_done = true;
+    cellar_cond_signal(&waiting->changed);
+    cellar_mutex_unlock(&waiting->lock);
+}
+
+static enum cellar_status waiting_await(struct waiting_record *waiting)
+{
+    cellar_mutex_lock(&waiting->lock);
+    while (!waiting->is_done) {
+        cellar_cond_wait(&waiting->changed, &waiting->lock);
+    }
+    enum cellar_status status = waiting->status;
+    cellar_mutex_unlock(&waiting->lock);
+    CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_OUTCOME_UNKNOWN ||
+                  status == CELLAR_IO_ERROR);
+    return status;
+}
+
+static enum cellar_status change_append(struct store_engine *engine, struct store_batch *batch,
+                                        struct waiting_record *waiting, _Atomic bool *dropped,
+                                        struct cellar_error *error)
+{
+    struct store_log *log = store_engine_log(engine);
+    struct store *store = store_engine_catalog(engine);
+    waiting->record.done = waiting_done;
+    waiting->record.entry = (struct store_log_entry){
+        .store_id = STORE_CATALOG_ID, .type = STORE_RECORD_CATALOG, .payload = batch->payload};
+    store_log_lock(log);
+    enum cellar_status status = store_engine_admit(engine, store, dropped == NULL, error);
+    if (status == CELLAR_OK) {
+        store_engine_append(engine, store, &waiting->record, batch);
+        if (dropped != NULL) {
+            atomic_store(dropped, true);
+        }
+    }
+    store_log_unlock(log);
+    CELLAR_ASSERT(waiting->record.done != NULL);
+    return status;
+}
+
+enum cellar_status catalog_change_commit(struct catalog_change *change, struct store_engine *engine,
+                                         _Atomic bool *dropped, struct cellar_error *error)
+{
+    struct store_batch *batch = NULL;
+    struct waiting_record waiting = {0};
+    CELLAR_ASSERT(change->row_count == 0);
+    if (change->payload.bytes > store_engine_record_bytes_max(engine)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "the table's description takes %zu bytes, the limit is %llu; give "
+                                "fewer or shorter split keys",
+                                change->payload.bytes,
+                                (unsigned long long)store_engine_record_bytes_max(engine));
+    }
+    if (store_batch_new(cellar_slice_of(&change->payload), true, &batch) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a change of the catalog");
+    }
+    cellar_mutex_init(&waiting.lock);
+    cellar_cond_init(&waiting.changed);
+    enum cellar_status status = change_append(engine, batch, &waiting, dropped, error);
+    if (status == CELLAR_OK) {
+        status = waiting_await(&waiting);
+        if (status != CELLAR_OK) {
+            (void)cellar_error_set(error, status,
+                                   "the commit log failed; the change of the "
+                                   "catalog may or may not have been made");
+        }
+    } else {
+        store_batch_free(batch);
+    }
+    cellar_cond_fini(&waiting.changed);
+    cellar_mutex_fini(&waiting.lock);
+    return status;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* {1: number, ...}; 0 on damage. */
+static uint64_t number_decode(struct cellar_slice value)
+{
+    struct cellar_cursor from = cellar_cursor_make(value);
+    uint32_t count = 0;
+    uint64_t field = 0;
+    uint64_t number = 0;
+    CELLAR_ASSERT(value.bytes == 0 || value.data != NULL);
+    bool is_sound = cellar_wire_get_map(&from, &count) && count >= 1 &&
+                    cellar_wire_get_u64(&from, &field) && field == 1 &&
+                    cellar_wire_get_u64(&from, &number) && number <= UINT32_MAX;
+    return is_sound ? number : 0;
+}
+
+/* Takes "P/I/T" apart; the parts point into `table`'s arena. */
+static bool name_decode(struct tablet_table *table, struct cellar_slice text)
+{
+    struct cellar_slice *parts[] = {&table->name.project, &table->name.instance,
+                                    &table->name.table};
+    const uint8_t *copy = cellar_arena_copy(&table->arena, text.data, text.bytes);
+    size_t at = 0;
+    for (size_t i = 0; copy != NULL && i < 3; i++) {
+        const uint8_t *slash = i < 2 ? memchr(copy + at, '/', text.bytes - at) : copy + text.bytes;
+        if (slash == NULL || slash == copy + at) {
+            return false;
+        }
+        *parts[i] = cellar_slice_make(copy + at, (size_t)(slash - copy) - at);
+        at = (size_t)(slash - copy) + 1;
+    }
+    CELLAR_ASSERT(copy == NULL || table->name.table.bytes > 0);
+    return copy != NULL;
+}
+
+static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_slice value,
+                                      const struct catalog_visitor *visitor)
+{
+    struct tablet_table *table = tablet_table_new();
+    if (table == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    enum cellar_status status =
+        name_decode(table, rest) ? tablet_table_decode(table, value) : CELLAR_DATA_LOSS;
+    if (status != CELLAR_OK) {
+        tablet_table_unref(table);
+        return status;
+    }
+    CELLAR_ASSERT(table->tablet_count > 0);
+    return visitor->table(visitor->context, table);
+}
+
+static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice value,
+                                    const struct catalog_visitor *visitor)
+{
+    uint64_t number = 0;
+    CELLAR_ASSERT(row.bytes > 0);
+    if (row.bytes > 2 && row.data[0] == 't' && row.data[1] == '/') {
+        return table_visit(cellar_slice_make(row.data + 2, row.bytes - 2), value, visitor);
+    }
+    if (row.bytes == 10 && row.data[0] == 's') {
+        char text[9] = {0};
+        unsigned store_id = 0;
+        memcpy(text, row.data + 2, 8);
+        number = number_decode(value);
+        if (sscanf(text, "%8x", &store_id) != 1 || number == 0) {
+            return CELLAR_DATA_LOSS;
+        }
+        return visitor->store(visitor->context, store_id, number);
+    }
+    if (row.bytes == 1 && row.data[0] == 'n') {
+        number = number_decode(value);
+        return number == 0 ? CELLAR_DATA_LOSS
+                           : visitor->counter(visitor->context, (uint32_t)number);
+    }
+    return CELLAR_OK; /* instances, and what later versions add beside */
+}
+
+/* Visits one row's cell, from a segment or merged. */
+static enum cellar_status row_read(struct store_rows *rows, const struct catalog_visitor *visitor)
+{
+    struct store_piece piece;
+    struct cellar_cells_reader reader;
+    CELLAR_TRY(store_rows_piece(rows, &piece));
+    CELLAR_ASSERT(rows->has_row);
+    if (piece.kind == STORE_PIECE_END) {
+        return CELLAR_OK;
+    }
+    if (piece.kind == STORE_PIECE_CELL) {
+        return row_visit(cellar_slice_of(&rows->row), piece.cell.cell.value, visitor);
+    }
+    if (!cellar_cells_open(&reader, piece.segment.packed) || !cellar_cells_next(&reader)) {
+        return CELLAR_DATA_LOSS;
+    }
+    return row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
+}
+
+enum cellar_status catalog_read(struct store_engine *engine, const struct catalog_visitor *visitor,
+                                struct cellar_error *error)
+{
+    struct store_snapshot snapshot;
+    struct store_rows rows;
+    enum cellar_status status =
+        store_engine_snapshot(engine, store_engine_catalog(engine), &snapshot);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "the catalog cannot be read");
+    }
+    store_rows_init(&rows, &snapshot);
+    status = store_rows_seek(&rows, cellar_slice_make(NULL, 0));
+    while (status == CELLAR_OK && rows.has_row) {
+        status = row_read(&rows, visitor);
+        if (status == CELLAR_OK) {
+            status = store_rows_next(&rows);
+        }
+    }
+    CELLAR_ASSERT(status != CELLAR_OK || !rows.has_row);
+    store_rows_fini(&rows);
+    store_snapshot_close(&snapshot);
+    if (status != CELLAR_OK && error != NULL && error->code == CELLAR_OK) {
+        return cellar_error_set(error, status, "the catalog (store 0) is damaged or unreadable");
+    }
+    return status;
+}

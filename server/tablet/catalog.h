@@ -1,0 +1,64 @@
+#ifndef CELLAR_TABLET_CATALOG_H
+#define CELLAR_TABLET_CATALOG_H
+
+#include "server/tablet/table.h"
+
+/*
+ * The catalog's rows in store 0: FORMAT.md, "The catalog". One cell a row, family `c`, empty
+ * qualifier, timestamp 0.
+ *
+ *     t/PROJECT/INSTANCE/TABLE   the table (table.h)
+ *     s/%08x                     a store: the map {1: live generation}; 2 is reserved for its
+ * predecessors i/PROJECT/INSTANCE         an instance that was made implicitly: an empty map n the
+ * map {1: next store id} p/, u/, a/                 reserved: projects, users, app profiles
+ */
+
+/** One change of the catalog: rows put and removed together, in one log record. */
+struct catalog_change {
+    struct cellar_buffer payload;
+    struct cellar_buffer mutation;
+    uint32_t row_count;
+};
+
+/** Starts a change of exactly `row_count` rows. NO_MEMORY. */
+enum cellar_status catalog_change_begin(struct catalog_change *change, uint32_t row_count)
+    CELLAR_MUST_USE;
+
+void catalog_change_fini(struct catalog_change *change);
+
+/** Puts or, with an empty value, removes a row. NO_MEMORY. */
+enum cellar_status catalog_change_row(struct catalog_change *change, struct cellar_slice row,
+                                      struct cellar_slice value) CELLAR_MUST_USE;
+
+/** Puts (or removes) a table's row, an instance's, a store's, the counter. NO_MEMORY. */
+enum cellar_status catalog_change_table(struct catalog_change *change,
+                                        const struct tablet_table *table, bool is_drop)
+    CELLAR_MUST_USE;
+enum cellar_status catalog_change_instance(struct catalog_change *change,
+                                           const struct cellar_table_name *name) CELLAR_MUST_USE;
+enum cellar_status catalog_change_store(struct catalog_change *change, uint32_t store_id,
+                                        uint64_t generation) CELLAR_MUST_USE;
+enum cellar_status catalog_change_counter(struct catalog_change *change, uint32_t store_id_next)
+    CELLAR_MUST_USE;
+
+/** Appends the change and waits until it is durable. IO_ERROR, OUTCOME_UNKNOWN, UNAVAILABLE,
+ * NO_MEMORY. @param dropped  set to true under the append lock, when not NULL */
+enum cellar_status catalog_change_commit(struct catalog_change *change, struct store_engine *engine,
+                                         _Atomic bool *dropped, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** What the reading of the catalog calls for each table and store, and the counter. */
+struct catalog_visitor {
+    void *context;
+    enum cellar_status (*table)(void *context,
+                                struct tablet_table *table); /* takes the reference */
+    enum cellar_status (*store)(void *context, uint32_t store_id, uint64_t generation);
+    enum cellar_status (*counter)(void *context, uint32_t store_id_next);
+};
+
+/** Reads the whole catalog in row order. DATA_LOSS, IO_ERROR, NO_MEMORY, or what the visitor
+ * returned. */
+enum cellar_status catalog_read(struct store_engine *engine, const struct catalog_visitor *visitor,
+                                struct cellar_error *error) CELLAR_MUST_USE;
+
+#endif

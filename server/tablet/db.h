@@ -1,0 +1,91 @@
+#ifndef CELLAR_TABLET_DB_H
+#define CELLAR_TABLET_DB_H
+
+#include "common/sync.h"
+#include "server/tablet/table.h"
+
+/*
+ * The tables of one server: the catalog in store 0, the map from names to tables, and the writes
+ * into them. Reads are scan.h.
+ */
+
+struct tablet_db;
+
+/** Opens the engine, reads the catalog, opens every tablet's store and starts. Errors as
+ * store_engine_open() and store_engine_start(). */
+enum cellar_status tablet_db_open(const struct store_engine_options *options, struct tablet_db **db,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Closes all. No read and no write is under way. Takes NULL. */
+void tablet_db_close(struct tablet_db *db);
+
+struct store_engine *tablet_db_engine(struct tablet_db *db);
+
+/** The server's time: the wall clock, but never less than any given out before. Microseconds. Any
+ * thread. */
+int64_t tablet_db_time(struct tablet_db *db);
+
+/** How a table is to be made. */
+struct tablet_spec {
+    struct cellar_table_name name;
+    enum cellar_granularity granularity;
+    const struct tablet_family *families; /* any order; generations are set here */
+    size_t family_count;
+    const struct cellar_slice *split_keys; /* sorted, distinct, not empty */
+    size_t split_key_count;
+};
+
+/** Makes a table, durable at return. @param made receives a reference. ALREADY_EXISTS, IO_ERROR,
+ * RESOURCE_EXHAUSTED, NO_MEMORY, OUTCOME_UNKNOWN. Blocks. */
+enum cellar_status tablet_db_create(struct tablet_db *db, const struct tablet_spec *spec,
+                                    struct tablet_table **made, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Drops a table, durable at return; waits for chunks of reads that run. NOT_FOUND, IO_ERROR,
+ * NO_MEMORY, OUTCOME_UNKNOWN. Blocks. */
+enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_table_name *name,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Finds a table and adds a reference. NOT_FOUND naming it in full. Any thread. */
+enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_table_name *name,
+                                  struct tablet_table **table, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/**
+ * Lists tables of an instance in order.
+ *
+ * @param after      names behind this table id; empty: from the first
+ * @param count_max  at most so many
+ * @param tables     receives references; the caller's array of count_max
+ * @param has_more   receives whether others follow
+ * @return how many
+ */
+size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *instance,
+                      struct cellar_slice after, size_t count_max, struct tablet_table **tables,
+                      bool *has_more);
+
+/** The number of tables. */
+size_t tablet_db_count(struct tablet_db *db);
+
+/* ---- writes ---------------------------------------------------------------------------------- */
+
+/** One row's write on its way; the caller's memory until record.done is called. */
+struct tablet_write {
+    struct store_log_record
+        record; /* done is the caller's; the rest is set by tablet_db_append() */
+};
+
+/**
+ * Appends a payload made by tablet_items_encode().
+ *
+ * @param row       the payload's row, for routing
+ * @param has_sets  it adds data
+ * @return CELLAR_OK: queued, record.done follows. Else nothing was applied: NOT_FOUND (dropped),
+ * UNAVAILABLE, RESOURCE_EXHAUSTED, IO_ERROR, NO_MEMORY
+ */
+enum cellar_status tablet_db_append(struct tablet_db *db, struct tablet_table *table,
+                                    struct cellar_slice row, struct cellar_slice payload,
+                                    bool has_sets, struct tablet_write *write,
+                                    struct cellar_error *error) CELLAR_MUST_USE;
+
+#endif

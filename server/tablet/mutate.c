@@ -1,0 +1,341 @@
+/*
+ * Checking and normalising one row's mutations.
+ *
+ * Items of a list act one after the other, but a record's tombstones all act before its sets. So a
+ * set that a later item of the list deletes or replaces is left out, and so is a tombstone that a
+ * later, wider one contains. To find out, the items are sorted by position with the later one
+ * first: a row's tombstones, then each family's, each column's, then the column's sets by time. One
+ * pass over them keeps, for the current row, family and column, how late the last tombstone was.
+ *
+ * The sort key is (row tombstones, family, qualifier, column tombstones, timestamp descending,
+ * later first); the index in the list, kept in each item, is what "later" means.
+ */
+#include "server/tablet/mutate.h"
+
+#include <stdlib.h>
+
+#define LIST_PREFIX "Error in field 'Mutation list' : Error in element #%u : "
+
+/* An item with its place in the list; `is_out` when a later one made it void. */
+struct ranked_item {
+    struct store_item item;
+    uint32_t index;
+    bool is_out;
+};
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+static enum cellar_status granularity_check(const struct tablet_schema *schema, int64_t time_us,
+                                            uint32_t index, struct cellar_error *error)
+{
+    CELLAR_ASSERT(time_us >= CELLAR_TIMESTAMP_SERVER);
+    if (schema->granularity == CELLAR_GRANULARITY_MICROS || time_us == CELLAR_TIMESTAMP_SERVER ||
+        time_us % 1000 == 0) {
+        return CELLAR_OK;
+    }
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                            LIST_PREFIX "Timestamp granularity mismatch. Expected a multiple of "
+                                        "1000 (millisecond granularity), but got %lld",
+                            index, (long long)time_us);
+}
+
+static enum cellar_status times_check(const struct tablet_schema *schema,
+                                      const struct cellar_mutation *mutation, uint32_t index,
+                                      struct cellar_error *error)
+{
+    CELLAR_ASSERT(mutation->kind <= CELLAR_MUTATION_DELETE_ROW);
+    if (mutation->kind == CELLAR_MUTATION_SET) {
+        return granularity_check(schema, mutation->timestamp_us, index, error);
+    }
+    if (mutation->kind == CELLAR_MUTATION_DELETE_COLUMN) {
+        CELLAR_TRY(granularity_check(schema, mutation->start_us, index, error));
+        return granularity_check(schema, mutation->end_us, index, error);
+    }
+    return CELLAR_OK;
+}
+
+static enum store_item_type item_type(enum cellar_mutation_kind kind)
+{
+    static const enum store_item_type types[] = {
+        [CELLAR_MUTATION_SET] = STORE_ITEM_SET,
+        [CELLAR_MUTATION_DELETE_COLUMN] = STORE_ITEM_DELETE_COLUMN,
+        [CELLAR_MUTATION_DELETE_FAMILY] = STORE_ITEM_DELETE_FAMILY,
+        [CELLAR_MUTATION_DELETE_ROW] = STORE_ITEM_DELETE_ROW,
+    };
+    CELLAR_ASSERT((size_t)kind < CELLAR_ARRAY_COUNT(types));
+    return types[kind];
+}
+
+/* Fills one item from a checked mutation; an unknown family is noted once. */
+static void item_fill(const struct tablet_schema *schema, const struct cellar_mutation *mutation,
+                      uint32_t index, struct tablet_items *items)
+{
+    struct store_item *item = &items->items[index];
+    *item = (struct store_item){.type = item_type(mutation->kind), .value = mutation->value};
+    CELLAR_ASSERT(index < items->count);
+    if (mutation->kind == CELLAR_MUTATION_DELETE_ROW) {
+        return;
+    }
+    const struct tablet_family *family = tablet_schema_family(schema, mutation->family);
+    if (family == NULL) {
+        if (items->family_status == CELLAR_OK) {
+            items->family_status = CELLAR_NOT_FOUND;
+            items->family_index = index;
+        }
+        return;
+    }
+    item->family = family->name;
+    item->generation = family->generation;
+    item->qualifier = mutation->qualifier;
+    if (mutation->kind == CELLAR_MUTATION_SET) {
+        item->start_us = mutation->timestamp_us;
+        items->has_sets = true;
+        items->needs_time = items->needs_time || mutation->timestamp_us == CELLAR_TIMESTAMP_SERVER;
+    } else if (mutation->kind == CELLAR_MUTATION_DELETE_COLUMN) {
+        item->start_us = mutation->start_us;
+        item->end_us = mutation->end_us;
+    }
+}
+
+enum cellar_status tablet_items_check(const struct tablet_schema *schema, struct cellar_slice list,
+                                      struct cellar_arena *arena, struct tablet_items *items,
+                                      struct cellar_error *error)
+{
+    struct cellar_cursor from = cellar_cursor_make(list);
+    memset(items, 0, sizeof *items);
+    CELLAR_TRY(cellar_mutation_list_decode(&from, &items->count, error));
+    items->items = cellar_arena_alloc(arena, items->count * sizeof *items->items);
+    if (items->items == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %u mutations",
+                                items->count);
+    }
+    for (uint32_t i = 0; i < items->count; i++) {
+        struct cellar_mutation mutation;
+        CELLAR_TRY(cellar_mutation_decode(&from, i, &mutation, error));
+        CELLAR_TRY(times_check(schema, &mutation, i, error));
+        item_fill(schema, &mutation, i, items);
+    }
+    CELLAR_ASSERT(items->count > 0);
+    return CELLAR_OK;
+}
+
+enum cellar_status tablet_items_family_error(const struct tablet_items *items,
+                                             struct cellar_error *error)
+{
+    if (items->family_status == CELLAR_OK) {
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(items->family_index < items->count);
+    return cellar_error_set(error, items->family_status,
+                            LIST_PREFIX "Requested column family not found", items->family_index);
+}
+
+/* ---- normalising ----------------------------------------------------------------------------- */
+
+static int number_order(int64_t a, int64_t b)
+{
+    return a < b ? -1 : (a > b ? 1 : 0);
+}
+
+/* Where an item sorts within its column: column tombstones before sets. */
+static int item_depth(const struct store_item *item)
+{
+    static const int depths[] = {
+        [STORE_ITEM_DELETE_ROW] = 0,
+        [STORE_ITEM_DELETE_FAMILY] = 1,
+        [STORE_ITEM_DELETE_COLUMN] = 2,
+        [STORE_ITEM_SET] = 3,
+    };
+    CELLAR_ASSERT((size_t)item->type < CELLAR_ARRAY_COUNT(depths));
+    return depths[item->type];
+}
+
+/* Tombstones of a scope sort before everything in it; later ones first. */
+static int ranked_order(const void *a, const void *b)
+{
+    const struct ranked_item *left = a;
+    const struct ranked_item *right = b;
+    int left_depth = item_depth(&left->item);
+    int right_depth = item_depth(&right->item);
+    int order = 0;
+    if (left_depth == 0 || right_depth == 0) {
+        order = number_order(left_depth, right_depth);
+    } else {
+        order = cellar_slice_compare(left->item.family, right->item.family);
+        if (order == 0 && (left_depth == 1 || right_depth == 1)) {
+            order = number_order(left_depth, right_depth);
+        } else if (order == 0) {
+            order = cellar_slice_compare(left->item.qualifier, right->item.qualifier);
+            order = order != 0 ? order : number_order(left_depth, right_depth);
+            if (order == 0 && left_depth == 3) {
+                order = number_order(right->item.start_us, left->item.start_us);
+            }
+        }
+    }
+    CELLAR_ASSERT(left == right || left->index != right->index);
+    return order != 0 ? order : number_order(right->index, left->index);
+}
+
+/* How late the newest tombstone over the current scope was: index + 1, 0 for none. */
+struct scope {
+    uint32_t row_end;
+    uint32_t family_end;
+    const struct ranked_item *family;         /* any item of the current family */
+    const struct ranked_item *column;         /* any item of the current column */
+    const struct ranked_item *column_deletes; /* the column's tombstones, later first */
+    size_t column_delete_count;
+    const struct ranked_item *set; /* the set before, in the current column */
+};
+
+static void scope_enter(struct scope *scope, const struct ranked_item *ranked)
+{
+    CELLAR_ASSERT(ranked->item.type != STORE_ITEM_DELETE_ROW);
+    if (scope->family == NULL ||
+        !cellar_slice_equal(scope->family->item.family, ranked->item.family)) {
+        scope->family = ranked;
+        scope->family_end = 0;
+        scope->column = NULL;
+    }
+    if (ranked->item.type == STORE_ITEM_DELETE_FAMILY) {
+        return;
+    }
+    if (scope->column == NULL ||
+        !cellar_slice_equal(scope->column->item.qualifier, ranked->item.qualifier)) {
+        scope->column = ranked;
+        scope->column_delete_count = 0;
+        scope->set = NULL;
+    }
+}
+
+static bool set_is_void(const struct scope *scope, const struct ranked_item *ranked)
+{
+    int64_t time_us = ranked->item.start_us;
+    CELLAR_ASSERT(ranked->item.type == STORE_ITEM_SET);
+    if (scope->set != NULL && scope->set->item.start_us == time_us) {
+        return true; /* a later set of the same cell came first */
+    }
+    for (size_t i = 0; i < scope->column_delete_count; i++) {
+        const struct ranked_item *delete = &scope->column_deletes[i];
+        if (delete->index < ranked->index) {
+            break; /* they come later first: the others are earlier still */
+        }
+        if (time_us >= delete->item.start_us &&
+            (delete->item.end_us == 0 || time_us < delete->item.end_us)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Marks what a later item makes void, in sorted order. */
+static void item_judge(struct scope *scope, struct ranked_item *ranked)
+{
+    if (ranked->item.type == STORE_ITEM_DELETE_ROW) {
+        ranked->is_out = scope->row_end > 0;
+        scope->row_end = CELLAR_MAX(scope->row_end, ranked->index + 1);
+        return;
+    }
+    scope_enter(scope, ranked);
+    bool is_covered = ranked->index < scope->row_end || ranked->index < scope->family_end;
+    CELLAR_ASSERT(scope->family != NULL);
+    if (ranked->item.type == STORE_ITEM_DELETE_FAMILY) {
+        ranked->is_out = is_covered;
+        scope->family_end = CELLAR_MAX(scope->family_end, ranked->index + 1);
+        return;
+    }
+    if (ranked->item.type == STORE_ITEM_DELETE_COLUMN) {
+        ranked->is_out = is_covered;
+        if (scope->column_delete_count == 0) {
+            scope->column_deletes = ranked;
+        }
+        scope->column_delete_count++;
+        return;
+    }
+    ranked->is_out = is_covered || set_is_void(scope, ranked);
+    scope->set = ranked;
+}
+
+/* Sorts and judges; the kept items return to `items`, tombstones first. */
+static void items_normalise(struct tablet_items *items, struct ranked_item *ranked)
+{
+    struct scope scope = {0};
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < items->count; i++) {
+        ranked[i] = (struct ranked_item){.item = items->items[i], .index = i};
+    }
+    qsort(ranked, items->count, sizeof ranked[0], ranked_order);
+    for (uint32_t i = 0; i < items->count; i++) {
+        item_judge(&scope, &ranked[i]);
+    }
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < items->count; i++) {
+            bool is_set = ranked[i].item.type == STORE_ITEM_SET;
+            if (!ranked[i].is_out && is_set == (pass == 1)) {
+                items->items[kept++] = ranked[i].item;
+            }
+        }
+    }
+    CELLAR_ASSERT(kept > 0 && kept <= items->count);
+    items->count = kept;
+}
+
+static enum cellar_status items_sort(struct tablet_items *items, struct cellar_error *error)
+{
+    if (items->count == 1) {
+        return CELLAR_OK;
+    }
+    struct ranked_item *ranked = cellar_mem_alloc(items->count * sizeof *ranked);
+    if (ranked == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %u mutations",
+                                items->count);
+    }
+    items_normalise(items, ranked);
+    CELLAR_ASSERT(items->count >= 1);
+    cellar_mem_free(ranked);
+    return CELLAR_OK;
+}
+
+static uint64_t payload_bytes(const struct tablet_items *items, struct cellar_slice row)
+{
+    uint64_t bytes = STORE_MUTATION_HEADER_BYTES + row.bytes;
+    for (uint32_t i = 0; i < items->count; i++) {
+        bytes += store_item_bytes(&items->items[i]);
+    }
+    CELLAR_ASSERT(bytes > row.bytes);
+    return bytes;
+}
+
+enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
+                                       struct tablet_items *items, struct cellar_slice row,
+                                       int64_t server_time_us, uint64_t bytes_max,
+                                       struct cellar_buffer *to, struct cellar_error *error)
+{
+    int64_t time_us = tablet_schema_time(schema, server_time_us);
+    CELLAR_ASSERT(items->family_status == CELLAR_OK);
+    for (uint32_t i = 0; items->needs_time && i < items->count; i++) {
+        if (items->items[i].type == STORE_ITEM_SET &&
+            items->items[i].start_us == CELLAR_TIMESTAMP_SERVER) {
+            items->items[i].start_us = time_us;
+        }
+    }
+    CELLAR_TRY(items_sort(items, error));
+    uint64_t bytes = payload_bytes(items, row);
+    if (bytes > bytes_max) {
+        return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
+                                "Error in field 'Mutation list' : the row's mutations take %llu "
+                                "bytes in one log record, the limit is %llu; send them in several "
+                                "requests",
+                                (unsigned long long)bytes, (unsigned long long)bytes_max);
+    }
+    struct store_mutation mutation = {
+        .row = row,
+        .schema_version = schema->version,
+        .item_count = items->count,
+        .server_time_us = items->needs_time ? time_us : 0,
+    };
+    CELLAR_TRY(store_mutation_encode(to, &mutation));
+    for (uint32_t i = 0; i < items->count; i++) {
+        CELLAR_TRY(store_item_encode(to, &items->items[i]));
+    }
+    return CELLAR_OK;
+}

@@ -1,0 +1,64 @@
+#ifndef CELLAR_TABLET_ROW_READER_H
+#define CELLAR_TABLET_ROW_READER_H
+
+#include "server/tablet/row_spool.h"
+#include "server/tablet/scan.h"
+
+/*
+ * One row from storage to the sink: which cells are wanted (columns), which are hidden (GC rules),
+ * how many versions; packed again, or passed on as stored when nothing can be hidden.
+ */
+
+/** A wanted column with its family looked up, sorted by position, without what a whole family
+ * covers. */
+struct tablet_wanted {
+    struct cellar_slice family;
+    uint32_t generation;
+    struct cellar_slice qualifier;
+    bool is_family;
+};
+
+struct tablet_row_reader {
+    /* of the scan */
+    const struct tablet_schema *schema;
+    const struct tablet_wanted *wanted;
+    size_t wanted_count; /* 0: all */
+    uint64_t versions_max;
+    bool keys_only;
+    int64_t now_us;          /* one clock value for the whole request */
+    size_t direct_bytes_max; /* of one row, sent in the chunk that reads it; the rest is spooled */
+
+    /* of the row */
+    const struct tablet_sink *sink;
+    struct cellar_slice row;
+    size_t wanted_index;
+    size_t skipped_index;  /* the wanted column that a skip has gone to already, plus one */
+    unsigned unwanted_run; /* cells in a row that were not wanted */
+    const struct tablet_family *family; /* of the column being read; NULL: unknown family, hidden */
+    struct store_cell column;           /* the cell before; its column is being counted */
+    bool has_column;
+    uint64_t version_index; /* of the next cell in the column */
+    uint64_t version_kept;
+    bool has_begun;     /* the sink knows the row */
+    uint64_t row_bytes; /* packed, sent and spooled */
+
+    /* packing */
+    struct cellar_buffer packed;
+    uint32_t packed_count;
+    struct store_cell packed_last;
+    struct tablet_spool spool;
+};
+
+/** Frees what a reader holds. */
+void tablet_row_reader_fini(struct tablet_row_reader *reader);
+
+/**
+ * Reads the cursor's current row whole: what fits goes to the sink, what does not into the spool.
+ *
+ * @return CELLAR_OK, with has_begun telling whether any cell survived; FAILED_PRECONDITION (over
+ * 256 MiB), DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or the sink's
+ */
+enum cellar_status tablet_row_read(struct tablet_row_reader *reader, struct store_rows *rows,
+                                   const struct tablet_sink *sink) CELLAR_MUST_USE;
+
+#endif

@@ -1,0 +1,468 @@
+/*
+ * A scan over a table's row set.
+ *
+ * State between chunks is a place only: the index of the current range and the key from which
+ * (backwards: before which) to go on. Each chunk
+ *
+ *     becomes a user of the table (a dropped one ends the scan)
+ *     sends what is left of a large row from its spool, or else
+ *     takes a snapshot of the tablet that holds the place and reads rows until 100 rows, the bytes
+ * or 10 ms are reached, going on to the next tablet and range as they end.
+ *
+ * No snapshot outlives a chunk. A failure after rows were sent is kept and returned by the next
+ * call, so that those rows are delivered.
+ */
+#include "server/tablet/scan.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/tablet/row_reader.h"
+
+#define CHUNK_ROWS_MAX 100u
+#define CHUNK_US_MAX 10000
+#define CLOCK_ROWS 16u /* rows between two looks at the clock */
+
+struct tablet_scan {
+    struct tablet_db *db;
+    struct tablet_table *table;
+    const struct cellar_rowset *set;
+    uint64_t rows_left; /* UINT64_MAX: no limit */
+    bool is_reversed;
+    bool is_done;
+    size_t range_index; /* of the current range; reversed: one more than it, 0 at the end */
+    struct cellar_buffer
+        place; /* forwards: the first key not yet read; backwards: the bound before which to read */
+    bool place_is_open; /* backwards: the place is the end of the rows (no bound) */
+    struct tablet_row_reader reader;
+    struct cellar_buffer spooled_row; /* key of the row whose rest is in the spool */
+    enum cellar_status late_status;   /* to be returned by the next call */
+    struct cellar_error late_error;
+    struct tablet_wanted *wanted;
+};
+
+/* What one chunk holds. */
+struct chunk {
+    struct store_snapshot snapshot;
+    struct store_rows rows;
+    const struct tablet *tablet; /* whose snapshot it is; NULL: none */
+    const struct tablet_sink *sink;
+    size_t bytes_max;
+    size_t bytes;
+    uint32_t row_count;
+    int64_t deadline_us;
+};
+
+/* ---- columns --------------------------------------------------------------------------------- */
+
+static int wanted_order(const void *a, const void *b)
+{
+    const struct tablet_wanted *left = a;
+    const struct tablet_wanted *right = b;
+    int order = cellar_slice_compare(left->family, right->family);
+    CELLAR_ASSERT(left->family.bytes > 0);
+    if (order == 0 && left->is_family != right->is_family) {
+        return left->is_family ? -1 : 1;
+    }
+    return order != 0 ? order : cellar_slice_compare(left->qualifier, right->qualifier);
+}
+
+/* Drops what is named twice or lies in a family that is wanted whole. The array is sorted. */
+static size_t wanted_reduce(struct tablet_wanted *wanted, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct tablet_wanted *last = kept == 0 ? NULL : &wanted[kept - 1];
+        bool is_covered =
+            last != NULL && cellar_slice_equal(last->family, wanted[i].family) &&
+            (last->is_family || cellar_slice_equal(last->qualifier, wanted[i].qualifier));
+        if (!is_covered) {
+            wanted[kept++] = wanted[i];
+        }
+    }
+    CELLAR_ASSERT(kept <= count);
+    return kept;
+}
+
+static enum cellar_status wanted_make(struct tablet_scan *scan,
+                                      const struct tablet_scan_options *options,
+                                      struct cellar_error *error)
+{
+    if (options->column_count == 0) {
+        return CELLAR_OK;
+    }
+    scan->wanted = cellar_mem_zalloc(options->column_count, sizeof *scan->wanted);
+    if (scan->wanted == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the columns of a read");
+    }
+    for (size_t i = 0; i < options->column_count; i++) {
+        const struct tablet_column *column = &options->columns[i];
+        const struct tablet_family *family =
+            tablet_schema_family(&scan->table->schema, column->family);
+        if (family == NULL) {
+            char text[160];
+            return cellar_error_set(error, CELLAR_NOT_FOUND,
+                                    "Error in field 'columns' : Error in element #%zu : Requested "
+                                    "column family not found: %s",
+                                    i, cellar_bytes_show(column->family, 64, text, sizeof text));
+        }
+        scan->wanted[i] = (struct tablet_wanted){family->name, family->generation,
+                                                 column->qualifier, column->is_family};
+    }
+    qsort(scan->wanted, options->column_count, sizeof scan->wanted[0], wanted_order);
+    scan->reader.wanted = scan->wanted;
+    scan->reader.wanted_count = wanted_reduce(scan->wanted, options->column_count);
+    CELLAR_ASSERT(scan->reader.wanted_count > 0);
+    return CELLAR_OK;
+}
+
+/* ---- the place ------------------------------------------------------------------------------- */
+
+static const struct cellar_range *range_current(const struct tablet_scan *scan)
+{
+    size_t index = scan->is_reversed ? scan->range_index - 1 : scan->range_index;
+    CELLAR_ASSERT(index < scan->set->count);
+    return &scan->set->ranges[index];
+}
+
+static enum cellar_status place_set(struct tablet_scan *scan, struct cellar_slice key)
+{
+    cellar_buffer_clear(&scan->place);
+    CELLAR_ASSERT(key.bytes <= CELLAR_RANGE_BOUND_BYTES_MAX + 1);
+    return cellar_buffer_append(&scan->place, key.data, key.bytes);
+}
+
+/* Puts the place at the start of the current range, or ends the scan behind the last. */
+static enum cellar_status range_enter(struct tablet_scan *scan)
+{
+    bool is_behind =
+        scan->is_reversed ? scan->range_index == 0 : scan->range_index == scan->set->count;
+    if (is_behind) {
+        scan->is_done = true;
+        return CELLAR_OK;
+    }
+    const struct cellar_range *range = range_current(scan);
+    scan->place_is_open = scan->is_reversed && range->end.bytes == 0;
+    CELLAR_ASSERT(range->end.bytes == 0 || cellar_slice_compare(range->start, range->end) < 0);
+    return place_set(scan, scan->is_reversed ? range->end : range->start);
+}
+
+static enum cellar_status range_next(struct tablet_scan *scan)
+{
+    CELLAR_ASSERT(!scan->is_done);
+    scan->range_index += scan->is_reversed ? SIZE_MAX : 1; /* minus one backwards */
+    return range_enter(scan);
+}
+
+/* Moves the place over a row that was read: behind it, or backwards before it. */
+static enum cellar_status place_pass(struct tablet_scan *scan, struct cellar_slice row)
+{
+    static const uint8_t zero = 0;
+    CELLAR_TRY(place_set(scan, row));
+    scan->place_is_open = false;
+    CELLAR_ASSERT(row.bytes > 0);
+    return scan->is_reversed ? CELLAR_OK : cellar_buffer_append(&scan->place, &zero, 1);
+}
+
+/* Whether the place has left its range, forwards at its end or backwards at its start. */
+static bool place_is_behind(const struct tablet_scan *scan)
+{
+    const struct cellar_range *range = range_current(scan);
+    struct cellar_slice place = cellar_slice_of(&scan->place);
+    CELLAR_ASSERT(!scan->is_done);
+    if (scan->is_reversed) {
+        return !scan->place_is_open && cellar_slice_compare(place, range->start) <= 0;
+    }
+    return range->end.bytes > 0 && cellar_slice_compare(place, range->end) >= 0;
+}
+
+/* ---- a chunk --------------------------------------------------------------------------------- */
+
+static void chunk_leave(struct chunk *chunk)
+{
+    if (chunk->tablet != NULL) {
+        store_rows_fini(&chunk->rows);
+        store_snapshot_close(&chunk->snapshot);
+    }
+    chunk->tablet = NULL;
+    CELLAR_ASSERT(chunk->tablet == NULL);
+}
+
+/* Makes the snapshot one of the tablet that holds the place. @param is_fresh  receives whether the
+ * cursor must be placed */
+static enum cellar_status chunk_enter(struct tablet_scan *scan, struct chunk *chunk, bool *is_fresh)
+{
+    struct cellar_slice place = cellar_slice_of(&scan->place);
+    const struct tablet *tablet =
+        scan->is_reversed
+            ? tablet_table_find_before(scan->table,
+                                       scan->place_is_open ? cellar_slice_make(NULL, 0) : place)
+            : tablet_table_find(scan->table, place);
+    *is_fresh = tablet != chunk->tablet;
+    if (!*is_fresh) {
+        return CELLAR_OK;
+    }
+    chunk_leave(chunk);
+    CELLAR_ASSERT(tablet->store != NULL);
+    CELLAR_TRY(store_engine_snapshot(tablet_db_engine(scan->db), tablet->store, &chunk->snapshot));
+    store_rows_init(&chunk->rows, &chunk->snapshot);
+    chunk->tablet = tablet;
+    return CELLAR_OK;
+}
+
+/* Moves the cursor to the first row at or behind the place, or the last before it. Forwards the
+ * cursor may stand right before it already. */
+static enum cellar_status cursor_place(const struct tablet_scan *scan, struct chunk *chunk,
+                                       bool is_fresh, bool is_next)
+{
+    struct cellar_slice place = cellar_slice_of(&scan->place);
+    CELLAR_ASSERT(chunk->tablet != NULL);
+    if (scan->is_reversed) {
+        return store_rows_seek_before(&chunk->rows,
+                                      scan->place_is_open ? cellar_slice_make(NULL, 0) : place);
+    }
+    return is_next && !is_fresh && chunk->rows.has_row ? store_rows_next(&chunk->rows)
+                                                       : store_rows_seek(&chunk->rows, place);
+}
+
+/* Whether the cursor's row lies in the tablet and the range. */
+static bool row_is_inside(const struct tablet_scan *scan, const struct chunk *chunk)
+{
+    const struct cellar_range *range = range_current(scan);
+    struct cellar_slice row = cellar_slice_of(&chunk->rows.row);
+    CELLAR_ASSERT(chunk->rows.has_row);
+    if (scan->is_reversed) {
+        return cellar_slice_compare(row, range->start) >= 0 &&
+               cellar_slice_compare(row, chunk->tablet->start) >= 0;
+    }
+    return (range->end.bytes == 0 || cellar_slice_compare(row, range->end) < 0) &&
+           (chunk->tablet->end.bytes == 0 || cellar_slice_compare(row, chunk->tablet->end) < 0);
+}
+
+/* No row is left in the tablet within the range: the place moves to the next tablet, or the scan to
+ * the next range. */
+static enum cellar_status tablet_pass(struct tablet_scan *scan, const struct chunk *chunk)
+{
+    struct cellar_slice border = scan->is_reversed ? chunk->tablet->start : chunk->tablet->end;
+    CELLAR_ASSERT(chunk->tablet != NULL);
+    if (border.bytes == 0) {
+        return range_next(scan);
+    }
+    CELLAR_TRY(place_set(scan, border));
+    scan->place_is_open = false;
+    return place_is_behind(scan) ? range_next(scan) : CELLAR_OK;
+}
+
+/* Names table and row in the error of a row that cannot be read. */
+static enum cellar_status row_fail(const struct tablet_scan *scan, struct cellar_slice row,
+                                   enum cellar_status status, struct cellar_error *error)
+{
+    char text[320];
+    CELLAR_ASSERT(status != CELLAR_OK);
+    (void)cellar_bytes_show(row, 128, text, sizeof text);
+    if (status == CELLAR_FAILED_PRECONDITION) {
+        return cellar_error_set(error, status,
+                                "row %s is larger than %u bytes and cannot be read in one go; "
+                                "restrict the read to fewer columns or versions",
+                                text, CELLAR_ROW_ANSWER_BYTES_MAX);
+    }
+    if (status == CELLAR_DATA_LOSS) {
+        cellar_log(CELLAR_LOG_ERROR, "data_loss", "table=%.*s row=\"%s\"",
+                   (int)scan->table->name.table.bytes, (const char *)scan->table->name.table.data,
+                   text);
+    }
+    return cellar_error_set(
+        error, status, "table %.*s, at or behind row %s: %s", (int)scan->table->name.table.bytes,
+        (const char *)scan->table->name.table.data, text,
+        status == CELLAR_DATA_LOSS ? "stored data is damaged" : "the row cannot be read");
+}
+
+/* Reads the cursor's row to the sink and moves the place over it. */
+static enum cellar_status row_send(struct tablet_scan *scan, struct chunk *chunk)
+{
+    struct tablet_row_reader *reader = &scan->reader;
+    reader->direct_bytes_max =
+        chunk->bytes < chunk->bytes_max ? chunk->bytes_max - chunk->bytes : 1;
+    CELLAR_TRY(tablet_row_read(reader, &chunk->rows, chunk->sink));
+    CELLAR_TRY(place_pass(scan, cellar_slice_of(&chunk->rows.row)));
+    chunk->bytes += 16 + chunk->rows.row.bytes;
+    if (!reader->has_begun) {
+        return CELLAR_OK;
+    }
+    chunk->bytes += reader->row_bytes - reader->spool.total_bytes;
+    chunk->row_count++;
+    CELLAR_ASSERT(scan->rows_left > 0);
+    scan->rows_left -= scan->rows_left == UINT64_MAX ? 0 : 1;
+    if (!tablet_spool_is_drained(&reader->spool)) {
+        cellar_buffer_clear(&scan->spooled_row);
+        return cellar_buffer_append(&scan->spooled_row, chunk->rows.row.data,
+                                    chunk->rows.row.bytes);
+    }
+    return CELLAR_OK;
+}
+
+static bool chunk_is_full(const struct tablet_scan *scan, const struct chunk *chunk,
+                          uint32_t step_count)
+{
+    CELLAR_ASSERT(step_count > 0);
+    return chunk->row_count >= CHUNK_ROWS_MAX || chunk->bytes >= chunk->bytes_max ||
+           !tablet_spool_is_drained(&scan->reader.spool) ||
+           (step_count % CLOCK_ROWS == 0 && cellar_clock_monotonic_us() > chunk->deadline_us);
+}
+
+/* Reads rows until the chunk is full or the scan at its end. */
+static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chunk)
+{
+    bool is_next = false; /* the cursor stands on the row just before the place */
+    for (uint32_t step = 1; !scan->is_done; step++) {
+        bool is_fresh = false;
+        CELLAR_TRY(chunk_enter(scan, chunk, &is_fresh));
+        CELLAR_TRY(cursor_place(scan, chunk, is_fresh, is_next));
+        is_next = false;
+        if (!chunk->rows.has_row || !row_is_inside(scan, chunk)) {
+            CELLAR_TRY(tablet_pass(scan, chunk));
+        } else {
+            CELLAR_TRY(row_send(scan, chunk));
+            is_next = !place_is_behind(scan);
+            CELLAR_TRY(is_next ? CELLAR_OK : range_next(scan));
+        }
+        if (scan->rows_left == 0) {
+            scan->is_done = true;
+        }
+        if (chunk_is_full(scan, chunk, step)) {
+            break;
+        }
+    }
+    CELLAR_ASSERT(scan->is_done || chunk->sink != NULL);
+    return CELLAR_OK;
+}
+
+/* Sends the next pieces of a large row. */
+static enum cellar_status spool_send(struct tablet_scan *scan, struct chunk *chunk)
+{
+    const struct tablet_sink *sink = chunk->sink;
+    struct tablet_spool *spool = &scan->reader.spool;
+    CELLAR_ASSERT(!tablet_spool_is_drained(spool));
+    CELLAR_TRY(sink->row_begin(sink->context, cellar_slice_of(&scan->spooled_row), true));
+    while (chunk->bytes < chunk->bytes_max) {
+        struct cellar_slice piece;
+        bool has_piece = false;
+        CELLAR_TRY(tablet_spool_get(spool, &piece, &has_piece));
+        if (!has_piece) {
+            break;
+        }
+        CELLAR_TRY(sink->cells(sink->context, piece));
+        chunk->bytes += piece.bytes;
+    }
+    bool has_more = !tablet_spool_is_drained(spool);
+    if (!has_more) {
+        tablet_spool_reset(spool);
+    }
+    chunk->row_count++;
+    return sink->row_end(sink->context, has_more);
+}
+
+/* ---- the scan -------------------------------------------------------------------------------- */
+
+enum cellar_status tablet_scan_open(struct tablet_db *db, struct tablet_table *table,
+                                    const struct tablet_scan_options *options,
+                                    struct tablet_scan **scan, struct cellar_error *error)
+{
+    struct tablet_scan *opened = cellar_mem_zalloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
+    }
+    tablet_table_ref(table);
+    opened->db = db;
+    opened->table = table;
+    opened->set = options->rows;
+    opened->rows_left = options->rows_limit == 0 ? UINT64_MAX : options->rows_limit;
+    opened->is_reversed = options->is_reversed;
+    opened->range_index = options->is_reversed ? options->rows->count : 0;
+    opened->reader.schema = &table->schema;
+    opened->reader.versions_max = options->versions_max;
+    opened->reader.keys_only = options->keys_only;
+    opened->reader.now_us = tablet_schema_time(&table->schema, tablet_db_time(db));
+    tablet_spool_init(&opened->reader.spool, store_engine_data_dir(tablet_db_engine(db)));
+    enum cellar_status status = wanted_make(opened, options, error);
+    if (status == CELLAR_OK && range_enter(opened) != CELLAR_OK) {
+        status = cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
+    }
+    if (status != CELLAR_OK) {
+        tablet_scan_close(opened);
+        return status;
+    }
+    CELLAR_ASSERT(opened->table->references > 1 || opened->is_done || opened->set->count > 0);
+    *scan = opened;
+    return CELLAR_OK;
+}
+
+/* Keeps a failure for the next call when rows go out with this one. */
+static enum cellar_status failure_defer(struct tablet_scan *scan, const struct chunk *chunk,
+                                        enum cellar_status status, struct cellar_error *error)
+{
+    CELLAR_ASSERT(status != CELLAR_OK);
+    bool has_row = chunk->tablet != NULL && chunk->rows.has_row;
+    struct cellar_slice row =
+        has_row ? cellar_slice_of(&chunk->rows.row) : cellar_slice_of(&scan->place);
+    (void)row_fail(scan, row, status, &scan->late_error);
+    scan->late_status = status;
+    if (chunk->row_count == 0) {
+        if (error != NULL) {
+            *error = scan->late_error;
+        }
+        return status;
+    }
+    if (!scan->reader.has_begun) {
+        return CELLAR_OK;
+    }
+    /* The sink is in the middle of a row: end the piece, the client will hold it back. */
+    return chunk->sink->row_end(chunk->sink->context, true);
+}
+
+enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct tablet_sink *sink,
+                                    size_t bytes_max, bool *is_done, struct cellar_error *error)
+{
+    struct chunk chunk = {.sink = sink,
+                          .bytes_max = bytes_max,
+                          .deadline_us = cellar_clock_monotonic_us() + CHUNK_US_MAX};
+    *is_done = false;
+    if (scan->late_status != CELLAR_OK) {
+        if (error != NULL) {
+            *error = scan->late_error;
+        }
+        return scan->late_status;
+    }
+    if (!tablet_table_enter(scan->table)) {
+        return cellar_error_set(error, CELLAR_NOT_FOUND, "Table not found: %.*s was dropped",
+                                (int)scan->table->name.table.bytes,
+                                (const char *)scan->table->name.table.data);
+    }
+    bool has_spooled = !tablet_spool_is_drained(&scan->reader.spool);
+    CELLAR_ASSERT(bytes_max > 0);
+    scan->reader.has_begun = false;
+    enum cellar_status status = has_spooled ? spool_send(scan, &chunk) : chunk_fill(scan, &chunk);
+    if (status != CELLAR_OK) {
+        status = failure_defer(scan, &chunk, status, error);
+    }
+    chunk_leave(&chunk);
+    tablet_table_leave(scan->table);
+    *is_done = status == CELLAR_OK && scan->late_status == CELLAR_OK && scan->is_done &&
+               tablet_spool_is_drained(&scan->reader.spool);
+    return status;
+}
+
+void tablet_scan_close(struct tablet_scan *scan)
+{
+    if (scan == NULL) {
+        return;
+    }
+    CELLAR_ASSERT(scan->table != NULL);
+    tablet_row_reader_fini(&scan->reader);
+    tablet_table_unref(scan->table);
+    cellar_buffer_fini(&scan->place);
+    cellar_buffer_fini(&scan->spooled_row);
+    cellar_mem_free(scan->wanted);
+    cellar_mem_free(scan);
+}

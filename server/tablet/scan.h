@@ -1,0 +1,62 @@
+#ifndef CELLAR_TABLET_SCAN_H
+#define CELLAR_TABLET_SCAN_H
+
+#include "common/rowset.h"
+#include "server/tablet/db.h"
+
+/*
+ * Reading rows: a row set over a table's tablets, forwards or backwards, in chunks with a fresh
+ * snapshot each, restricted by columns and versions, GC rules applied to every row. A row is always
+ * read inside one snapshot.
+ */
+
+/** Where a scan puts its rows; the order of calls is svc_row_sink's. A failure ends the scan with
+ * that status. */
+struct tablet_sink {
+    void *context;
+    enum cellar_status (*row_begin)(void *context, struct cellar_slice row, bool is_continued);
+    enum cellar_status (*cells)(void *context, struct cellar_slice packed);
+    enum cellar_status (*row_end)(void *context, bool has_more);
+};
+
+/** One family or column that a scan is restricted to. */
+struct tablet_column {
+    struct cellar_slice family;
+    struct cellar_slice qualifier;
+    bool is_family;
+};
+
+struct tablet_scan_options {
+    const struct cellar_rowset *rows; /* borrowed until close */
+    uint64_t rows_limit;              /* 0: none */
+    uint64_t versions_max;            /* 0: all */
+    bool is_reversed;
+    bool keys_only;
+    const struct tablet_column *columns; /* borrowed until close; any order */
+    size_t column_count;                 /* 0: all */
+};
+
+struct tablet_scan;
+
+/** Starts a scan. @param table a reference is taken. NOT_FOUND (a family), NO_MEMORY. */
+enum cellar_status tablet_scan_open(struct tablet_db *db, struct tablet_table *table,
+                                    const struct tablet_scan_options *options,
+                                    struct tablet_scan **scan, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/**
+ * Sends the next chunk.
+ *
+ * @param bytes_max  about so many bytes of packed cells
+ * @param is_done    receives true when nothing follows
+ * @return CELLAR_OK; NOT_FOUND (dropped), FAILED_PRECONDITION (a row over 256 MiB), DATA_LOSS
+ * naming table and row, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or what the sink returned
+ */
+enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct tablet_sink *sink,
+                                    size_t bytes_max, bool *is_done, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Ends a scan; takes NULL. */
+void tablet_scan_close(struct tablet_scan *scan);
+
+#endif
