@@ -10,30 +10,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-install_packages() {
-    if ! command -v dpkg-query >/dev/null; then
-        echo "not a Debian system: the packages of docker/packages.txt must be there already"
-        return
-    fi
-    local missing=() package
-    while read -r package; do
-        if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" != installed ]; then
-            missing+=("$package")
-        fi
-    done < <(awk '$1 == "build" {print $2}' docker/packages.txt)
-    if [ ${#missing[@]} -eq 0 ]; then
-        return
-    fi
-    echo "installing: ${missing[*]}"
-    local sudo=()
-    if [ "$(id -u)" -ne 0 ]; then
-        sudo=(sudo)
-    fi
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
-
 # stage NAME COMMAND...: runs the command between two lines that name the stage.
 stage() {
     local name=$1 start=$SECONDS status=0
@@ -58,7 +34,7 @@ main() {
     fi
     local last=${presets[-1]}
     unset 'presets[-1]'
-    stage packages install_packages
+    stage packages docker/install.sh
     for preset in "${presets[@]}"; do
         stage "$preset" cmake --workflow --preset "$preset"
     done

@@ -41,23 +41,24 @@ struct store_engine {
 };
 
 /** Starts the keeper threads. NO_MEMORY. */
-enum cellar_status keeper_start(struct store_engine *engine) CELLAR_MUST_USE;
+enum cellar_status store_keeper_start(struct store_engine *engine) CELLAR_MUST_USE;
 
 /** Stops them; running checkpoints end first. */
-void keeper_stop(struct store_engine *engine);
+void store_keeper_stop(struct store_engine *engine);
 
 /** Asks for a look at the budgets. Any thread, cheap. */
-void keeper_wake(struct store_engine *engine);
+void store_keeper_wake(struct store_engine *engine);
 
 /** Moves the low-water mark to what the stores have applied. */
-void keeper_low_water(struct store_engine *engine);
+void store_keeper_low_water(struct store_engine *engine);
 
-/** Waits until nobody checkpoints the store and marks it taken; keeper_release() lets it go. */
-void keeper_claim(struct store_engine *engine, struct store *store);
-void keeper_release(struct store_engine *engine, struct store *store);
+/** Waits until nobody checkpoints the store and marks it taken; store_keeper_release() lets it go.
+ */
+void store_keeper_claim(struct store_engine *engine, struct store *store);
+void store_keeper_release(struct store_engine *engine, struct store *store);
 
 /** Freezes and checkpoints a claimed store. */
-enum cellar_status keeper_checkpoint(struct store_engine *engine, struct store *store)
+enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
     CELLAR_MUST_USE;
 
 #endif

@@ -59,7 +59,7 @@ static void native_get(const struct store_env_cursor *cursor, MDB_cursor_op oper
 static void native_seek(const struct store_env_cursor *cursor, const struct env_raw_key *raw,
                         struct found *found)
 {
-    found->key = env_raw_val(raw);
+    found->key = store_env_raw_val(raw);
     native_get(cursor, MDB_SET_RANGE, found);
 }
 
@@ -95,8 +95,9 @@ static enum cellar_status descend(struct store_env_cursor *cursor, const struct 
 {
     struct cellar_slice part = part_of(cursor, found);
     part.bytes = STORE_ENV_KEY_PART_MAX;
-    uint64_t layer = env_mark_decode(cellar_slice_make(found->key.mv_data, found->key.mv_size),
-                                     cellar_slice_make(found->value.mv_data, found->value.mv_size));
+    uint64_t layer =
+        store_env_mark_decode(cellar_slice_make(found->key.mv_data, found->key.mv_size),
+                              cellar_slice_make(found->value.mv_data, found->value.mv_size));
     if (layer == 0 || cursor->level + 1 >= STORE_ENV_LEVEL_COUNT_MAX) {
         return CELLAR_DATA_LOSS;
     }
@@ -113,11 +114,11 @@ static void layer_enter(const struct store_env_cursor *cursor, enum direction di
     uint64_t layer = cursor->layers[cursor->level];
     CELLAR_ASSERT(layer > 0);
     if (direction == FORWARD) {
-        env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
+        store_env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
         native_seek(cursor, &raw, found);
         return;
     }
-    env_raw_key_make(&raw, layer + 1, cellar_slice_make(NULL, 0), false);
+    store_env_raw_key_make(&raw, layer + 1, cellar_slice_make(NULL, 0), false);
     native_seek(cursor, &raw, found);
     native_get(cursor, found->code == MDB_NOTFOUND ? MDB_LAST : MDB_PREV, found);
 }
@@ -130,8 +131,8 @@ static enum cellar_status ascend(struct store_env_cursor *cursor, enum direction
     CELLAR_ASSERT(cursor->level > 0);
     cursor->level--;
     const uint8_t *part = cursor->key.data + (size_t)cursor->level * STORE_ENV_KEY_PART_MAX;
-    env_raw_key_make(&raw, cursor->layers[cursor->level],
-                     cellar_slice_make(part, STORE_ENV_KEY_PART_MAX), true);
+    store_env_raw_key_make(&raw, cursor->layers[cursor->level],
+                           cellar_slice_make(part, STORE_ENV_KEY_PART_MAX), true);
     native_seek(cursor, &raw, found);
     if (found->code != MDB_SUCCESS || found->key.mv_size != raw.count ||
         memcmp(found->key.mv_data, raw.bytes, raw.count) != 0) {
@@ -154,7 +155,7 @@ static enum cellar_status item_load(struct store_env_cursor *cursor, const struc
     cursor->value = cellar_slice_make(data + STORE_ENV_ITEM_HEAD_BYTES,
                                       found->value.mv_size - STORE_ENV_ITEM_HEAD_BYTES);
     if (cursor->key.bytes == 0 ||
-        env_item_crc(cellar_slice_of(&cursor->key), cursor->value) != cursor->crc) {
+        store_env_item_crc(cellar_slice_of(&cursor->key), cursor->value) != cursor->crc) {
         return CELLAR_DATA_LOSS;
     }
     CELLAR_ASSERT(cursor->key.bytes > 0);
@@ -197,8 +198,8 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
     cursor->is_valid = false;
     cursor->level = 0;
     while (key.bytes > STORE_ENV_KEY_PART_MAX) {
-        env_raw_key_make(&raw, cursor->layers[cursor->level],
-                         cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX), true);
+        store_env_raw_key_make(&raw, cursor->layers[cursor->level],
+                               cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX), true);
         native_seek(cursor, &raw, &found);
         bool is_mark = found.code == MDB_SUCCESS && found.key.mv_size == raw.count &&
                        memcmp(found.key.mv_data, raw.bytes, raw.count) == 0;
@@ -210,7 +211,7 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
                                 key.bytes - STORE_ENV_KEY_PART_MAX);
     }
     CELLAR_ASSERT(key.bytes <= STORE_ENV_KEY_PART_MAX);
-    env_raw_key_make(&raw, cursor->layers[cursor->level], key, false);
+    store_env_raw_key_make(&raw, cursor->layers[cursor->level], key, false);
     if (raw.count == 0) {
         native_get(cursor, MDB_FIRST, &found);
     } else {

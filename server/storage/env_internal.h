@@ -36,8 +36,8 @@ struct env_raw_key {
 
 /** Makes the raw key of a part of 0..250 bytes, or of a mark (250 bytes and the mark). @param layer
  * 0 for the cells database */
-static inline void env_raw_key_make(struct env_raw_key *raw, uint64_t layer,
-                                    struct cellar_slice part, bool is_mark)
+static inline void store_env_raw_key_make(struct env_raw_key *raw, uint64_t layer,
+                                          struct cellar_slice part, bool is_mark)
 {
     size_t head = 0;
     CELLAR_ASSERT(part.bytes <= STORE_ENV_KEY_PART_MAX);
@@ -54,27 +54,27 @@ static inline void env_raw_key_make(struct env_raw_key *raw, uint64_t layer,
     }
 }
 
-static inline MDB_val env_raw_val(const struct env_raw_key *raw)
+static inline MDB_val store_env_raw_val(const struct env_raw_key *raw)
 {
     MDB_val val = {raw->count, (void *)(uintptr_t)raw->bytes};
     return val;
 }
 
 /** Notes how large file and map are. With the gate held, on an open environment. */
-void env_measure(struct store_env *env);
+void store_env_measure(struct store_env *env);
 
 /** The CRC of an item or mark: over the key, then what follows the CRC in the value. */
-uint32_t env_item_crc(struct cellar_slice key, struct cellar_slice rest);
+uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest);
 
 /** Reads the id of the layer that a mark's value names. @return 0 on damage */
-uint64_t env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value);
+uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value);
 
 /** Reads the state in a transaction. DATA_LOSS, FAILED_PRECONDITION (version). */
-enum cellar_status env_state_read(struct store_env *env, MDB_txn *txn,
-                                  struct store_env_state *state) CELLAR_MUST_USE;
+enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
+                                        struct store_env_state *state) CELLAR_MUST_USE;
 
 /** Writes the state in a write transaction. */
-enum cellar_status env_state_write(struct store_env *env, MDB_txn *txn,
-                                   const struct store_env_state *state) CELLAR_MUST_USE;
+enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
+                                         const struct store_env_state *state) CELLAR_MUST_USE;
 
 #endif

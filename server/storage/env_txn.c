@@ -28,15 +28,16 @@ static enum cellar_status stick(struct store_env_txn *txn, int code)
     return txn->status;
 }
 
-uint64_t env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value)
+uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value)
 {
     if (value.bytes != STORE_ENV_ITEM_HEAD_BYTES + 8) {
         return 0;
     }
     struct cellar_slice rest = cellar_slice_make(value.data + STORE_ENV_ITEM_HEAD_BYTES, 8);
     CELLAR_ASSERT(raw_key.bytes > STORE_ENV_KEY_PART_MAX);
-    return cellar_get_u32le(value.data) == env_item_crc(raw_key, rest) ? cellar_get_u64le(rest.data)
-                                                                       : 0;
+    return cellar_get_u32le(value.data) == store_env_item_crc(raw_key, rest)
+               ? cellar_get_u64le(rest.data)
+               : 0;
 }
 
 /* Makes a new layer and the mark that leads to it. @return its id, 0 on failure */
@@ -45,9 +46,10 @@ static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct en
     uint8_t bytes[STORE_ENV_ITEM_HEAD_BYTES + 8];
     uint64_t layer = txn->state.layer_next;
     cellar_put_u64le(bytes + STORE_ENV_ITEM_HEAD_BYTES, layer);
-    cellar_put_u32le(bytes, env_item_crc(cellar_slice_make(raw->bytes, raw->count),
-                                         cellar_slice_make(bytes + STORE_ENV_ITEM_HEAD_BYTES, 8)));
-    MDB_val key = env_raw_val(raw);
+    cellar_put_u32le(bytes,
+                     store_env_item_crc(cellar_slice_make(raw->bytes, raw->count),
+                                        cellar_slice_make(bytes + STORE_ENV_ITEM_HEAD_BYTES, 8)));
+    MDB_val key = store_env_raw_val(raw);
     MDB_val value = {sizeof bytes, bytes};
     if (stick(txn, mdb_put(txn->txn, dbi, &key, &value, 0)) != CELLAR_OK) {
         return 0;
@@ -62,7 +64,7 @@ static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct en
 static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw,
                          bool may_make)
 {
-    MDB_val key = env_raw_val(raw);
+    MDB_val key = store_env_raw_val(raw);
     MDB_val value;
     int code = mdb_get(txn->txn, dbi, &key, &value);
     if (code == MDB_NOTFOUND) {
@@ -71,8 +73,8 @@ static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct en
     if (stick(txn, code) != CELLAR_OK) {
         return 0;
     }
-    uint64_t layer = env_mark_decode(cellar_slice_make(raw->bytes, raw->count),
-                                     cellar_slice_make(value.mv_data, value.mv_size));
+    uint64_t layer = store_env_mark_decode(cellar_slice_make(raw->bytes, raw->count),
+                                           cellar_slice_make(value.mv_data, value.mv_size));
     CELLAR_ASSERT(raw->count > STORE_ENV_KEY_PART_MAX);
     if (layer == 0) {
         (void)stick(txn, MDB_CORRUPTED);
@@ -90,7 +92,7 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
     place->layers[0] = 0;
     while (key.bytes > STORE_ENV_KEY_PART_MAX) {
         struct cellar_slice part = cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX);
-        env_raw_key_make(&place->raw, place->layers[place->level], part, true);
+        store_env_raw_key_make(&place->raw, place->layers[place->level], part, true);
         uint64_t layer = mark_get(txn, place->dbi, &place->raw, may_make);
         if (layer == 0) {
             return false;
@@ -100,7 +102,7 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
         key = cellar_slice_make(key.data + STORE_ENV_KEY_PART_MAX,
                                 key.bytes - STORE_ENV_KEY_PART_MAX);
     }
-    env_raw_key_make(&place->raw, place->layers[place->level], key, false);
+    store_env_raw_key_make(&place->raw, place->layers[place->level], key, false);
     return true;
 }
 
@@ -108,7 +110,7 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
  * one */
 static bool place_uncount(struct store_env_txn *txn, const struct place *place)
 {
-    MDB_val key = env_raw_val(&place->raw);
+    MDB_val key = store_env_raw_val(&place->raw);
     MDB_val value;
     int code = mdb_get(txn->txn, place->dbi, &key, &value);
     if (code == MDB_NOTFOUND || stick(txn, code) != CELLAR_OK) {
@@ -132,13 +134,13 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
         return txn->status;
     }
     (void)place_uncount(txn, &place);
-    MDB_val raw = env_raw_val(&place.raw);
+    MDB_val raw = store_env_raw_val(&place.raw);
     MDB_val room = {STORE_ENV_ITEM_HEAD_BYTES + value.bytes, NULL};
     if (txn->status != CELLAR_OK ||
         stick(txn, mdb_put(txn->txn, place.dbi, &raw, &room, MDB_RESERVE)) != CELLAR_OK) {
         return txn->status;
     }
-    uint32_t crc = env_item_crc(key, value);
+    uint32_t crc = store_env_item_crc(key, value);
     cellar_put_u32le(room.mv_data, crc);
     memcpy((uint8_t *)room.mv_data + STORE_ENV_ITEM_HEAD_BYTES, value.data, value.bytes);
     txn->state.item_count++;
@@ -152,8 +154,8 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
 static bool layer_is_empty(struct store_env_txn *txn, uint64_t layer)
 {
     struct env_raw_key raw;
-    env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
-    MDB_val key = env_raw_val(&raw);
+    store_env_raw_key_make(&raw, layer, cellar_slice_make(NULL, 0), false);
+    MDB_val key = store_env_raw_val(&raw);
     MDB_val value;
     MDB_cursor *cursor = NULL;
     if (stick(txn, mdb_cursor_open(txn->txn, txn->env->layers_dbi, &cursor)) != CELLAR_OK) {
@@ -177,9 +179,9 @@ static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, str
         place->level--;
         struct cellar_slice part = cellar_slice_make(
             key.data + (size_t)place->level * STORE_ENV_KEY_PART_MAX, STORE_ENV_KEY_PART_MAX);
-        env_raw_key_make(&place->raw, place->layers[place->level], part, true);
+        store_env_raw_key_make(&place->raw, place->layers[place->level], part, true);
         MDB_dbi dbi = place->level == 0 ? txn->env->cells_dbi : txn->env->layers_dbi;
-        MDB_val raw = env_raw_val(&place->raw);
+        MDB_val raw = store_env_raw_val(&place->raw);
         CELLAR_ASSERT(part.data + part.bytes <= key.data + key.bytes);
         if (stick(txn, mdb_del(txn->txn, dbi, &raw, NULL)) != CELLAR_OK) {
             return;
@@ -196,7 +198,7 @@ enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_sli
     if (!place_find(txn, key, false, &place) || !place_uncount(txn, &place)) {
         return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
     }
-    MDB_val raw = env_raw_val(&place.raw);
+    MDB_val raw = store_env_raw_val(&place.raw);
     if (stick(txn, mdb_del(txn->txn, place.dbi, &raw, NULL)) == CELLAR_OK) {
         marks_remove(txn, key, &place);
     }
@@ -219,7 +221,7 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     code = code != 0 ? code : mdb_cursor_open(txn->txn, env->layers_dbi, &txn->layers);
     enum cellar_status status = store_env_status(code);
     if (status == CELLAR_OK) {
-        status = env_state_read(env, txn->txn, &txn->state);
+        status = store_env_state_read(env, txn->txn, &txn->state);
     }
     if (status != CELLAR_OK) {
         store_env_abort(txn);
@@ -231,7 +233,7 @@ static void write_end(struct store_env_txn *txn)
 {
     struct store_env *env = txn->env;
     if (env->native != NULL) {
-        env_measure(env);
+        store_env_measure(env);
     }
     uint64_t pages = CELLAR_MIN(txn->put_count * 2, atomic_load(&env->page_count)) + 16;
     uint64_t left = pages * ENV_PAGE_BYTES;
@@ -256,7 +258,7 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write && txn->txn != NULL);
     if (txn->status == CELLAR_OK) {
-        txn->status = env_state_write(txn->env, txn->txn, &txn->state);
+        txn->status = store_env_state_write(txn->env, txn->txn, &txn->state);
     }
     if (txn->status != CELLAR_OK) {
         enum cellar_status status = txn->status;

@@ -146,7 +146,7 @@ static struct store *victim_claim(struct store_engine *engine)
     return victim;
 }
 
-void keeper_low_water(struct store_engine *engine)
+void store_keeper_low_water(struct store_engine *engine)
 {
     struct look look;
     store_log_lock(engine->log);
@@ -160,7 +160,7 @@ void keeper_low_water(struct store_engine *engine)
 
 /* ---- claiming -------------------------------------------------------------------------------- */
 
-void keeper_claim(struct store_engine *engine, struct store *store)
+void store_keeper_claim(struct store_engine *engine, struct store *store)
 {
     cellar_mutex_lock(&engine->lock);
     while (store->is_checkpointing) {
@@ -171,7 +171,7 @@ void keeper_claim(struct store_engine *engine, struct store *store)
     CELLAR_ASSERT(store->env != NULL);
 }
 
-void keeper_release(struct store_engine *engine, struct store *store)
+void store_keeper_release(struct store_engine *engine, struct store *store)
 {
     cellar_mutex_lock(&engine->lock);
     CELLAR_ASSERT(store->is_checkpointing);
@@ -180,7 +180,7 @@ void keeper_release(struct store_engine *engine, struct store *store)
     cellar_mutex_unlock(&engine->lock);
 }
 
-void keeper_wake(struct store_engine *engine)
+void store_keeper_wake(struct store_engine *engine)
 {
     CELLAR_ASSERT(engine->log != NULL);
     if (!atomic_exchange(&engine->is_woken, true)) {
@@ -214,7 +214,7 @@ static enum cellar_status freeze(struct store_engine *engine, struct store *stor
     return CELLAR_OK;
 }
 
-enum cellar_status keeper_checkpoint(struct store_engine *engine, struct store *store)
+enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
 {
     struct store_memtable_facts facts = {0};
     uint64_t item_count = 0;
@@ -281,7 +281,7 @@ static void retained_trim(struct store_engine *engine)
         cellar_error_clear(&error);
         CELLAR_ASSERT(store->is_checkpointing);
         enum cellar_status status = store_env_reopen(store->env, &error);
-        keeper_release(engine, store);
+        store_keeper_release(engine, store);
         if (status != CELLAR_OK) {
             cellar_log(CELLAR_LOG_ERROR, "reopen_failed", "store=%u error=\"%s\"", store->id,
                        error.text);
@@ -330,14 +330,14 @@ static void disk_look(struct store_engine *engine)
 
 static void victim_serve(struct store_engine *engine, struct store *victim)
 {
-    enum cellar_status status = keeper_checkpoint(engine, victim);
+    enum cellar_status status = store_keeper_checkpoint(engine, victim);
     cellar_mutex_lock(&engine->lock);
     if (status != CELLAR_OK) {
         engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
     }
     cellar_mutex_unlock(&engine->lock);
-    keeper_release(engine, victim);
-    keeper_low_water(engine);
+    store_keeper_release(engine, victim);
+    store_keeper_low_water(engine);
     retained_trim(engine);
     CELLAR_ASSERT(engine->is_started);
 }
@@ -373,7 +373,7 @@ static void *keeper_run(void *context)
     return NULL;
 }
 
-enum cellar_status keeper_start(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
+enum cellar_status store_keeper_start(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(engine->keeper_count == 0);
     for (size_t i = 0; i < engine->store_count; i++) {
@@ -383,16 +383,16 @@ enum cellar_status keeper_start(struct store_engine *engine) CELLAR_NO_THREAD_SA
     while (engine->keeper_count < KEEPER_THREAD_COUNT) {
         pthread_t *thread = &engine->keepers[engine->keeper_count];
         if (pthread_create(thread, NULL, keeper_run, engine) != 0) {
-            keeper_stop(engine);
+            store_keeper_stop(engine);
             return CELLAR_NO_MEMORY;
         }
         engine->keeper_count++;
     }
-    keeper_wake(engine);
+    store_keeper_wake(engine);
     return CELLAR_OK;
 }
 
-void keeper_stop(struct store_engine *engine)
+void store_keeper_stop(struct store_engine *engine)
 {
     cellar_mutex_lock(&engine->lock);
     engine->is_stopping = true;
@@ -429,14 +429,14 @@ enum cellar_status store_engine_checkpoint_all(struct store_engine *engine)
     for (struct store *store = store_claim_at(engine, index); store != NULL;
          store = store_claim_at(engine, ++index)) {
         bool had_frozen = store_has_frozen(store);
-        enum cellar_status status = keeper_checkpoint(engine, store);
+        enum cellar_status status = store_keeper_checkpoint(engine, store);
         if (status == CELLAR_OK && had_frozen) {
-            status = keeper_checkpoint(engine, store); /* the frozen one went first */
+            status = store_keeper_checkpoint(engine, store); /* the frozen one went first */
         }
-        keeper_release(engine, store);
+        store_keeper_release(engine, store);
         first = first == CELLAR_OK ? status : first;
     }
-    keeper_low_water(engine);
+    store_keeper_low_water(engine);
     CELLAR_ASSERT(index > 0);
     return first;
 }

@@ -3,8 +3,8 @@
  * segments and checksums as any table's.
  *
  * A change is one catalog record, so all its rows appear or none; it is durable when
- * catalog_change_commit() returns. Readers are only the server's start (catalog_read) and, offline,
- * a checker; while the server runs the tables in memory are what the record says.
+ * tablet_catalog_change_commit() returns. Readers are only the server's start (tablet_catalog_read)
+ * and, offline, a checker; while the server runs the tables in memory are what the record says.
  */
 #include "server/tablet/catalog.h"
 
@@ -20,7 +20,8 @@ static const char family_name[] = "c";
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
-enum cellar_status catalog_change_begin(struct catalog_change *change, uint32_t row_count)
+enum cellar_status tablet_catalog_change_begin(struct tablet_catalog_change *change,
+                                               uint32_t row_count)
 {
     memset(change, 0, sizeof *change);
     CELLAR_ASSERT(row_count > 0);
@@ -28,15 +29,15 @@ enum cellar_status catalog_change_begin(struct catalog_change *change, uint32_t 
     return store_catalog_begin(&change->payload, row_count);
 }
 
-void catalog_change_fini(struct catalog_change *change)
+void tablet_catalog_change_fini(struct tablet_catalog_change *change)
 {
     cellar_buffer_fini(&change->payload);
     cellar_buffer_fini(&change->mutation);
     CELLAR_ASSERT(change->payload.data == NULL);
 }
 
-enum cellar_status catalog_change_row(struct catalog_change *change, struct cellar_slice row,
-                                      struct cellar_slice value)
+enum cellar_status tablet_catalog_change_row(struct tablet_catalog_change *change,
+                                             struct cellar_slice row, struct cellar_slice value)
 {
     struct store_mutation mutation = {.row = row, .schema_version = 1, .item_count = 1};
     struct store_item item = {.type = STORE_ITEM_DELETE_ROW};
@@ -66,8 +67,8 @@ static size_t name_row(char kind, const struct cellar_table_name *name, char *ro
     return (size_t)bytes;
 }
 
-enum cellar_status catalog_change_table(struct catalog_change *change,
-                                        const struct tablet_table *table, bool is_drop)
+enum cellar_status tablet_catalog_change_table(struct tablet_catalog_change *change,
+                                               const struct tablet_table *table, bool is_drop)
 {
     char row[ROW_BYTES_MAX];
     struct cellar_buffer value = {0};
@@ -75,25 +76,26 @@ enum cellar_status catalog_change_table(struct catalog_change *change,
     enum cellar_status status = is_drop ? CELLAR_OK : tablet_table_encode(table, &value);
     CELLAR_ASSERT(!is_drop || value.bytes == 0);
     if (status == CELLAR_OK) {
-        status = catalog_change_row(change, cellar_slice_make(row, bytes), cellar_slice_of(&value));
+        status = tablet_catalog_change_row(change, cellar_slice_make(row, bytes),
+                                           cellar_slice_of(&value));
     }
     cellar_buffer_fini(&value);
     return status;
 }
 
-enum cellar_status catalog_change_instance(struct catalog_change *change,
-                                           const struct cellar_table_name *name)
+enum cellar_status tablet_catalog_change_instance(struct tablet_catalog_change *change,
+                                                  const struct cellar_table_name *name)
 {
     static const uint8_t empty_map[] = {0x80};
     char row[ROW_BYTES_MAX];
     size_t bytes = name_row('i', name, row);
     CELLAR_ASSERT(bytes > 2);
-    return catalog_change_row(change, cellar_slice_make(row, bytes),
-                              cellar_slice_make(empty_map, sizeof empty_map));
+    return tablet_catalog_change_row(change, cellar_slice_make(row, bytes),
+                                     cellar_slice_make(empty_map, sizeof empty_map));
 }
 
 /* A map of one field: {1: number}. */
-static enum cellar_status number_row(struct catalog_change *change, const char *row,
+static enum cellar_status number_row(struct tablet_catalog_change *change, const char *row,
                                      uint64_t number)
 {
     struct cellar_buffer value = {0};
@@ -106,24 +108,25 @@ static enum cellar_status number_row(struct catalog_change *change, const char *
         status = cellar_wire_put_u64(&value, number);
     }
     if (status == CELLAR_OK) {
-        status = catalog_change_row(change, cellar_slice_text(row), cellar_slice_of(&value));
+        status = tablet_catalog_change_row(change, cellar_slice_text(row), cellar_slice_of(&value));
     }
     cellar_buffer_fini(&value);
     return status;
 }
 
-enum cellar_status catalog_change_store(struct catalog_change *change, uint32_t store_id,
-                                        uint64_t generation)
+enum cellar_status tablet_catalog_change_store(struct tablet_catalog_change *change,
+                                               uint32_t store_id, uint64_t generation)
 {
     char row[32];
     (void)snprintf(row, sizeof row, "s/%08x", store_id);
     CELLAR_ASSERT(store_id != STORE_CATALOG_ID);
-    return generation == 0
-               ? catalog_change_row(change, cellar_slice_text(row), cellar_slice_make(NULL, 0))
-               : number_row(change, row, generation);
+    return generation == 0 ? tablet_catalog_change_row(change, cellar_slice_text(row),
+                                                       cellar_slice_make(NULL, 0))
+                           : number_row(change, row, generation);
 }
 
-enum cellar_status catalog_change_counter(struct catalog_change *change, uint32_t store_id_next)
+enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *change,
+                                                 uint32_t store_id_next)
 {
     CELLAR_ASSERT(store_id_next > 0);
     return number_row(change, "n", store_id_next);
@@ -186,8 +189,9 @@ static enum cellar_status change_append(struct store_engine *engine, struct stor
     return status;
 }
 
-enum cellar_status catalog_change_commit(struct catalog_change *change, struct store_engine *engine,
-                                         _Atomic bool *dropped, struct cellar_error *error)
+enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *change,
+                                                struct store_engine *engine, _Atomic bool *dropped,
+                                                struct cellar_error *error)
 {
     struct store_batch *batch = NULL;
     struct waiting_record waiting = {0};
@@ -256,7 +260,7 @@ static bool name_decode(struct tablet_table *table, struct cellar_slice text)
 }
 
 static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_slice value,
-                                      const struct catalog_visitor *visitor)
+                                      const struct tablet_catalog_visitor *visitor)
 {
     struct tablet_table *table = tablet_table_new();
     if (table == NULL) {
@@ -273,7 +277,7 @@ static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_sl
 }
 
 static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice value,
-                                    const struct catalog_visitor *visitor)
+                                    const struct tablet_catalog_visitor *visitor)
 {
     uint64_t number = 0;
     CELLAR_ASSERT(row.bytes > 0);
@@ -299,7 +303,8 @@ static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice
 }
 
 /* Visits one row's cell, from a segment or merged. */
-static enum cellar_status row_read(struct store_rows *rows, const struct catalog_visitor *visitor)
+static enum cellar_status row_read(struct store_rows *rows,
+                                   const struct tablet_catalog_visitor *visitor)
 {
     struct store_piece piece;
     struct cellar_cells_reader reader;
@@ -317,8 +322,9 @@ static enum cellar_status row_read(struct store_rows *rows, const struct catalog
     return row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
 }
 
-enum cellar_status catalog_read(struct store_engine *engine, const struct catalog_visitor *visitor,
-                                struct cellar_error *error)
+enum cellar_status tablet_catalog_read(struct store_engine *engine,
+                                       const struct tablet_catalog_visitor *visitor,
+                                       struct cellar_error *error)
 {
     struct store_snapshot snapshot;
     struct store_rows rows;

@@ -14,41 +14,44 @@
  */
 
 /** One change of the catalog: rows put and removed together, in one log record. */
-struct catalog_change {
+struct tablet_catalog_change {
     struct cellar_buffer payload;
     struct cellar_buffer mutation;
     uint32_t row_count;
 };
 
 /** Starts a change of exactly `row_count` rows. NO_MEMORY. */
-enum cellar_status catalog_change_begin(struct catalog_change *change, uint32_t row_count)
-    CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_change_begin(struct tablet_catalog_change *change,
+                                               uint32_t row_count) CELLAR_MUST_USE;
 
-void catalog_change_fini(struct catalog_change *change);
+void tablet_catalog_change_fini(struct tablet_catalog_change *change);
 
 /** Puts or, with an empty value, removes a row. NO_MEMORY. */
-enum cellar_status catalog_change_row(struct catalog_change *change, struct cellar_slice row,
-                                      struct cellar_slice value) CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_change_row(struct tablet_catalog_change *change,
+                                             struct cellar_slice row, struct cellar_slice value)
+    CELLAR_MUST_USE;
 
 /** Puts (or removes) a table's row, an instance's, a store's, the counter. NO_MEMORY. */
-enum cellar_status catalog_change_table(struct catalog_change *change,
-                                        const struct tablet_table *table, bool is_drop)
+enum cellar_status tablet_catalog_change_table(struct tablet_catalog_change *change,
+                                               const struct tablet_table *table, bool is_drop)
     CELLAR_MUST_USE;
-enum cellar_status catalog_change_instance(struct catalog_change *change,
-                                           const struct cellar_table_name *name) CELLAR_MUST_USE;
-enum cellar_status catalog_change_store(struct catalog_change *change, uint32_t store_id,
-                                        uint64_t generation) CELLAR_MUST_USE;
-enum cellar_status catalog_change_counter(struct catalog_change *change, uint32_t store_id_next)
+enum cellar_status tablet_catalog_change_instance(struct tablet_catalog_change *change,
+                                                  const struct cellar_table_name *name)
     CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_change_store(struct tablet_catalog_change *change,
+                                               uint32_t store_id, uint64_t generation)
+    CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *change,
+                                                 uint32_t store_id_next) CELLAR_MUST_USE;
 
 /** Appends the change and waits until it is durable. IO_ERROR, OUTCOME_UNKNOWN, UNAVAILABLE,
  * NO_MEMORY. @param dropped  set to true under the append lock, when not NULL */
-enum cellar_status catalog_change_commit(struct catalog_change *change, struct store_engine *engine,
-                                         _Atomic bool *dropped, struct cellar_error *error)
-    CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *change,
+                                                struct store_engine *engine, _Atomic bool *dropped,
+                                                struct cellar_error *error) CELLAR_MUST_USE;
 
 /** What the reading of the catalog calls for each table and store, and the counter. */
-struct catalog_visitor {
+struct tablet_catalog_visitor {
     void *context;
     enum cellar_status (*table)(void *context,
                                 struct tablet_table *table); /* takes the reference */
@@ -58,7 +61,8 @@ struct catalog_visitor {
 
 /** Reads the whole catalog in row order. DATA_LOSS, IO_ERROR, NO_MEMORY, or what the visitor
  * returned. */
-enum cellar_status catalog_read(struct store_engine *engine, const struct catalog_visitor *visitor,
-                                struct cellar_error *error) CELLAR_MUST_USE;
+enum cellar_status tablet_catalog_read(struct store_engine *engine,
+                                       const struct tablet_catalog_visitor *visitor,
+                                       struct cellar_error *error) CELLAR_MUST_USE;
 
 #endif

@@ -252,10 +252,10 @@ static enum cellar_status db_load(struct tablet_db *db, const struct store_engin
                                   struct cellar_error *error)
 {
     struct catalog_load load = {.db = db, .error = error};
-    const struct catalog_visitor visitor = {
+    const struct tablet_catalog_visitor visitor = {
         .context = &load, .table = load_table, .store = load_store, .counter = load_counter};
     CELLAR_TRY(store_engine_open(options, &db->engine, error));
-    CELLAR_TRY(catalog_read(db->engine, &visitor, error));
+    CELLAR_TRY(tablet_catalog_read(db->engine, &visitor, error));
     CELLAR_TRY(tablets_bind(db, error));
     CELLAR_TRY(store_engine_start(db->engine, error));
     CELLAR_ASSERT(db->engine != NULL);
@@ -449,27 +449,27 @@ static enum cellar_status table_record(struct tablet_db *db, struct tablet_table
                                        bool is_drop, uint32_t store_id_next,
                                        struct cellar_error *error)
 {
-    struct catalog_change change;
+    struct tablet_catalog_change change;
     uint32_t row_count = (uint32_t)table->tablet_count + (is_drop ? 1 : 3);
-    enum cellar_status status = catalog_change_begin(&change, row_count);
+    enum cellar_status status = tablet_catalog_change_begin(&change, row_count);
     for (size_t i = 0; i < table->tablet_count && status == CELLAR_OK; i++) {
-        status = catalog_change_store(&change, table->tablets[i].store_id, is_drop ? 0 : 1);
+        status = tablet_catalog_change_store(&change, table->tablets[i].store_id, is_drop ? 0 : 1);
     }
     if (status == CELLAR_OK) {
-        status = catalog_change_table(&change, table, is_drop);
+        status = tablet_catalog_change_table(&change, table, is_drop);
     }
     if (status == CELLAR_OK && !is_drop) {
-        status = catalog_change_instance(&change, &table->name);
+        status = tablet_catalog_change_instance(&change, &table->name);
     }
     if (status == CELLAR_OK && !is_drop) {
-        status = catalog_change_counter(&change, store_id_next);
+        status = tablet_catalog_change_counter(&change, store_id_next);
     }
     CELLAR_ASSERT(row_count > 1);
     status = status != CELLAR_OK
                  ? cellar_error_set(error, status, "no memory for a change of the catalog")
-                 : catalog_change_commit(&change, db->engine, is_drop ? &table->is_dropped : NULL,
-                                         error);
-    catalog_change_fini(&change);
+                 : tablet_catalog_change_commit(&change, db->engine,
+                                                is_drop ? &table->is_dropped : NULL, error);
+    tablet_catalog_change_fini(&change);
     return status;
 }
 

@@ -1,8 +1,10 @@
 #ifndef CELLAR_TABLET_ROW_READER_H
 #define CELLAR_TABLET_ROW_READER_H
 
+#include "server/storage/rows.h"
 #include "server/tablet/row_spool.h"
-#include "server/tablet/scan.h"
+#include "server/tablet/schema.h"
+#include "server/tablet/sink.h"
 
 /*
  * One row from storage to the sink: which cells are wanted (columns), which are hidden (GC rules),

@@ -3,21 +3,13 @@
 
 #include "common/rowset.h"
 #include "server/tablet/db.h"
+#include "server/tablet/sink.h"
 
 /*
  * Reading rows: a row set over a table's tablets, forwards or backwards, in chunks with a fresh
  * snapshot each, restricted by columns and versions, GC rules applied to every row. A row is always
  * read inside one snapshot.
  */
-
-/** Where a scan puts its rows; the order of calls is svc_row_sink's. A failure ends the scan with
- * that status. */
-struct tablet_sink {
-    void *context;
-    enum cellar_status (*row_begin)(void *context, struct cellar_slice row, bool is_continued);
-    enum cellar_status (*cells)(void *context, struct cellar_slice packed);
-    enum cellar_status (*row_end)(void *context, bool has_more);
-};
 
 /** One family or column that a scan is restricted to. */
 struct tablet_column {

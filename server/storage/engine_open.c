@@ -1,5 +1,5 @@
 /*
- * Opening, recovering and closing the engine, and the append that ties log and memtable together.
+ * Opening, recovering and closing the engine.
  *
  * Recovery in order: the log is read to its end; the catalog (store 0) takes its records; the
  * tablet layer reads it and attaches the stores it names; a second pass over the log gives these
@@ -18,7 +18,6 @@
 
 #define MIB UINT64_C(1048576)
 #define GENERATION_FIRST 1u
-#define RETRY_DELAY_MS 50u
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -334,8 +333,8 @@ enum cellar_status store_engine_start(struct store_engine *engine, struct cellar
         CELLAR_TRY(store_data_dir_commit(&engine->dir, error));
     }
     engine->is_started = true;
-    keeper_low_water(engine);
-    if (keeper_start(engine) != CELLAR_OK) {
+    store_keeper_low_water(engine);
+    if (store_keeper_start(engine) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "cannot start the checkpoint threads");
     }
     cellar_log(CELLAR_LOG_INFO, "storage_started",
@@ -357,7 +356,7 @@ void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
                        cellar_status_text(status));
         }
     }
-    keeper_stop(engine);
+    store_keeper_stop(engine);
     if (engine->log != NULL) {
         store_log_stop(engine->log);
     }
@@ -372,7 +371,8 @@ void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
     cellar_mem_free(engine);
 }
 
-/* ---- stores while running -------------------------------------------------------------------- */
+/* ---- a store made while running ---------------------------------------------------------------
+ */
 
 enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t id,
                                            struct store **store, struct cellar_error *error)
@@ -382,128 +382,7 @@ enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t
     return store_add(engine, id, GENERATION_FIRST, store, error);
 }
 
-void store_engine_store_drop(struct store_engine *engine, struct store *store)
-{
-    uint32_t id = store->id;
-    struct cellar_error error;
-    struct store_memtable_facts facts;
-    keeper_claim(engine, store);
-    store_log_lock(engine->log);
-    cellar_mutex_lock(&engine->lock);
-    size_t kept = 0;
-    for (size_t i = 0; i < engine->store_count; i++) {
-        if (engine->stores[i] != store) {
-            engine->stores[kept++] = engine->stores[i];
-        }
-    }
-    CELLAR_ASSERT(kept + 1 == engine->store_count);
-    engine->store_count = kept;
-    cellar_mutex_unlock(&engine->lock);
-    store_log_unlock(engine->log);
-    uint64_t bytes = 0;
-    struct store_memtable *frozen = store_frozen_get(store);
-    if (frozen != NULL) {
-        store_memtable_facts(frozen, &facts);
-        bytes = facts.bytes;
-    }
-    store_active_facts(store, &facts);
-    atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);
-    store->is_checkpointing = false;
-    store_close(store);
-    cellar_error_clear(&error);
-    if (store_data_dir_store_remove(&engine->dir, id, &error) != CELLAR_OK) {
-        cellar_log(CELLAR_LOG_WARN, "store_remove_failed", "store=%u error=\"%s\"", id, error.text);
-    }
-    keeper_low_water(engine);
-}
-
-/* ---- appends and snapshots ------------------------------------------------------------------- */
-
-enum cellar_status store_engine_admit(struct store_engine *engine, struct store *store,
-                                      bool has_sets, struct cellar_error *error)
-{
-    enum cellar_status status = store_log_check(engine->log);
-    if (status != CELLAR_OK) {
-        cellar_error_set(error, status,
-                         status == CELLAR_IO_ERROR
-                             ? "the commit log has failed; writes are refused until "
-                               "the server is started again"
-                             : "the server is stopping");
-        if (error != NULL) {
-            error->retry_delay_ms = status == CELLAR_UNAVAILABLE ? RETRY_DELAY_MS : 0;
-        }
-        return status;
-    }
-    if (has_sets && atomic_load_explicit(&engine->is_disk_short, memory_order_relaxed)) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                "the disk of %s is below its reserve; free space or delete data",
-                                engine->dir.path);
-    }
-    if (has_sets && atomic_load_explicit(&store->is_map_full, memory_order_relaxed)) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                "store %u is at 90 %% of store_map_bytes; delete data or split the "
-                                "table into more tablets",
-                                store->id);
-    }
-    uint64_t memtable_bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
-    CELLAR_ASSERT(engine->is_started);
-    if (memtable_bytes > 2 * engine->options.memtable_bytes_max) {
-        keeper_wake(engine);
-        (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
-                               "%llu bytes wait for a checkpoint, the limit is twice "
-                               "memtable_bytes_max (%llu); try again",
-                               (unsigned long long)memtable_bytes,
-                               (unsigned long long)engine->options.memtable_bytes_max);
-        if (error != NULL) {
-            error->retry_delay_ms = RETRY_DELAY_MS;
-        }
-        return CELLAR_UNAVAILABLE;
-    }
-    return CELLAR_OK;
-}
-
-/* Whether an append leaves a budget overrun, so that a keeper should look. */
-static bool is_over_budget(const struct store_engine *engine, const struct store *store,
-                           uint64_t lsn)
-{
-    const struct store_engine_options *options = &engine->options;
-    struct store_memtable_facts facts;
-    store_active_facts(store, &facts);
-    CELLAR_ASSERT(facts.record_count > 0);
-    uint64_t bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
-    uint64_t low_position = atomic_load_explicit(&engine->low_position, memory_order_relaxed);
-    uint64_t low_lsn = atomic_load_explicit(&engine->low_lsn, memory_order_relaxed);
-    return bytes > options->memtable_bytes_max ||
-           store_log_position(engine->log) - low_position > options->unapplied_bytes_max ||
-           lsn - low_lsn > options->unapplied_records_max ||
-           facts.row_count > atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
-           (options->checkpoint_records_max > 0 &&
-            facts.record_count >= options->checkpoint_records_max);
-}
-
-void store_engine_append(struct store_engine *engine, struct store *store,
-                         struct store_log_record *record, struct store_batch *batch)
-{
-    CELLAR_ASSERT(record->entry.store_id == store->id);
-    CELLAR_ASSERT(record->entry.payload.data == batch->payload.data);
-    uint64_t position = store_log_position(engine->log);
-    uint64_t bytes = batch->total_bytes;
-    uint64_t lsn = store_log_append(engine->log, record);
-    store_insert(store, batch, lsn, position);
-    atomic_fetch_add_explicit(&engine->memtable_bytes, bytes, memory_order_relaxed);
-    if (is_over_budget(engine, store, lsn)) {
-        keeper_wake(engine);
-    }
-}
-
-enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
-                                         struct store_snapshot *snapshot)
-{
-    uint64_t durable_lsn = engine->is_started ? store_log_durable_lsn(engine->log)
-                                              : store_log_recovered_lsn(engine->log);
-    CELLAR_ASSERT(store != NULL);
-    return store_snapshot_open(store, durable_lsn, snapshot);
-}
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 struct store *store_engine_catalog(struct store_engine *engine)
 {
@@ -531,31 +410,4 @@ uint64_t store_engine_record_bytes_max(const struct store_engine *engine)
     uint64_t quarter = engine->options.segment_bytes / 4 - 2 * STORE_LOG_GROUP_HEADER_BYTES;
     CELLAR_ASSERT(quarter > 0);
     return CELLAR_MIN(quarter, (uint64_t)STORE_RECORD_BYTES_MAX);
-}
-
-size_t store_engine_figures(struct store_engine *engine, struct store_figure *figures)
-{
-    uint64_t segments = 0;
-    uint64_t groups = 0;
-    uint64_t records = 0;
-    store_log_counts(engine->log, &segments, &groups, &records);
-    cellar_mutex_lock(&engine->lock);
-    uint64_t stores = engine->store_count;
-    cellar_mutex_unlock(&engine->lock);
-    const struct store_figure all[] = {
-        {"log_durable_lsn", store_log_durable_lsn(engine->log)},
-        {"log_low_water_lsn", store_log_low_water(engine->log)},
-        {"log_segments", segments},
-        {"log_groups", groups},
-        {"log_records", records},
-        {"log_has_failed", store_log_has_failed(engine->log) ? 1 : 0},
-        {"memtable_bytes", atomic_load(&engine->memtable_bytes)},
-        {"checkpoints", atomic_load(&engine->checkpoint_count)},
-        {"checkpoint_items", atomic_load(&engine->checkpoint_items)},
-        {"checkpoint_failures", atomic_load(&engine->checkpoint_failures)},
-        {"stores", stores},
-    };
-    static_assert(CELLAR_ARRAY_COUNT(all) <= STORE_FIGURE_COUNT, "the caller's room");
-    memcpy(figures, all, sizeof all);
-    return CELLAR_ARRAY_COUNT(all);
 }

@@ -61,7 +61,7 @@ enum cellar_status store_env_status(int code)
     }
 }
 
-uint32_t env_item_crc(struct cellar_slice key, struct cellar_slice rest)
+uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest)
 {
     CELLAR_ASSERT(key.bytes > 0);
     return cellar_crc32c(cellar_crc32c(0, key.data, key.bytes), rest.data, rest.bytes);
@@ -69,8 +69,8 @@ uint32_t env_item_crc(struct cellar_slice key, struct cellar_slice rest)
 
 /* ---- the state record ------------------------------------------------------------------------ */
 
-enum cellar_status env_state_write(struct store_env *env, MDB_txn *txn,
-                                   const struct store_env_state *state)
+enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
+                                         const struct store_env_state *state)
 {
     uint8_t bytes[ENV_STATE_BYTES];
     memset(bytes, 0, sizeof bytes);
@@ -91,8 +91,8 @@ enum cellar_status env_state_write(struct store_env *env, MDB_txn *txn,
     return store_env_status(mdb_put(txn, env->state_dbi, &key, &value, 0));
 }
 
-enum cellar_status env_state_read(struct store_env *env, MDB_txn *txn,
-                                  struct store_env_state *state)
+enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
+                                        struct store_env_state *state)
 {
     MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
     MDB_val value;
@@ -285,7 +285,7 @@ enum cellar_status store_env_create(const char *directory, const struct store_en
         atomic_store(&env->is_open, true);
         code = mdb_txn_begin(env->native, NULL, 0, &txn);
     }
-    enum cellar_status status = code == 0 ? env_state_write(env, txn, state)
+    enum cellar_status status = code == 0 ? store_env_state_write(env, txn, state)
                                           : fail(directory, "cannot be made", code, error);
     if (status == CELLAR_OK) {
         code = mdb_txn_commit(txn);
@@ -316,7 +316,7 @@ enum cellar_status store_env_open(const char *directory, struct store_env **env,
         return fail(directory, "cannot be opened", code, error);
     }
     atomic_store(&opened->is_open, true);
-    env_measure(opened);
+    store_env_measure(opened);
     (void)mdb_reader_check(opened->native, &dead_count);
     enum cellar_status status = store_env_read_begin(opened, &txn);
     if (status != CELLAR_OK) {
@@ -355,7 +355,7 @@ enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *
     if (code == 0) {
         atomic_store(&env->is_open, true);
         atomic_store(&env->retained_bytes, 0);
-        env_measure(env);
+        store_env_measure(env);
     }
     (void)pthread_rwlock_unlock(&env->gate);
     return code == 0 ? CELLAR_OK : fail(env->directory, "cannot be opened again", code, error);
@@ -366,7 +366,7 @@ uint64_t store_env_retained_bytes(const struct store_env *env)
     return atomic_load(&env->retained_bytes);
 }
 
-void env_measure(struct store_env *env)
+void store_env_measure(struct store_env *env)
 {
     MDB_envinfo facts = {0};
     CELLAR_ASSERT(env->native != NULL);
@@ -450,7 +450,7 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
     int code = reader != NULL ? reader_renew(reader) : reader_make(env, &reader);
     enum cellar_status status = store_env_status(code);
     if (status == CELLAR_OK && mdb_txn_id(reader->txn) != reader->txn_id) {
-        status = env_state_read(env, reader->txn, &reader->state);
+        status = store_env_state_read(env, reader->txn, &reader->state);
     }
     if (status != CELLAR_OK) {
         if (reader != NULL) {
