@@ -1,0 +1,615 @@
+#ifndef CELLAR_CELLAR_H
+#define CELLAR_CELLAR_H
+
+/*
+ * The client library of Cellar: the one header a program includes.
+ *
+ *     struct cellar_client *client;
+ *     struct cellar_call call = {0};
+ *     if (cellar_client_open(NULL, &call, &client) != CELLAR_E_OK) {
+ *         fprintf(stderr, "%s\n", call.failure.text);
+ *     }
+ *
+ * A client is a pool of connections to one server. It may be used by any number of threads at once;
+ * every call blocks until it is answered or its time is over. Builders (mutations, batches, reads,
+ * schemas), scans and results belong to one thread at a time.
+ *
+ * Habits that hold everywhere:
+ *
+ * - A function that can fail returns an `enum cellar_code`. Its last input is a `struct cellar_call
+ *   *`, which may be NULL: it brings the call's time limit and takes the failure's details home.
+ *   Out parameters are written only on CELLAR_E_OK.
+ * - Builders never fail at the place where they are filled: they keep their first failure, and the
+ *   call that uses them returns it. Their functions take NULL, so that `..._new()` needs no check.
+ * - Bytes are views (`struct cellar_view`): borrowed, never ended by a NUL. What a call is given is
+ *   borrowed until it returns; what it gives says how long it lives.
+ * - Every `..._free()` takes NULL.
+ * - Timestamps and durations are microseconds. Tables of millisecond granularity (the default) want
+ *   timestamps that are multiples of 1000.
+ * - A call that was not applied because the server could not take it (CELLAR_E_UNAVAILABLE) is sent
+ *   again by the library, after the delay that the server asked for, as long as the time limit
+ *   allows. Reads are also sent again when their connection breaks before a row was delivered, and
+ *   writes when every mutation in them sets a cell at an explicit timestamp. Any other write whose
+ *   connection breaks ends with CELLAR_E_OUTCOME_UNKNOWN.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CELLAR_VERSION_TEXT "0.1.0"
+
+/** How a call ended; the numbers are those of the protocol. */
+enum cellar_code {
+    CELLAR_E_OK = 0,
+    CELLAR_E_INVALID_ARGUMENT = 1, /* the request is wrong: field, limit and value are named */
+    CELLAR_E_NOT_FOUND = 2,        /* no such table or family */
+    CELLAR_E_ALREADY_EXISTS = 3,
+    CELLAR_E_FAILED_PRECONDITION = 4, /* also: what answers is not a server of this protocol */
+    CELLAR_E_ABORTED = 5,
+    CELLAR_E_UNAVAILABLE = 6,        /* not applied; the same call may be made again */
+    CELLAR_E_RESOURCE_EXHAUSTED = 7, /* a limit, named in the text; not applied */
+    CELLAR_E_DEADLINE_EXCEEDED = 8,  /* a write may or may not have been applied */
+    CELLAR_E_OUTCOME_UNKNOWN = 9,    /* the write may or may not have been applied */
+    CELLAR_E_PERMISSION_DENIED = 10,
+    CELLAR_E_UNAUTHENTICATED = 11,
+    CELLAR_E_DATA_LOSS = 12,     /* stored data is damaged */
+    CELLAR_E_UNIMPLEMENTED = 13, /* the server does not know this */
+    CELLAR_E_CANCELLED = 14,
+    CELLAR_E_IO_ERROR = 15, /* storage failed, or the server broke the protocol */
+    CELLAR_E_NO_MEMORY = 16 /* here or in the server; not applied */
+};
+
+#define CELLAR_FAILURE_TEXT_BYTES 640
+#define CELLAR_FAILURE_WHERE_BYTES 320
+
+/** How and where a call failed; zeroed by a call that succeeds. */
+struct cellar_failure {
+    enum cellar_code code;
+    bool is_retryable;                      /* nothing was applied: the same call may follow */
+    uint32_t retry_delay_ms;                /* how long to wait before that; 0 = no hint */
+    char text[CELLAR_FAILURE_TEXT_BYTES];   /* a sentence for people, NUL-terminated */
+    char where[CELLAR_FAILURE_WHERE_BYTES]; /* operation and endpoint, NUL-terminated */
+};
+
+/** What one call brings and takes home; `{0}` is the client's time limit. */
+struct cellar_call {
+    int64_t timeout_us; /* 0 = the client's; > 0 = for this call, retries included */
+    struct cellar_failure failure;
+};
+
+/** Borrowed bytes; `data` may be NULL only when `bytes` is 0. */
+struct cellar_view {
+    const uint8_t *data;
+    size_t bytes;
+};
+
+/** A view of `bytes` bytes at `data`. */
+static inline struct cellar_view cellar_view_of(const void *data, size_t bytes)
+{
+    struct cellar_view view;
+    view.data = (const uint8_t *)data;
+    view.bytes = bytes;
+    return view;
+}
+
+/** A view of a NUL-terminated string, without the NUL. */
+static inline struct cellar_view cellar_text(const char *text)
+{
+    return cellar_view_of(text, strlen(text));
+}
+
+/**
+ * The name of a code, such as "NOT_FOUND".
+ *
+ * @return static storage; "UNKNOWN" for a number that is not in the enum
+ * @thread any
+ */
+const char *cellar_code_text(enum cellar_code code);
+
+/* ---- the client ---------------------------------------------------------------------------- */
+
+struct cellar_client;
+
+/** How to reach a server; `{0}` (or NULL) takes every default. Text is copied. */
+struct cellar_options {
+    const char *endpoint;     /* "host:port" or "[v6]:port"; NULL = "127.0.0.1:8086" */
+    const char *instance;     /* "PROJECT/INSTANCE" of bare table names; NULL = default/default */
+    int64_t timeout_us;       /* of calls that do not say; 0 = 10 s */
+    uint32_t connections_max; /* 1..1024; 0 = 16. An open scan holds one */
+    uint32_t connect_attempts_max; /* tries to connect before UNAVAILABLE; 0 = 3 */
+    uint32_t attempts_max;         /* times one call is sent; 1 = never again; 0 = 100 */
+};
+
+/**
+ * Makes a client. Nothing is connected yet: the first call does that.
+ *
+ * @param options  borrowed until return; NULL = every default
+ * @param client   receives the client; close it with cellar_client_close()
+ * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT naming the option; CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_client_open(const struct cellar_options *options, struct cellar_call *call,
+                                    struct cellar_client **client);
+
+/**
+ * Closes all connections and frees the client. No call may be running and every scan must have been
+ * closed before.
+ *
+ * @param client  may be NULL
+ */
+void cellar_client_close(struct cellar_client *client);
+
+/**
+ * Asks whether the server answers and whether it is ready to serve.
+ *
+ * @param is_ready  receives false while the server starts or drains
+ * @return CELLAR_E_OK when it answered; CELLAR_E_UNAVAILABLE when it cannot be reached;
+ *         CELLAR_E_DEADLINE_EXCEEDED; CELLAR_E_FAILED_PRECONDITION when it speaks another protocol
+ * @thread any
+ */
+enum cellar_code cellar_ping(struct cellar_client *client, struct cellar_call *call,
+                             bool *is_ready);
+
+/** One of the server's figures, such as "log_bytes". */
+struct cellar_figure {
+    const char *name;
+    int64_t value;
+};
+
+/** What a server says about itself. */
+struct cellar_server_info {
+    const char *version;
+    const char *data_dir;
+    uint64_t uptime_us;
+    const struct cellar_figure *figures; /* in the server's order */
+    size_t figure_count;
+};
+
+/**
+ * Asks the server for its version, its data directory and its figures.
+ *
+ * @param info  receives one block of memory; free it with cellar_server_info_free()
+ * @return CELLAR_E_OK, or as cellar_ping(), CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_server_info_get(struct cellar_client *client, struct cellar_call *call,
+                                        struct cellar_server_info **info);
+
+/** Frees what cellar_server_info_get() gave. */
+void cellar_server_info_free(struct cellar_server_info *info);
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+/*
+ * A table is named `t` (in the client's instance), `PROJECT/INSTANCE/t`, or in full
+ * `projects/PROJECT/instances/INSTANCE/tables/t`.
+ */
+
+enum cellar_rule_kind {
+    CELLAR_RULE_NONE = 0,        /* keep everything */
+    CELLAR_RULE_VERSIONS = 1,    /* keep the newest `amount` versions of each column */
+    CELLAR_RULE_AGE = 2,         /* keep cells not older than `amount` microseconds */
+    CELLAR_RULE_UNION = 3,       /* a cell goes when any child lets it go */
+    CELLAR_RULE_INTERSECTION = 4 /* a cell goes when all children let it go */
+};
+
+/** A garbage-collection rule: which cells of a family go. A tree, at most 20 deep. */
+struct cellar_rule {
+    enum cellar_rule_kind kind;
+    int64_t amount;                     /* VERSIONS: >= 1; AGE: microseconds, >= 1000 */
+    const struct cellar_rule *children; /* UNION, INTERSECTION */
+    size_t child_count;                 /* UNION, INTERSECTION: >= 1 */
+};
+
+enum cellar_table_granularity {
+    CELLAR_TABLE_MILLIS = 1, /* timestamps are multiples of 1000; the default */
+    CELLAR_TABLE_MICROS = 2
+};
+
+struct cellar_schema;
+
+/** An empty schema to fill; NULL without memory. Free it with cellar_schema_free(). */
+struct cellar_schema *cellar_schema_new(void);
+
+/** Frees a schema. */
+void cellar_schema_free(struct cellar_schema *schema);
+
+/**
+ * Adds a column family.
+ *
+ * @param name  1..64 of `-_.a-zA-Z0-9`
+ * @param rule  copied; NULL = keep everything
+ */
+void cellar_schema_family(struct cellar_schema *schema, const char *name,
+                          const struct cellar_rule *rule);
+
+/** Adds a row key at which the table is cut into tablets from the start; any order, not empty. */
+void cellar_schema_split(struct cellar_schema *schema, struct cellar_view key);
+
+/** Sets the granularity of the table's timestamps, which is fixed at creation. */
+void cellar_schema_granularity(struct cellar_schema *schema,
+                               enum cellar_table_granularity granularity);
+
+/** A family of a table that exists. */
+struct cellar_family_info {
+    const char *name;
+    struct cellar_rule rule;
+};
+
+/** A contiguous range of a table's rows: start <= key < end; an empty end is the table's end. */
+struct cellar_tablet_info {
+    struct cellar_view start;
+    struct cellar_view end;
+    uint64_t store; /* the number of the store that holds it */
+};
+
+/** A table that exists. */
+struct cellar_table_info {
+    const char *name;                          /* in full */
+    const struct cellar_family_info *families; /* by name */
+    size_t family_count;
+    const struct cellar_tablet_info *tablets; /* in key order */
+    size_t tablet_count;
+    enum cellar_table_granularity granularity;
+    uint64_t schema_version;
+};
+
+/** Frees what cellar_table_create() and cellar_table_describe() gave. */
+void cellar_table_info_free(struct cellar_table_info *info);
+
+/**
+ * Creates a table.
+ *
+ * @param schema  as filled; NULL is CELLAR_E_NO_MEMORY, what cellar_schema_new() met
+ * @param info    may be NULL; else receives the table, freed with cellar_table_info_free()
+ * @return CELLAR_E_OK; CELLAR_E_ALREADY_EXISTS; CELLAR_E_INVALID_ARGUMENT;
+ *         CELLAR_E_RESOURCE_EXHAUSTED; CELLAR_E_OUTCOME_UNKNOWN when the connection broke;
+ *         CELLAR_E_UNAVAILABLE, CELLAR_E_DEADLINE_EXCEEDED, CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_table_create(struct cellar_client *client, const char *table,
+                                     const struct cellar_schema *schema, struct cellar_call *call,
+                                     struct cellar_table_info **info);
+
+/**
+ * Describes a table.
+ *
+ * @param info  receives it; free it with cellar_table_info_free()
+ * @return CELLAR_E_OK; CELLAR_E_NOT_FOUND; CELLAR_E_INVALID_ARGUMENT (the name);
+ *         CELLAR_E_UNAVAILABLE, CELLAR_E_DEADLINE_EXCEEDED, CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_table_describe(struct cellar_client *client, const char *table,
+                                       struct cellar_call *call, struct cellar_table_info **info);
+
+/**
+ * Drops a table with all its rows.
+ *
+ * @return as cellar_table_describe(), and CELLAR_E_OUTCOME_UNKNOWN when the connection broke
+ * @thread any
+ */
+enum cellar_code cellar_table_drop(struct cellar_client *client, const char *table,
+                                   struct cellar_call *call);
+
+/** The tables of an instance. */
+struct cellar_table_list {
+    const char *const *names; /* in full, sorted */
+    size_t count;
+};
+
+/**
+ * Lists all tables of the client's instance.
+ *
+ * @param list  receives them; free it with cellar_table_list_free()
+ * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT; CELLAR_E_UNAVAILABLE,
+ *         CELLAR_E_DEADLINE_EXCEEDED, CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_table_list_get(struct cellar_client *client, struct cellar_call *call,
+                                       struct cellar_table_list **list);
+
+/** Frees what cellar_table_list_get() gave. */
+void cellar_table_list_free(struct cellar_table_list *list);
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/*
+ * A mutation list changes one row, in order and as a whole: 1 to 100,000 mutations. Row keys have 1
+ * to 4096 bytes, qualifiers up to 16 KiB, a value and the whole list as much as the server takes.
+ */
+struct cellar_mutations;
+
+/** An empty list; NULL without memory. Free it with cellar_mutations_free(). */
+struct cellar_mutations *cellar_mutations_new(void);
+
+/** Frees a list. */
+void cellar_mutations_free(struct cellar_mutations *list);
+
+/** Empties a list, forgets its failure and keeps its memory for the next row. */
+void cellar_mutations_clear(struct cellar_mutations *list);
+
+/** How many mutations the list holds. */
+size_t cellar_mutations_count(const struct cellar_mutations *list);
+
+/** How many bytes the list takes in a request. */
+size_t cellar_mutations_bytes(const struct cellar_mutations *list);
+
+/** Sets a cell at the server's time. */
+void cellar_mutations_set(struct cellar_mutations *list, const char *family,
+                          struct cellar_view qualifier, struct cellar_view value);
+
+/**
+ * Sets a cell at an explicit time, replacing the value of an equal column and timestamp.
+ *
+ * @param timestamp_us  microseconds since 1970, >= 0
+ */
+void cellar_mutations_set_at(struct cellar_mutations *list, const char *family,
+                             struct cellar_view qualifier, int64_t timestamp_us,
+                             struct cellar_view value);
+
+/** Deletes all cells of a column. */
+void cellar_mutations_delete_column(struct cellar_mutations *list, const char *family,
+                                    struct cellar_view qualifier);
+
+/** The times start <= t < end in microseconds; an end of 0 is no end. */
+struct cellar_time_range {
+    int64_t start_us;
+    int64_t end_us;
+};
+
+/** Deletes a column's cells whose timestamp lies in the range. */
+void cellar_mutations_delete_versions(struct cellar_mutations *list, const char *family,
+                                      struct cellar_view qualifier, struct cellar_time_range range);
+
+/** Deletes the row's cells of one family. */
+void cellar_mutations_delete_family(struct cellar_mutations *list, const char *family);
+
+/** Deletes the row. */
+void cellar_mutations_delete_row(struct cellar_mutations *list);
+
+/**
+ * Applies a mutation list to one row. After CELLAR_E_OK it is durable and every read sees it.
+ *
+ * @param row   1..4096 bytes
+ * @param list  as filled; NULL is CELLAR_E_NO_MEMORY, what cellar_mutations_new() met
+ * @return CELLAR_E_OK; CELLAR_E_NOT_FOUND (table or family); CELLAR_E_INVALID_ARGUMENT;
+ *         CELLAR_E_RESOURCE_EXHAUSTED; CELLAR_E_UNIMPLEMENTED (values above the server's limit);
+ *         CELLAR_E_OUTCOME_UNKNOWN, CELLAR_E_DEADLINE_EXCEEDED: it may have been applied;
+ *         CELLAR_E_UNAVAILABLE, CELLAR_E_IO_ERROR, CELLAR_E_NO_MEMORY: it was not
+ * @thread any
+ */
+enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *table,
+                                   struct cellar_view row, const struct cellar_mutations *list,
+                                   struct cellar_call *call);
+
+/*
+ * A batch: mutation lists for many rows in one request, 100,000 mutations together at most. Entries
+ * are independent of each other and each has a result of its own.
+ */
+struct cellar_batch;
+
+/** An empty batch; NULL without memory. Free it with cellar_batch_free(). */
+struct cellar_batch *cellar_batch_new(void);
+
+/** Frees a batch. */
+void cellar_batch_free(struct cellar_batch *batch);
+
+/** Empties a batch, forgets its failure and results, and keeps its memory. */
+void cellar_batch_clear(struct cellar_batch *batch);
+
+/** Adds a row; both are copied, so that `list` can be cleared and filled again. */
+void cellar_batch_add(struct cellar_batch *batch, struct cellar_view row,
+                      const struct cellar_mutations *list);
+
+/** How many rows were added. */
+size_t cellar_batch_count(const struct cellar_batch *batch);
+
+/** How many mutations the rows have together. */
+size_t cellar_batch_mutation_count(const struct cellar_batch *batch);
+
+/** How many bytes the rows take in a request. */
+size_t cellar_batch_bytes(const struct cellar_batch *batch);
+
+/**
+ * Sends a batch. Entries that the server could not take (CELLAR_E_UNAVAILABLE) are sent again.
+ *
+ * @param batch  receives a result for every entry
+ * @return CELLAR_E_OK when every entry was answered, also when some failed: look at
+ *         cellar_batch_failed_count(); otherwise as cellar_mutate_row(), and entries without an
+ *         answer have that failure as their result
+ * @thread any, one for each batch
+ */
+enum cellar_code cellar_mutate_rows(struct cellar_client *client, const char *table,
+                                    struct cellar_batch *batch, struct cellar_call *call);
+
+/** How many entries of a sent batch failed. */
+size_t cellar_batch_failed_count(const struct cellar_batch *batch);
+
+/**
+ * How one entry of a sent batch ended.
+ *
+ * @param index    < cellar_batch_count()
+ * @param failure  may be NULL; receives the details (`where` names the entry)
+ * @return the entry's code; CELLAR_E_FAILED_PRECONDITION for a batch that was not sent
+ */
+enum cellar_code cellar_batch_result(const struct cellar_batch *batch, size_t index,
+                                     struct cellar_failure *failure);
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/*
+ * What to read: the union of the rows and ranges that were added, or every row when none was; of
+ * these the columns that were added, or all.
+ */
+struct cellar_read;
+
+enum cellar_bound_kind { CELLAR_BOUND_NONE = 0, CELLAR_BOUND_CLOSED = 1, CELLAR_BOUND_OPEN = 2 };
+
+/** One end of a range of row keys. */
+struct cellar_bound {
+    enum cellar_bound_kind kind;
+    struct cellar_view key;
+};
+
+/** No bound: from the first row, or to the last. */
+static inline struct cellar_bound cellar_bound_none(void)
+{
+    struct cellar_bound bound;
+    bound.kind = CELLAR_BOUND_NONE;
+    bound.key = cellar_view_of(NULL, 0);
+    return bound;
+}
+
+/** A bound that the range includes. */
+static inline struct cellar_bound cellar_bound_closed(struct cellar_view key)
+{
+    struct cellar_bound bound;
+    bound.kind = CELLAR_BOUND_CLOSED;
+    bound.key = key;
+    return bound;
+}
+
+/** A bound that the range excludes. */
+static inline struct cellar_bound cellar_bound_open(struct cellar_view key)
+{
+    struct cellar_bound bound;
+    bound.kind = CELLAR_BOUND_OPEN;
+    bound.key = key;
+    return bound;
+}
+
+/** A read of every row; NULL without memory. Free it with cellar_read_free(). */
+struct cellar_read *cellar_read_new(void);
+
+/** Frees a read. */
+void cellar_read_free(struct cellar_read *read);
+
+/** Adds one row by its key; copied. */
+void cellar_read_row(struct cellar_read *read, struct cellar_view key);
+
+/** Adds the rows between two bounds; copied. */
+void cellar_read_range(struct cellar_read *read, struct cellar_bound start,
+                       struct cellar_bound end);
+
+/** Adds the rows whose keys begin with `prefix`; an empty one is every row. Copied. */
+void cellar_read_prefix(struct cellar_read *read, struct cellar_view prefix);
+
+/** Restricts the answer to a family, and to others that are added. */
+void cellar_read_family(struct cellar_read *read, const char *family);
+
+/** Restricts the answer to a column, and to others that are added. */
+void cellar_read_column(struct cellar_read *read, const char *family, struct cellar_view qualifier);
+
+/** Gives only the newest `versions` cells of each column; 0 = all. */
+void cellar_read_versions(struct cellar_read *read, int64_t versions);
+
+/** Ends the read after `rows` rows; 0 = no limit. */
+void cellar_read_limit(struct cellar_read *read, int64_t rows);
+
+/** Gives the rows by descending key. */
+void cellar_read_reverse(struct cellar_read *read);
+
+/** Gives keys without cells. */
+void cellar_read_keys_only(struct cellar_read *read);
+
+/** One cell of an answer. */
+struct cellar_row_cell {
+    struct cellar_view family;
+    struct cellar_view qualifier;
+    int64_t timestamp_us;
+    struct cellar_view value;
+};
+
+/** One row of an answer; cells by family, qualifier, newest first. */
+struct cellar_row {
+    struct cellar_view key;
+    const struct cellar_row_cell *cells;
+    size_t cell_count;
+};
+
+/*
+ * A scan: rows as they come, a few megabytes at a time whatever the table's size.
+ *
+ *     while (cellar_scan_next(scan, &row)) {
+ *         ...
+ *     }
+ *     code = cellar_scan_close(scan, &call);
+ */
+struct cellar_scan;
+
+/**
+ * Starts a scan, which holds one of the client's connections until it is closed.
+ *
+ * @param read  borrowed until return; NULL is CELLAR_E_NO_MEMORY, what cellar_read_new() met
+ * @param call  `timeout_us` > 0 bounds the whole scan; 0 leaves the scan unbounded and lets each
+ *              wait for the server last no longer than the client's time limit
+ * @param scan  receives the scan; close it with cellar_scan_close()
+ * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT; CELLAR_E_NO_MEMORY. What the server has to say
+ *         comes from cellar_scan_close()
+ * @thread any, one for each scan
+ */
+enum cellar_code cellar_scan_open(struct cellar_client *client, const char *table,
+                                  const struct cellar_read *read, struct cellar_call *call,
+                                  struct cellar_scan **scan);
+
+/**
+ * Waits for the next row.
+ *
+ * @param row  receives the row; its memory lives until the next call with this scan
+ * @return false at the end or on failure: cellar_scan_close() tells which
+ */
+bool cellar_scan_next(struct cellar_scan *scan, struct cellar_row *row);
+
+/**
+ * Ends a scan, finished or not, and frees it.
+ *
+ * @param scan  may be NULL: CELLAR_E_OK
+ * @param call  may be NULL; receives the failure that ended the scan
+ * @return CELLAR_E_OK when every row came or the scan was closed early; CELLAR_E_NOT_FOUND (table
+ *         or family), CELLAR_E_INVALID_ARGUMENT, CELLAR_E_FAILED_PRECONDITION (a row above 256
+ *         MiB), CELLAR_E_DATA_LOSS, CELLAR_E_DEADLINE_EXCEEDED, CELLAR_E_UNAVAILABLE,
+ *         CELLAR_E_IO_ERROR, CELLAR_E_NO_MEMORY: the rows given so far are whole and right
+ */
+enum cellar_code cellar_scan_close(struct cellar_scan *scan, struct cellar_call *call);
+
+/* Rows read to the end and kept in memory. */
+struct cellar_rows;
+
+/**
+ * Reads all rows that `read` asks for into memory.
+ *
+ * @param rows  receives 0 or more rows, 256 MiB together at most; free them with
+ *              cellar_rows_free()
+ * @return CELLAR_E_OK, also when there is no such row; as cellar_scan_close(), and
+ *         CELLAR_E_RESOURCE_EXHAUSTED when the rows are larger: use a scan
+ * @thread any
+ */
+enum cellar_code cellar_get(struct cellar_client *client, const char *table,
+                            const struct cellar_read *read, struct cellar_call *call,
+                            struct cellar_rows **rows);
+
+/** As cellar_get(), for one row with all its cells. */
+enum cellar_code cellar_get_row(struct cellar_client *client, const char *table,
+                                struct cellar_view key, struct cellar_call *call,
+                                struct cellar_rows **rows);
+
+/** How many rows there are. */
+size_t cellar_rows_count(const struct cellar_rows *rows);
+
+/** One row; `index` < cellar_rows_count(). It lives as long as `rows`. */
+const struct cellar_row *cellar_rows_at(const struct cellar_rows *rows, size_t index);
+
+/** Frees rows. */
+void cellar_rows_free(struct cellar_rows *rows);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+#ifndef CELLAR_CLIENT_ADDRESS_H
+#define CELLAR_CLIENT_ADDRESS_H
+
+#include "common/status.h"
+
+/* "host:port" taken apart, and a connected socket from it. */
+
+#define CELLAR_HOST_BYTES_MAX 254u /* a DNS name, with its NUL */
+#define CELLAR_PORT_BYTES_MAX 6u
+
+/** An endpoint in two parts, NUL-terminated. */
+struct cellar_address {
+    char host[CELLAR_HOST_BYTES_MAX];
+    char port[CELLAR_PORT_BYTES_MAX]; /* 1..65535 in decimal */
+};
+
+/**
+ * Splits `host:port` or `[v6 address]:port`.
+ *
+ * @param text     NUL-terminated
+ * @param address  untouched on failure
+ * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT naming what was expected and seen
+ */
+enum cellar_status cellar_address_decode(const char *text, struct cellar_address *address,
+                                         struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Connects to the first of the host's addresses that answers. Looking up a name (not a number) has
+ * the system's own time limit.
+ *
+ * @param deadline_us  monotonic microseconds; 0 = none
+ * @param fd           receives a socket: non-blocking, close-on-exec, without Nagle's delay
+ * @return CELLAR_OK; CELLAR_UNAVAILABLE naming the endpoint and the reason;
+ *         CELLAR_DEADLINE_EXCEEDED; CELLAR_INVALID_ARGUMENT for a name that does not exist
+ */
+enum cellar_status cellar_address_connect(const struct cellar_address *address, int64_t deadline_us,
+                                          int *fd, struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Waits until a socket can be read or written.
+ *
+ * @param events       POLLIN, POLLOUT or both
+ * @param deadline_us  monotonic microseconds; 0 = none
+ * @return CELLAR_OK or CELLAR_DEADLINE_EXCEEDED
+ */
+enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us) CELLAR_MUST_USE;
+
+#endif

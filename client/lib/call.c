@@ -1,0 +1,195 @@
+/*
+ * Calls: a request goes out on a connection of the pool, its answer comes back, and what failed
+ * without having been applied goes out again.
+ *
+ * Each attempt encodes the body anew, since the time that is left is part of it, and uses one
+ * connection for itself. After an attempt that broke a connection the next one opens a new one:
+ * the server that closed one idle connection has most likely closed them all. Whether there is a
+ * next attempt is retry.c's to say; here is only the waiting.
+ *
+ * The deadline counts from the start of the call and covers connecting, waiting for a free
+ * connection, pauses and all attempts. Any thread; a call owns what it allocates.
+ */
+
+#include "client/lib/call.h"
+
+#include <inttypes.h>
+#include <poll.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+
+#define TIMEOUT_US_MAX INT64_C(31536000000000) /* a year; longer is cut */
+
+enum cellar_status cellar_call_deadline(const struct cellar_client *client,
+                                        const struct cellar_call *call, int64_t *deadline_us,
+                                        struct cellar_error *error)
+{
+    int64_t timeout_us = call == NULL ? 0 : call->timeout_us;
+    CELLAR_ASSERT(client->timeout_us > 0);
+    if (timeout_us < 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A call's timeout_us must be >= 0, but got %" PRId64, timeout_us);
+    }
+    timeout_us = CELLAR_MIN(timeout_us == 0 ? client->timeout_us : timeout_us, TIMEOUT_US_MAX);
+    *deadline_us = cellar_clock_monotonic_us() + timeout_us;
+    return CELLAR_OK;
+}
+
+struct cellar_retry cellar_call_retry(const struct cellar_client *client, enum cellar_safety safety,
+                                      int64_t deadline_us)
+{
+    CELLAR_ASSERT(client->attempts_max >= 1 && client->connect_attempts_max >= 1);
+    return (struct cellar_retry){.safety = safety,
+                                 .attempts_max = client->attempts_max,
+                                 .connect_attempts_max = client->connect_attempts_max,
+                                 .deadline_us = deadline_us};
+}
+
+bool cellar_call_again(struct cellar_client *client, struct cellar_retry *retry,
+                       enum cellar_attempt attempt, struct cellar_error *error)
+{
+    struct cellar_retry_chance chance = {.now_us = cellar_clock_monotonic_us(),
+                                         .random = cellar_client_random(client)};
+    int64_t delay_us;
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    if (!cellar_retry_again(retry, attempt, chance, error, &delay_us)) {
+        return false;
+    }
+    if (delay_us > 0) {
+        (void)poll(NULL, 0, (int)CELLAR_MIN((delay_us + 999) / 1000, (int64_t)INT32_MAX));
+    }
+    return true;
+}
+
+bool cellar_call_error_decode(struct cellar_slice body, struct cellar_error *error)
+{
+    struct cellar_msg_error message;
+    enum cellar_status code;
+    if (cellar_message_decode(&cellar_msg_error_type, body, &message, CELLAR_UNKNOWN_SKIP, error) !=
+        CELLAR_OK) {
+        (void)cellar_error_set(error, CELLAR_IO_ERROR,
+                               "The server answered with an error that cannot be read");
+        return false;
+    }
+    int text_bytes = (int)CELLAR_MIN(message.text.bytes, CELLAR_ERROR_TEXT_BYTES_MAX);
+    const char *text = text_bytes == 0 ? "" : (const char *)message.text.data;
+    if (!cellar_status_decode(message.code, &code) || code == CELLAR_OK) {
+        (void)cellar_error_set(error, CELLAR_IO_ERROR,
+                               "The server answered with code %" PRIu64
+                               ", which this client does not know: %.*s",
+                               message.code, text_bytes, text);
+        return false;
+    }
+    (void)cellar_error_set(error, code, "%.*s", text_bytes, text);
+    error->retry_delay_ms = (uint32_t)CELLAR_MIN(message.retry_delay_ms, (uint64_t)UINT32_MAX);
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    return true;
+}
+
+/* Encodes the request with the time that is left. */
+static enum cellar_status request_encode(const struct cellar_request *request, int64_t deadline_us,
+                                         struct cellar_buffer *body, struct cellar_error *error)
+{
+    int64_t left_us = deadline_us - cellar_clock_monotonic_us();
+    CELLAR_ASSERT(body->bytes == 0);
+    *request->timeout_us = (uint64_t)CELLAR_MAX(left_us, INT64_C(1));
+    if (cellar_message_encode(request->type, request->message, body) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a request");
+    }
+    return CELLAR_OK;
+}
+
+/* Sends an encoded request over one connection and takes its answer. */
+static enum cellar_status answer_wait(struct cellar_sync *sync, enum cellar_operation operation,
+                                      int64_t deadline_us, struct cellar_buffer *reply,
+                                      enum cellar_attempt *attempt, struct cellar_error *error)
+{
+    struct cellar_event event;
+    enum cellar_status status = cellar_sync_wait(sync, deadline_us, &event, error);
+    if (status != CELLAR_OK) {
+        *attempt = cellar_sync_is_sent(sync) ? CELLAR_ATTEMPT_SENT : CELLAR_ATTEMPT_UNSENT;
+        return status;
+    }
+    CELLAR_ASSERT(event.operation == operation);
+    if (event.kind == CELLAR_EVENT_ERROR && cellar_call_error_decode(event.body, error)) {
+        return error->code;
+    }
+    /* What cannot be understood or kept from here on says nothing about a write. */
+    *attempt = CELLAR_ATTEMPT_SENT;
+    if (event.kind == CELLAR_EVENT_ERROR) {
+        return error->code;
+    }
+    if (event.kind != CELLAR_EVENT_REPLY) {
+        return cellar_error_set(error, CELLAR_IO_ERROR, "The server answered in parts");
+    }
+    if (event.body.bytes > 0 &&
+        cellar_buffer_append(reply, event.body.data, event.body.bytes) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an answer of %zu bytes",
+                                event.body.bytes);
+    }
+    *attempt = CELLAR_ATTEMPT_ANSWERED;
+    return CELLAR_OK;
+}
+
+/* One attempt, from taking a connection to giving it back. */
+static enum cellar_status attempt_run(struct cellar_client *client,
+                                      const struct cellar_request *request,
+                                      const struct cellar_retry *retry, struct cellar_buffer *reply,
+                                      enum cellar_attempt *attempt, struct cellar_error *error)
+{
+    struct cellar_sync *sync = NULL;
+    struct cellar_buffer body = {0};
+    uint32_t id;
+    bool is_fresh = *attempt == CELLAR_ATTEMPT_SENT || *attempt == CELLAR_ATTEMPT_UNSENT;
+    *attempt = CELLAR_ATTEMPT_CONNECT;
+    CELLAR_TRY(cellar_pool_take(&client->pool, is_fresh, retry->deadline_us, &sync, error));
+    CELLAR_ASSERT(sync != NULL);
+    *attempt = CELLAR_ATTEMPT_ANSWERED;
+    enum cellar_status status = request_encode(request, retry->deadline_us, &body, error);
+    if (status == CELLAR_OK) {
+        status = cellar_engine_submit(cellar_sync_engine(sync), (uint16_t)request->operation,
+                                      cellar_slice_of(&body), &id, error);
+    }
+    cellar_buffer_fini(&body);
+    if (status == CELLAR_OK) {
+        status = answer_wait(sync, request->operation, retry->deadline_us, reply, attempt, error);
+    }
+    cellar_pool_return(&client->pool, sync);
+    return status;
+}
+
+enum cellar_status cellar_call_run(struct cellar_client *client,
+                                   const struct cellar_request *request, int64_t deadline_us,
+                                   struct cellar_buffer *reply, struct cellar_error *error)
+{
+    struct cellar_retry retry = cellar_call_retry(client, request->safety, deadline_us);
+    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
+    CELLAR_ASSERT(reply->bytes == 0);
+    for (;;) {
+        cellar_error_clear(error);
+        if (attempt_run(client, request, &retry, reply, &attempt, error) == CELLAR_OK) {
+            return CELLAR_OK;
+        }
+        if (!cellar_call_again(client, &retry, attempt, error)) {
+            return error->code;
+        }
+        CELLAR_ASSERT(reply->bytes == 0);
+    }
+}
+
+enum cellar_status cellar_call_table(struct cellar_client *client,
+                                     const struct cellar_request *request, const char *table,
+                                     const struct cellar_call *call, struct cellar_buffer *reply,
+                                     struct cellar_error *error)
+{
+    char name[CELLAR_TABLE_NAME_BYTES_MAX];
+    int64_t deadline_us;
+    CELLAR_ASSERT(request->table != NULL);
+    CELLAR_TRY(cellar_call_deadline(client, call, &deadline_us, error));
+    CELLAR_TRY(cellar_client_table_name(client, table, name, error));
+    *request->table = cellar_slice_text(name);
+    enum cellar_status status = cellar_call_run(client, request, deadline_us, reply, error);
+    *request->table = cellar_slice_make(NULL, 0);
+    return status;
+}

@@ -1,0 +1,37 @@
+#ifndef CELLAR_CLIENT_MUTATIONS_H
+#define CELLAR_CLIENT_MUTATIONS_H
+
+#include <cellar/cellar.h>
+
+#include "common/mutation.h"
+
+/* The list behind `struct cellar_mutations`. */
+
+struct cellar_mutations {
+    struct cellar_buffer body; /* the encoded mutations, without the array's header */
+    uint32_t count;
+    bool is_idempotent;        /* only sets, each at an explicit time */
+    struct cellar_error error; /* the first failure; CELLAR_OK when there was none */
+};
+
+/** Appends the list as MessagePack, header and mutations; CELLAR_NO_MEMORY. */
+enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
+                                           struct cellar_buffer *to) CELLAR_MUST_USE;
+
+/** The failure a list carries: its own, or CELLAR_NO_MEMORY for NULL. */
+enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,
+                                          struct cellar_error *error) CELLAR_MUST_USE;
+
+/** A view as a slice. */
+static inline struct cellar_slice cellar_view_slice(struct cellar_view view)
+{
+    return cellar_slice_make(view.data, view.bytes);
+}
+
+/** A slice as a view. */
+static inline struct cellar_view cellar_slice_view(struct cellar_slice slice)
+{
+    return cellar_view_of(slice.data, slice.bytes);
+}
+
+#endif

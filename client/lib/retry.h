@@ -1,0 +1,55 @@
+#ifndef CELLAR_CLIENT_RETRY_H
+#define CELLAR_CLIENT_RETRY_H
+
+#include "common/status.h"
+
+/*
+ * Whether a request that failed is sent again, and when. Pure: time and random bits come in as
+ * numbers. PROTOCOL.md, "Connection" 4 and the table of codes.
+ */
+
+/** What sending a request twice may do. */
+enum cellar_safety {
+    CELLAR_SAFETY_READ,       /* nothing */
+    CELLAR_SAFETY_WRITE,      /* apply it twice, with two results */
+    CELLAR_SAFETY_IDEMPOTENT, /* apply it twice, with the same result */
+};
+
+/** How one attempt ended. */
+enum cellar_attempt {
+    CELLAR_ATTEMPT_ANSWERED, /* the server answered, or the client refused */
+    CELLAR_ATTEMPT_CONNECT,  /* no connection could be made */
+    CELLAR_ATTEMPT_UNSENT,   /* the connection broke before the whole request was sent */
+    CELLAR_ATTEMPT_SENT      /* it broke afterwards, without an answer */
+};
+
+/** One call's attempts so far. */
+struct cellar_retry {
+    enum cellar_safety safety;
+    uint32_t attempts_max;
+    uint32_t connect_attempts_max;
+    int64_t deadline_us; /* monotonic; 0 = none */
+    uint32_t attempt_count;
+    uint32_t connect_attempt_count;
+    uint32_t sent_count; /* attempts that ended CELLAR_ATTEMPT_SENT */
+};
+
+/** The clock and the dice of a decision. */
+struct cellar_retry_chance {
+    int64_t now_us;
+    uint64_t random; /* any 64 bits */
+};
+
+/**
+ * Counts an attempt that failed and decides.
+ *
+ * @param error     of the attempt; its code becomes CELLAR_OUTCOME_UNKNOWN when a write may have
+ *                  been applied and is not sent again
+ * @param delay_us  receives how long to wait before the next attempt, 0 included
+ * @return true when the request is to be sent again, on a new connection unless ANSWERED
+ */
+bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
+                        struct cellar_retry_chance chance, struct cellar_error *error,
+                        int64_t *delay_us);
+
+#endif

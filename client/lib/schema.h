@@ -1,0 +1,30 @@
+#ifndef CELLAR_CLIENT_SCHEMA_H
+#define CELLAR_CLIENT_SCHEMA_H
+
+#include <cellar/cellar.h>
+
+#include "common/message.h"
+
+/* The builder behind `struct cellar_schema`. */
+
+struct cellar_schema {
+    struct cellar_buffer families; /* encoded elements, without the arrays' headers */
+    struct cellar_buffer splits;
+    uint32_t family_count;
+    uint32_t split_count;
+    enum cellar_table_granularity granularity;
+    struct cellar_error error; /* the first failure; CELLAR_OK when there was none */
+};
+
+/** The failure a schema carries: its own, or CELLAR_NO_MEMORY for NULL. */
+enum cellar_status cellar_schema_error(const struct cellar_schema *schema,
+                                       struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Appends a CREATE_TABLE body but for its time limit; CELLAR_NO_MEMORY. `families` and `splits`
+ * (empty before, freed by the caller) hold what the message borrows. */
+enum cellar_status cellar_schema_fill(const struct cellar_schema *schema,
+                                      struct cellar_msg_create_table_request *message,
+                                      struct cellar_buffer *families, struct cellar_buffer *splits)
+    CELLAR_MUST_USE;
+
+#endif

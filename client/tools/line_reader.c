@@ -1,0 +1,91 @@
+/*
+ * Lines out of a descriptor.
+ *
+ * One buffer holds what was read and not yet given; it grows to the longest line and no further
+ * than `bytes_max`. A longer line is stepped over piece by piece and given as one that is too long,
+ * so that its number can be told and the next lines are read as ever.
+ */
+
+#include "client/tools/line_reader.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536u
+
+void cellar_line_reader_fini(struct cellar_line_reader *reader)
+{
+    CELLAR_ASSERT(reader->start <= reader->data.bytes);
+    cellar_buffer_fini(&reader->data);
+    reader->start = 0;
+    reader->scanned = 0;
+}
+
+/* Reads more behind what is there. */
+static enum cellar_status more_read(struct cellar_line_reader *reader, struct cellar_error *error)
+{
+    CELLAR_ASSERT(!reader->is_end);
+    cellar_buffer_consume(&reader->data, reader->start);
+    reader->start = 0;
+    if (cellar_buffer_reserve(&reader->data, READ_BYTES) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory to read line %llu",
+                                (unsigned long long)reader->number + 1);
+    }
+    ssize_t got;
+    do {
+        got = read(reader->fd, reader->data.data + reader->data.bytes, READ_BYTES);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        return cellar_error_set(error, CELLAR_IO_ERROR, "Cannot read the input behind line %llu",
+                                (unsigned long long)reader->number);
+    }
+    reader->is_end = got == 0;
+    reader->data.bytes += (size_t)got;
+    return CELLAR_OK;
+}
+
+/* Gives the next `bytes` bytes as a line and steps over its newline, if it has one. */
+static void line_give(struct cellar_line_reader *reader, size_t bytes, bool has_newline,
+                      struct cellar_line *line)
+{
+    CELLAR_ASSERT(reader->start + bytes + (has_newline ? 1u : 0u) <= reader->data.bytes);
+    reader->number++;
+    *line = (struct cellar_line){.number = reader->number,
+                                 .is_too_long = reader->is_skipping || bytes > reader->bytes_max};
+    if (!line->is_too_long && bytes > 0) {
+        line->text = cellar_slice_make(reader->data.data + reader->start, bytes);
+    }
+    reader->start += bytes + (has_newline ? 1u : 0u);
+    reader->scanned = 0;
+    reader->is_skipping = false;
+}
+
+enum cellar_status cellar_line_reader_next(struct cellar_line_reader *reader,
+                                           struct cellar_line *line, bool *has_line,
+                                           struct cellar_error *error)
+{
+    CELLAR_ASSERT(reader->bytes_max > 0);
+    for (;;) {
+        size_t left = reader->data.bytes - reader->start;
+        const uint8_t *start = left == 0 ? NULL : reader->data.data + reader->start;
+        const uint8_t *newline =
+            left == reader->scanned ? NULL
+                                    : memchr(start + reader->scanned, '\n', left - reader->scanned);
+        *has_line = newline != NULL || (reader->is_end && (left > 0 || reader->is_skipping));
+        if (*has_line) {
+            line_give(reader, newline == NULL ? left : (size_t)(newline - start), newline != NULL,
+                      line);
+            return CELLAR_OK;
+        }
+        if (reader->is_end) {
+            return CELLAR_OK;
+        }
+        reader->scanned = left;
+        if (left > reader->bytes_max) {
+            reader->is_skipping = true;
+            reader->start = reader->data.bytes;
+            reader->scanned = 0;
+        }
+        CELLAR_TRY(more_read(reader, error));
+    }
+}

@@ -1,0 +1,73 @@
+/*
+ * A row on its way from a file to a batch.
+ *
+ * Cells are encoded into a mutation list as they are added; a row that grows beyond what one log
+ * record can hold is refused while it is read, with the limit and what was seen, so that it cannot
+ * take a whole batch down. Records are reused: clearing keeps their memory.
+ */
+
+#include "client/tools/record.h"
+
+#include <inttypes.h>
+
+void cellar_record_clear(struct cellar_record *record)
+{
+    CELLAR_ASSERT(record != NULL);
+    cellar_buffer_clear(&record->key);
+    cellar_mutations_clear(record->list);
+    record->line = 0;
+    record->cell_count = 0;
+    record->value_bytes = 0;
+}
+
+void cellar_record_fini(struct cellar_record *record)
+{
+    CELLAR_ASSERT(record != NULL);
+    cellar_buffer_fini(&record->key);
+    cellar_mutations_free(record->list);
+    memset(record, 0, sizeof *record);
+}
+
+enum cellar_status cellar_record_key(struct cellar_record *record, struct cellar_slice key,
+                                     struct cellar_error *error)
+{
+    CELLAR_ASSERT(record->cell_count == 0);
+    cellar_buffer_clear(&record->key);
+    if (cellar_buffer_append(&record->key, key.data, key.bytes) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a row");
+    }
+    record->value_bytes = key.bytes;
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_record_add(struct cellar_record *record,
+                                     const struct cellar_record_cell *cell,
+                                     struct cellar_error *error)
+{
+    CELLAR_ASSERT(cell->family != NULL);
+    if (record->cell_count == CELLAR_RECORD_CELL_COUNT_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A row may have at most %u cells in one write, but this one has "
+                                "more",
+                                CELLAR_RECORD_CELL_COUNT_MAX);
+    }
+    if (record->list == NULL) {
+        record->list = cellar_mutations_new();
+    }
+    cellar_mutations_set_at(
+        record->list, cell->family, cellar_view_of(cell->qualifier.data, cell->qualifier.bytes),
+        cell->timestamp_us, cellar_view_of(cell->value.data, cell->value.bytes));
+    record->cell_count++;
+    record->value_bytes += cell->qualifier.bytes + cell->value.bytes;
+    if (cellar_mutations_count(record->list) != record->cell_count) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a row");
+    }
+    size_t bytes = record->key.bytes + cellar_mutations_bytes(record->list);
+    if (bytes > CELLAR_RECORD_BYTES_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A row may have at most %u bytes in one write, but this one has "
+                                "%zu and more",
+                                CELLAR_RECORD_BYTES_MAX, bytes);
+    }
+    return CELLAR_OK;
+}

@@ -1,0 +1,274 @@
+/*
+ * Descriptions of tables and servers, in four formats.
+ *
+ * Text is for people: what is on a line of its own, aligned, keys escaped. JSON has every field
+ * under the protocol's names; jsonl is the same on one line, which it is anyway. CSV is a table
+ * with one record a family and tablet, or figure. Pure; appends to the caller's buffer.
+ */
+
+#include "client/tools/table_printer.h"
+
+#include <inttypes.h>
+
+#include "client/tools/duration.h"
+#include "client/tools/escape.h"
+#include "client/tools/family_text.h"
+#include "client/tools/json.h"
+
+static struct cellar_slice slice_of(struct cellar_view view)
+{
+    return cellar_slice_make(view.data, view.bytes);
+}
+
+/* The table's id: what stands behind the last slash. */
+static const char *short_name(const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    CELLAR_ASSERT(name != NULL);
+    return slash == NULL ? name : slash + 1;
+}
+
+static const char *granularity_name(enum cellar_table_granularity granularity)
+{
+    return granularity == CELLAR_TABLE_MICROS ? "micros" : "millis";
+}
+
+static enum cellar_status family_text(const struct cellar_family_info *family,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(family->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "  family  %s", family->name));
+    if (family->rule.kind == CELLAR_RULE_NONE) {
+        return cellar_buffer_printf(to, "  keeps everything\n");
+    }
+    CELLAR_TRY(cellar_buffer_append(to, "  ", 2));
+    CELLAR_TRY(cellar_rule_text_encode(&family->rule, to));
+    return cellar_buffer_append(to, "\n", 1);
+}
+
+static enum cellar_status tablet_text(const struct cellar_tablet_info *tablet,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_TRY(cellar_buffer_printf(to, "  tablet  on store %" PRIu64, tablet->store));
+    if (tablet->start.bytes > 0) {
+        CELLAR_TRY(cellar_buffer_printf(to, "  from "));
+        CELLAR_TRY(cellar_escape_encode(slice_of(tablet->start), CELLAR_ESCAPE_PLAIN, to));
+    }
+    if (tablet->end.bytes > 0) {
+        CELLAR_TRY(cellar_buffer_printf(to, "  up to, without, "));
+        CELLAR_TRY(cellar_escape_encode(slice_of(tablet->end), CELLAR_ESCAPE_PLAIN, to));
+    }
+    CELLAR_ASSERT(to->bytes > 0);
+    return cellar_buffer_append(to, "\n", 1);
+}
+
+static enum cellar_status table_text(const struct cellar_table_info *info, struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(
+        to, "%s\n  name  %s\n  granularity  %s\n  schema version  %" PRIu64 "\n",
+        short_name(info->name), info->name, granularity_name(info->granularity),
+        info->schema_version));
+    for (size_t index = 0; index < info->family_count; index++) {
+        CELLAR_TRY(family_text(&info->families[index], to));
+    }
+    for (size_t index = 0; index < info->tablet_count; index++) {
+        CELLAR_TRY(tablet_text(&info->tablets[index], to));
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status family_json(const struct cellar_family_info *family,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(family->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "{\"name\":"));
+    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(family->name)));
+    CELLAR_TRY(cellar_buffer_printf(to, ",\"rule\":\""));
+    CELLAR_TRY(cellar_rule_text_encode(&family->rule, to));
+    return cellar_buffer_printf(to, "\"}");
+}
+
+static enum cellar_status tablet_json(const struct cellar_tablet_info *tablet,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(tablet != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "{\"start\":"));
+    CELLAR_TRY(cellar_json_put_bytes(to, slice_of(tablet->start)));
+    CELLAR_TRY(cellar_buffer_printf(to, ",\"end\":"));
+    CELLAR_TRY(cellar_json_put_bytes(to, slice_of(tablet->end)));
+    return cellar_buffer_printf(to, ",\"store\":%" PRIu64 "}", tablet->store);
+}
+
+static enum cellar_status table_json(const struct cellar_table_info *info, struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "{\"name\":"));
+    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(info->name)));
+    CELLAR_TRY(cellar_buffer_printf(
+        to, ",\"granularity\":\"%s\",\"schema_version\":%" PRIu64 ",\"families\":[",
+        granularity_name(info->granularity), info->schema_version));
+    for (size_t index = 0; index < info->family_count; index++) {
+        CELLAR_TRY(cellar_buffer_append(to, ",", index == 0 ? 0 : 1));
+        CELLAR_TRY(family_json(&info->families[index], to));
+    }
+    CELLAR_TRY(cellar_buffer_printf(to, "],\"tablets\":["));
+    for (size_t index = 0; index < info->tablet_count; index++) {
+        CELLAR_TRY(cellar_buffer_append(to, ",", index == 0 ? 0 : 1));
+        CELLAR_TRY(tablet_json(&info->tablets[index], to));
+    }
+    return cellar_buffer_printf(to, "]}\n");
+}
+
+static enum cellar_status table_csv(const struct cellar_table_info *info, struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "kind,name,rule,start,end,store\n"));
+    for (size_t index = 0; index < info->family_count; index++) {
+        CELLAR_TRY(cellar_buffer_printf(to, "family,"));
+        CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->families[index].name)));
+        CELLAR_TRY(cellar_buffer_append(to, ",", 1));
+        CELLAR_TRY(cellar_rule_text_encode(&info->families[index].rule, to));
+        CELLAR_TRY(cellar_buffer_printf(to, ",,,\n"));
+    }
+    for (size_t index = 0; index < info->tablet_count; index++) {
+        const struct cellar_tablet_info *tablet = &info->tablets[index];
+        CELLAR_TRY(cellar_buffer_printf(to, "tablet,,,"));
+        CELLAR_TRY(cellar_csv_put(to, slice_of(tablet->start)));
+        CELLAR_TRY(cellar_buffer_append(to, ",", 1));
+        CELLAR_TRY(cellar_csv_put(to, slice_of(tablet->end)));
+        CELLAR_TRY(cellar_buffer_printf(to, ",%" PRIu64 "\n", tablet->store));
+    }
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_table_print(enum cellar_format format,
+                                      const struct cellar_table_info *info,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info != NULL);
+    switch (format) {
+    case CELLAR_FORMAT_TEXT:
+        return table_text(info, to);
+    case CELLAR_FORMAT_JSON:
+    case CELLAR_FORMAT_JSONL:
+        return table_json(info, to);
+    case CELLAR_FORMAT_CSV:
+        return table_csv(info, to);
+    }
+    return CELLAR_OK;
+}
+
+/* Appends the names as one JSON array. */
+static enum cellar_status names_json(const struct cellar_table_list *list, struct cellar_buffer *to)
+{
+    CELLAR_TRY(cellar_buffer_append(to, "[", 1));
+    for (size_t index = 0; index < list->count; index++) {
+        CELLAR_TRY(cellar_buffer_append(to, ",", index == 0 ? 0 : 1));
+        CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(list->names[index])));
+    }
+    CELLAR_ASSERT(to->bytes > 0);
+    return cellar_buffer_append(to, "]\n", 2);
+}
+
+enum cellar_status cellar_table_list_print(enum cellar_format format,
+                                           const struct cellar_table_list *list,
+                                           struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(list->count == 0 || list->names != NULL);
+    if (format == CELLAR_FORMAT_JSON) {
+        return names_json(list, to);
+    }
+    if (format == CELLAR_FORMAT_CSV) {
+        CELLAR_TRY(cellar_buffer_printf(to, "name\n"));
+    }
+    for (size_t index = 0; index < list->count; index++) {
+        struct cellar_slice name = cellar_slice_text(list->names[index]);
+        if (format == CELLAR_FORMAT_JSONL) {
+            CELLAR_TRY(cellar_buffer_printf(to, "{\"name\":"));
+            CELLAR_TRY(cellar_json_put_bytes(to, name));
+            CELLAR_TRY(cellar_buffer_append(to, "}", 1));
+        } else if (format == CELLAR_FORMAT_CSV) {
+            CELLAR_TRY(cellar_csv_put(to, name));
+        } else {
+            CELLAR_TRY(cellar_buffer_printf(to, "%s", short_name(list->names[index])));
+        }
+        CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status server_text(const struct cellar_server_info *info,
+                                      struct cellar_buffer *to)
+{
+    char uptime[CELLAR_DURATION_TEXT_BYTES];
+    int64_t uptime_s = (int64_t)CELLAR_MIN(info->uptime_us, (uint64_t)INT64_MAX) / 1000000;
+    size_t width_max = 9;
+    for (size_t index = 0; index < info->figure_count; index++) {
+        width_max = CELLAR_MAX(width_max, strlen(info->figures[index].name));
+    }
+    int width = (int)CELLAR_MIN(width_max, (size_t)60);
+    CELLAR_ASSERT(width > 0);
+    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %s\n", width, "version", info->version));
+    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %s\n", width, "uptime",
+                                    cellar_duration_encode(uptime_s * 1000000, uptime)));
+    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  ", width, "data_dir"));
+    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->data_dir), CELLAR_ESCAPE_PLAIN, to));
+    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
+    for (size_t index = 0; index < info->figure_count; index++) {
+        CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %" PRId64 "\n", width, info->figures[index].name,
+                                        info->figures[index].value));
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status server_json(const struct cellar_server_info *info,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->version != NULL && info->data_dir != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "{\"version\":"));
+    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(info->version)));
+    CELLAR_TRY(
+        cellar_buffer_printf(to, ",\"uptime_us\":%" PRIu64 ",\"data_dir\":", info->uptime_us));
+    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(info->data_dir)));
+    CELLAR_TRY(cellar_buffer_printf(to, ",\"figures\":{"));
+    for (size_t index = 0; index < info->figure_count; index++) {
+        CELLAR_TRY(cellar_buffer_append(to, ",", index == 0 ? 0 : 1));
+        CELLAR_TRY(cellar_json_put_string(to, cellar_slice_text(info->figures[index].name)));
+        CELLAR_TRY(cellar_buffer_printf(to, ":%" PRId64, info->figures[index].value));
+    }
+    return cellar_buffer_printf(to, "}}\n");
+}
+
+static enum cellar_status server_csv(const struct cellar_server_info *info,
+                                     struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->figure_count == 0 || info->figures != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "name,value\nversion,"));
+    CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->version)));
+    CELLAR_TRY(cellar_buffer_printf(to, "\nuptime_us,%" PRIu64 "\ndata_dir,", info->uptime_us));
+    CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->data_dir)));
+    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
+    for (size_t index = 0; index < info->figure_count; index++) {
+        CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->figures[index].name)));
+        CELLAR_TRY(cellar_buffer_printf(to, ",%" PRId64 "\n", info->figures[index].value));
+    }
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_server_print(enum cellar_format format,
+                                       const struct cellar_server_info *info,
+                                       struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info != NULL);
+    switch (format) {
+    case CELLAR_FORMAT_TEXT:
+        return server_text(info, to);
+    case CELLAR_FORMAT_JSON:
+    case CELLAR_FORMAT_JSONL:
+        return server_json(info, to);
+    case CELLAR_FORMAT_CSV:
+        return server_csv(info, to);
+    }
+    return CELLAR_OK;
+}
