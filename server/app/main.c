@@ -75,6 +75,7 @@ static enum cellar_status write_port_file(const char *path, uint16_t port,
     return CELLAR_OK;
 }
 
+/* The three lines for people: where, with which data, and what to try next. */
 static void greet(const struct cellar_server *server, const struct cellar_server_config *config)
 {
     char endpoint[IO_ADDRESS_TEXT_BYTES_MAX];
@@ -104,6 +105,7 @@ static void raise_descriptor_limit(void)
     CELLAR_ASSERT(limit.rlim_cur > 0);
 }
 
+/* Before any thread is started, so that all of them inherit the mask. */
 static void set_stop_signals(sigset_t *stop)
 {
     (void)sigemptyset(stop);
@@ -114,6 +116,7 @@ static void set_stop_signals(sigset_t *stop)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Until the first signal; from here on the next one ends the process. */
 static void wait_for_stop(const sigset_t *stop)
 {
     int number = 0;

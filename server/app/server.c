@@ -97,6 +97,7 @@ static enum cellar_status open_listener(struct cellar_server *server,
     return status == CELLAR_OK ? CELLAR_OK : advise(error);
 }
 
+/* From here on the front end may be given connections. */
 static void init_front(struct cellar_server *server, const struct cellar_server_config *config)
 {
     CELLAR_ASSERT(server->svc != NULL && server->pool != NULL);
@@ -113,6 +114,7 @@ static void init_front(struct cellar_server *server, const struct cellar_server_
     server->fronts.context = &server->context;
 }
 
+/* What was started is taken down by cellar_server_stop(), also after a failure in the middle. */
 static enum cellar_status start_all(struct cellar_server *server,
                                     const struct cellar_server_config *config,
                                     struct cellar_error *error)
@@ -153,6 +155,7 @@ const struct io_address *cellar_server_address(const struct cellar_server *serve
     return io_listener_address(server->listener);
 }
 
+/* What is left on the loops; the listener has left before. */
 static uint32_t count_connections(const struct cellar_server *server)
 {
     uint32_t count = 0;

@@ -17,6 +17,7 @@
 
 #define HOST_BYTES_MAX 256u
 
+/* Digits only, 0 to 65535. */
 static bool decode_port(const char *text, uint16_t *port)
 {
     uint32_t value = 0;

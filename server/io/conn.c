@@ -74,6 +74,7 @@ struct io_conn {
     struct event write_event;
 };
 
+/* Every change of state passes here and has the end of the turn look at the connection. */
 static void conn_move(struct io_conn *conn, enum conn_state to)
 {
     CELLAR_ASSERT(moves[conn->state][to]);
@@ -86,6 +87,7 @@ static void conn_move(struct io_conn *conn, enum conn_state to)
 /* Has libevent watch the socket for input exactly when input can be used. */
 static void watch_input(struct io_conn *conn)
 {
+    CELLAR_ASSERT(conn->fd >= -1);
     if (conn->fd < 0 || !conn->is_started) {
         return;
     }
@@ -128,6 +130,7 @@ static size_t handle_input(struct io_conn *conn, struct cellar_slice input)
 /* Handles what the connection's own buffer holds. */
 static void handle_kept(struct io_conn *conn)
 {
+    CELLAR_ASSERT(!conn->is_handling);
     if (conn->input.kept.bytes == 0 || io_conn_is_paused(conn)) {
         return;
     }
@@ -156,6 +159,7 @@ void io_conn_feed(struct io_conn *conn, struct cellar_slice input)
     }
 }
 
+/* The peer has shut down its side. What came before it has been handled or is kept. */
 static void on_ended(struct io_conn *conn)
 {
     CELLAR_ASSERT(!conn->has_ended);
@@ -250,6 +254,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
+/* After a pause: handles what is kept, then reads on. */
 static void run_input(struct io_work *work)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(work, struct io_conn, input_work);
@@ -258,6 +263,7 @@ static void run_input(struct io_work *work)
     watch_input(conn);
 }
 
+/* Some milliseconds after a pause for the budget: the handler, or the reader, asks it again. */
 static void run_budget(struct io_work *work)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(work, struct io_conn, budget_work);
@@ -270,6 +276,7 @@ static void run_budget(struct io_work *work)
 /* Sends, and has libevent call when the socket takes more. */
 static void flush_output(struct io_conn *conn)
 {
+    CELLAR_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_FLUSHING);
     if (conn->fd < 0) {
         return;
     }
@@ -298,6 +305,7 @@ static void settle_output(struct io_conn *conn)
     }
 }
 
+/* The socket takes more: the end of the turn sends it. */
 static void on_writable(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
@@ -308,6 +316,7 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+/* The one place where a connection is freed. */
 static void free_conn(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->state == CONN_CLOSED);
@@ -332,8 +341,10 @@ static void free_conn(struct io_conn *conn)
     cellar_mem_free(conn);
 }
 
+/* Everything is sent: tells the peer so, and waits for its end. */
 static void begin_lingering(struct io_conn *conn)
 {
+    CELLAR_ASSERT(conn->fd < 0 || io_output_waiting(&conn->output) == 0);
     conn_move(conn, CONN_LINGERING);
     if (conn->fd < 0 || conn->has_ended || shutdown(conn->fd, SHUT_WR) != 0) {
         conn_move(conn, CONN_CLOSED);
@@ -379,6 +390,7 @@ void io_conn_abort(struct io_conn *conn)
 
 /* ---- what the loop calls --------------------------------------------------------------------- */
 
+/* Deadlines: of closing, of the handler. */
 static void on_tick(struct io_member *member, int64_t now_us)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(member, struct io_conn, member);
@@ -436,6 +448,7 @@ static void start_events(struct io_conn *conn)
     CELLAR_ASSERT(failure == 0);
 }
 
+/* On the loop: from here on the connection is a member and is read. */
 static void run_start(struct io_task *task)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(task, struct io_conn, start_task);

@@ -13,11 +13,13 @@
 
 #include "common/mem.h"
 
+/* What a buffer of that capacity counts. */
 static uint64_t charge_owed(size_t capacity)
 {
     return capacity > IO_INPUT_FREE_BYTES ? (uint64_t)capacity : 0;
 }
 
+/* Makes the count what the capacity owes, whatever the budget says to it. */
 static void settle_charge(struct io_input *input)
 {
     uint64_t owed = charge_owed(input->kept.capacity);

@@ -80,6 +80,7 @@ static enum cellar_status bind_socket(struct io_listener *listener, struct cella
     return CELLAR_OK;
 }
 
+/* The listener is a member of the first loop itself. */
 static bool is_full(const struct io_listener *listener)
 {
     uint32_t count = 0;
@@ -101,6 +102,7 @@ static void set_socket_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
+/* Makes a connection of an accepted socket and gives it to the next loop. */
 static void take_socket(struct io_listener *listener, int fd)
 {
     const struct io_listener_options *options = &listener->options;
@@ -113,6 +115,7 @@ static void take_socket(struct io_listener *listener, int fd)
         .context = options->context,
         .deadline_us = cellar_clock_monotonic_us() + options->first_us_max,
     };
+    CELLAR_ASSERT(listener->loop_index < options->loop_count);
     set_socket_options(fd);
     struct io_conn *conn = is_full(listener) ? NULL : io_conn_new(&made);
     if (conn == NULL) {
@@ -125,6 +128,7 @@ static void take_socket(struct io_listener *listener, int fd)
     io_conn_start(conn);
 }
 
+/* Trying again at once would fail again, for as long as nobody closes something. */
 static bool is_for_want_of_resources(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -150,6 +154,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
     }
 }
 
+/* After a rest: what the kernel queued meanwhile is accepted now. */
 static void on_tick(struct io_member *member, int64_t now_us)
 {
     (void)now_us;

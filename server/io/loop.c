@@ -25,8 +25,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -34,6 +32,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "server/io/thread.h"
 
 #define IO_LOOP_TURN_US_MAX 10000
 #define IO_LOOP_TICK_US 1000000
@@ -61,6 +60,7 @@ struct io_loop {
     uint8_t scratch[IO_LOOP_SCRATCH_BYTES];
 };
 
+/* The eventfd has done its work by making this turn happen. */
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
@@ -78,17 +78,20 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     (void)context;
 }
 
+/* Whoever waits for a budget tries again in this turn. */
 static void on_soon(evutil_socket_t fd, short what, void *context)
 {
     (void)fd;
     (void)what;
     struct io_loop *loop = context;
+    CELLAR_ASSERT(loop->base != NULL);
     io_list_move(&loop->later, &loop->soon);
 }
 
 static void run_drain(struct io_task *task)
 {
     struct io_loop *loop = CELLAR_CONTAINER_OF(task, struct io_loop, drain_task);
+    CELLAR_ASSERT(!loop->is_stopping);
     /* A member leaves at the end of a turn, never inside its callbacks, so the walk is safe. */
     for (struct io_list *at = loop->members.next; at != &loop->members; at = at->next) {
         struct io_member *member = CELLAR_CONTAINER_OF(at, struct io_member, link);
@@ -99,6 +102,7 @@ static void run_drain(struct io_task *task)
 static void run_stop(struct io_task *task)
 {
     struct io_loop *loop = CELLAR_CONTAINER_OF(task, struct io_loop, stop_task);
+    CELLAR_ASSERT(!loop->is_stopping);
     for (struct io_list *at = loop->members.next; at != &loop->members; at = at->next) {
         struct io_member *member = CELLAR_CONTAINER_OF(at, struct io_member, link);
         member->stop(member);
@@ -179,6 +183,7 @@ void io_loop_free(struct io_loop *loop)
     cellar_mem_free(loop);
 }
 
+/* Takes all that was posted so far and runs it, oldest first. */
 static void run_posted(struct io_loop *loop)
 {
     struct io_task *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
@@ -197,8 +202,10 @@ static void run_posted(struct io_loop *loop)
     }
 }
 
+/* Members are told the time about once a second, however busy the loop is. */
 static void tick_if_due(struct io_loop *loop)
 {
+    CELLAR_ASSERT(loop->now_us >= loop->ticked_us);
     if (loop->now_us - loop->ticked_us < IO_LOOP_TICK_US) {
         return;
     }
@@ -209,6 +216,7 @@ static void tick_if_due(struct io_loop *loop)
     }
 }
 
+/* Runs what was put off to this turn, for as long as a turn may take. */
 static void run_later(struct io_loop *loop)
 {
     struct io_list batch;
@@ -226,8 +234,11 @@ static void run_later(struct io_loop *loop)
     io_list_move(&loop->later, &batch);
 }
 
+/* Also what is put off to the end of the turn meanwhile: a connection that fails while it sends is
+ * freed in the same turn. */
 static void run_end(struct io_loop *loop)
 {
+    CELLAR_ASSERT(loop != NULL);
     for (struct io_list *link = io_list_take(&loop->end); link != NULL;
          link = io_list_take(&loop->end)) {
         struct io_work *work = CELLAR_CONTAINER_OF(link, struct io_work, link);
@@ -266,17 +277,7 @@ static void *run_thread(void *context)
 enum cellar_status io_loop_start(struct io_loop *loop, struct cellar_error *error)
 {
     CELLAR_ASSERT(loop != NULL && !loop->is_stopping);
-    sigset_t all;
-    sigset_t before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(&loop->thread, NULL, run_thread, loop);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure != 0) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED, "cannot start a thread: %s",
-                                strerror(failure));
-    }
-    return CELLAR_OK;
+    return io_thread_start(&loop->thread, run_thread, loop, error);
 }
 
 void io_loop_drain(struct io_loop *loop)
@@ -289,8 +290,7 @@ void io_loop_stop(struct io_loop *loop)
 {
     CELLAR_ASSERT(loop != NULL);
     io_loop_post(loop, &loop->stop_task);
-    int failure = pthread_join(loop->thread, NULL);
-    CELLAR_ASSERT(failure == 0);
+    io_thread_join(loop->thread);
 }
 
 void io_loop_post(struct io_loop *loop, struct io_task *task)
@@ -329,6 +329,7 @@ void io_work_cancel(struct io_work *work)
 
 static void work_append(struct io_list *queue, struct io_work *work)
 {
+    CELLAR_ASSERT(work->run != NULL);
     if (!io_work_is_queued(work)) {
         io_list_append(queue, &work->link);
     }

@@ -20,6 +20,7 @@ size_t io_output_waiting(const struct io_output *output)
     return output->bytes.bytes - output->sent;
 }
 
+/* Forgets what the socket took. */
 static void take_sent(struct io_output *output, size_t sent)
 {
     output->sent += sent;
@@ -66,6 +67,7 @@ void io_output_settle(struct io_output *output)
 
 void io_output_trim(struct io_output *output)
 {
+    CELLAR_ASSERT(output->budget != NULL);
     if (io_output_waiting(output) == 0 && output->bytes.capacity > 0) {
         io_output_clear(output);
     }

@@ -9,11 +9,9 @@
  */
 #include "server/io/pool.h"
 
-#include <signal.h>
-#include <string.h>
-
 #include "common/mem.h"
 #include "common/sync.h"
+#include "server/io/thread.h"
 
 #define THREAD_COUNT_MAX 64u
 
@@ -63,19 +61,9 @@ static enum cellar_status start_threads(struct io_pool *pool, uint32_t count,
                                         struct cellar_error *error)
 {
     CELLAR_ASSERT(pool->thread_count == 0);
-    sigset_t all;
-    sigset_t before;
-    int failure = 0;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (pool->thread_count < count && failure == 0) {
-        failure = pthread_create(&pool->threads[pool->thread_count], NULL, run_thread, pool);
-        pool->thread_count += failure == 0 ? 1 : 0;
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failure != 0) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED, "cannot start a thread: %s",
-                                strerror(failure));
+    while (pool->thread_count < count) {
+        CELLAR_TRY(io_thread_start(&pool->threads[pool->thread_count], run_thread, pool, error));
+        pool->thread_count++;
     }
     return CELLAR_OK;
 }
@@ -114,8 +102,7 @@ void io_pool_stop(struct io_pool *pool)
     cellar_cond_broadcast(&pool->has_work);
     cellar_mutex_unlock(&pool->lock);
     for (uint32_t i = 0; i < pool->thread_count; i++) {
-        int failure = pthread_join(pool->threads[i], NULL);
-        CELLAR_ASSERT(failure == 0);
+        io_thread_join(pool->threads[i]);
     }
 }
 

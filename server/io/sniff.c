@@ -66,6 +66,7 @@ enum io_sniff_result io_sniff(struct cellar_slice input)
     return may_match ? IO_SNIFF_MORE : IO_SNIFF_UNKNOWN;
 }
 
+/* A browser or a metrics collector gets a sentence instead of a reset. */
 static void refuse_http1(struct io_conn *conn)
 {
     struct cellar_slice text = cellar_slice_text(http1_refusal);
@@ -83,6 +84,7 @@ static void refuse(struct io_conn *conn, const char *protocol)
     io_conn_close(conn);
 }
 
+/* Takes nothing: the protocol's own handler gets the input from its first byte on. */
 static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice input)
 {
     const struct io_sniff_fronts *fronts = context;

@@ -49,42 +49,59 @@ void net_calls_remove(struct net_calls *calls, struct net_call *call)
     calls->count--;
 }
 
-static struct net_call *call_at(struct io_list *link)
+/* Tells one call of an event; it may end itself. */
+typedef void tell_fn(struct net_call *call, int64_t now_us);
+
+static void tell_all(struct net_calls *calls, tell_fn *tell, int64_t now_us)
 {
-    CELLAR_ASSERT(link != NULL);
-    return CELLAR_CONTAINER_OF(link, struct net_call, link);
+    struct io_list *at = calls->all.next;
+    while (at != &calls->all) {
+        struct io_list *next = at->next;
+        struct net_call *call = CELLAR_CONTAINER_OF(at, struct net_call, link);
+        CELLAR_ASSERT(call->type != NULL);
+        tell(call, now_us);
+        at = next;
+    }
+}
+
+static void tell_ended(struct net_call *call, int64_t now_us)
+{
+    CELLAR_ASSERT(now_us == 0);
+    if (call->type->ended != NULL) {
+        call->type->ended(call);
+    }
+}
+
+static void tell_gone(struct net_call *call, int64_t now_us)
+{
+    CELLAR_ASSERT(now_us == 0);
+    if (call->type->gone != NULL) {
+        call->type->gone(call);
+    }
+}
+
+static void tell_tick(struct net_call *call, int64_t now_us)
+{
+    CELLAR_ASSERT(now_us > 0);
+    if (call->type->tick != NULL) {
+        call->type->tick(call, now_us);
+    }
 }
 
 void net_calls_ended(struct net_calls *calls)
 {
-    for (struct io_list *at = calls->all.next, *next = at->next; at != &calls->all;
-         at = next, next = at->next) {
-        struct net_call *call = call_at(at);
-        if (call->type->ended != NULL) {
-            call->type->ended(call);
-        }
-    }
+    CELLAR_ASSERT(calls != NULL);
+    tell_all(calls, tell_ended, 0);
 }
 
 void net_calls_gone(struct net_calls *calls)
 {
-    for (struct io_list *at = calls->all.next, *next = at->next; at != &calls->all;
-         at = next, next = at->next) {
-        struct net_call *call = call_at(at);
-        if (call->type->gone != NULL) {
-            call->type->gone(call);
-        }
-    }
+    CELLAR_ASSERT(calls != NULL);
+    tell_all(calls, tell_gone, 0);
 }
 
 void net_calls_tick(struct net_calls *calls, int64_t now_us)
 {
-    CELLAR_ASSERT(now_us >= 0);
-    for (struct io_list *at = calls->all.next, *next = at->next; at != &calls->all;
-         at = next, next = at->next) {
-        struct net_call *call = call_at(at);
-        if (call->type->tick != NULL) {
-            call->type->tick(call, now_us);
-        }
-    }
+    CELLAR_ASSERT(calls != NULL);
+    tell_all(calls, tell_tick, now_us);
 }

@@ -18,8 +18,6 @@
 #include "server/net/native/inbound.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -29,21 +27,17 @@
 #define FIRST_PAYLOAD_BYTES_MAX 65536u /* before HELLO was answered */
 #define RETRY_DELAY_MS 1000u
 
-/* Fails the connection as such. */
-CELLAR_PRINTF(3, 4)
-static void fail(struct net_session *session, enum cellar_status code, const char *format, ...)
-{
-    struct cellar_error error = {.code = code};
-    va_list arguments;
-    va_start(arguments, format);
-    int length = vsnprintf(error.text, sizeof error.text, format, arguments);
-    va_end(arguments);
-    CELLAR_ASSERT(length > 0);
-    net_session_fail(session, 0, CELLAR_OP_NONE, &error);
-}
+/* Fails the connection as such, with a code and a formatted sentence. */
+#define FAIL(session, code, ...)                                                                   \
+    do {                                                                                           \
+        struct cellar_error fail_error_;                                                           \
+        (void)cellar_error_set(&fail_error_, code, __VA_ARGS__);                                   \
+        net_session_fail(session, 0, CELLAR_OP_NONE, &fail_error_);                                \
+    } while (0)
 
 /* ---- requests of several frames -------------------------------------------------------------- */
 
+/* Takes a join out of the table and the counts; it is not freed. */
 static void remove_join(struct net_session *session, struct net_join *join)
 {
     CELLAR_ASSERT(session->join_count > 0);
@@ -63,6 +57,7 @@ static void end_join(struct net_call *call)
     net_session_settle(session);
 }
 
+/* The rest of the request is not expected any more: its id may come again as a new one. */
 static void cancel_join(struct net_call *call)
 {
     struct net_join *join = CELLAR_CONTAINER_OF(call, struct net_join, call);
@@ -120,6 +115,7 @@ static bool append_to_join(struct net_session *session, struct net_join *join,
     return true;
 }
 
+/* The operation of that number; NULL when this server does not know it. */
 static const struct net_operation *find_operation(const struct net_context *context,
                                                   uint16_t number)
 {
@@ -150,7 +146,7 @@ static bool take_joined_frame(struct net_session *session, struct net_join *join
 {
     CELLAR_ASSERT(join->call.session == session);
     if (frame->operation != join->call.operation) {
-        fail(session, CELLAR_INVALID_ARGUMENT,
+        FAIL(session, CELLAR_INVALID_ARGUMENT,
              "Request %" PRIu32 " began as operation %u and goes on as %u", frame->request_id,
              join->call.operation, frame->operation);
         return true;
@@ -177,13 +173,13 @@ static struct net_join *begin_join(struct net_session *session, const struct cel
     const struct net_context *context = session->context;
     struct net_request request = {.id = frame->request_id, .operation = frame->operation};
     if (session->join_count >= NET_JOIN_COUNT_MAX) {
-        fail(session, CELLAR_RESOURCE_EXHAUSTED, "A connection has at most %u half-sent requests",
+        FAIL(session, CELLAR_RESOURCE_EXHAUSTED, "A connection has at most %u half-sent requests",
              NET_JOIN_COUNT_MAX);
         return NULL;
     }
     struct net_join *join = net_join_new(context->request_budget, context->request_bytes_max);
     if (join == NULL) {
-        fail(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
+        FAIL(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
         return NULL;
     }
     session->join_count++;
@@ -253,7 +249,7 @@ static bool take_request(struct net_session *session, const struct cellar_frame 
         return take_joined_frame(session, join, frame, payload);
     }
     if (frame->request_id == 0 || call != NULL) {
-        fail(session, CELLAR_INVALID_ARGUMENT,
+        FAIL(session, CELLAR_INVALID_ARGUMENT,
              "A request's id is not 0 and not one in flight, but got %" PRIu32, frame->request_id);
         return true;
     }
@@ -264,6 +260,7 @@ static bool take_request(struct net_session *session, const struct cellar_frame 
     return take_new_request(session, frame, payload);
 }
 
+/* A client may give credit to a read that has just ended; that is no mistake of either side. */
 static void take_credit(struct net_session *session, const struct cellar_frame *frame,
                         struct cellar_slice payload)
 {
@@ -281,6 +278,7 @@ static void take_credit(struct net_session *session, const struct cellar_frame *
     }
 }
 
+/* Likewise for what has been answered already. */
 static void take_cancel(struct net_session *session, const struct cellar_frame *frame)
 {
     CELLAR_ASSERT(frame->kind == CELLAR_FRAME_CANCEL);
@@ -296,20 +294,20 @@ static bool frame_is_allowed(struct net_session *session, const struct cellar_fr
     CELLAR_ASSERT(session->state != NET_PREFACE);
     bool is_control = frame->kind == CELLAR_FRAME_CREDIT || frame->kind == CELLAR_FRAME_CANCEL;
     if (!is_control && frame->kind != CELLAR_FRAME_REQUEST) {
-        fail(session, CELLAR_INVALID_ARGUMENT, "A client sends no frame of kind %u", frame->kind);
+        FAIL(session, CELLAR_INVALID_ARGUMENT, "A client sends no frame of kind %u", frame->kind);
         return false;
     }
     if (is_control && frame->has_more) {
-        fail(session, CELLAR_INVALID_ARGUMENT, "A frame of kind %u has no MORE", frame->kind);
+        FAIL(session, CELLAR_INVALID_ARGUMENT, "A frame of kind %u has no MORE", frame->kind);
         return false;
     }
     if (frame->kind == CELLAR_FRAME_CANCEL && frame->payload_bytes > 0) {
-        fail(session, CELLAR_INVALID_ARGUMENT,
+        FAIL(session, CELLAR_INVALID_ARGUMENT,
              "CANCEL has an empty payload, but got %" PRIu32 " bytes", frame->payload_bytes);
         return false;
     }
     if (session->state == NET_HELLO && frame->payload_bytes > FIRST_PAYLOAD_BYTES_MAX) {
-        fail(session, CELLAR_INVALID_ARGUMENT,
+        FAIL(session, CELLAR_INVALID_ARGUMENT,
              "Before HELLO is answered a frame holds at most %u bytes, but got %" PRIu32,
              FIRST_PAYLOAD_BYTES_MAX, frame->payload_bytes);
         return false;
@@ -388,6 +386,7 @@ static void set_frame_deadline(struct net_session *session, bool is_partial, boo
     session->is_partial = is_partial;
 }
 
+/* Takes every whole frame at the front of the input, as long as the connection may go on. */
 static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice input)
 {
     struct net_session *session = context;
@@ -411,6 +410,7 @@ static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice 
 
 /* ---- what happens to the connection ---------------------------------------------------------- */
 
+/* The streams that waited for room go on in the next pass, in the order in which they stopped. */
 static void on_writable(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
@@ -421,6 +421,7 @@ static void on_writable(struct io_conn *conn, void *context)
     }
 }
 
+/* A client that shuts down its side after its last request still gets its answers. */
 static void on_ended(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
@@ -434,7 +435,7 @@ static void on_expired(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
     CELLAR_ASSERT(session->conn == conn);
-    fail(session, CELLAR_DEADLINE_EXCEEDED,
+    FAIL(session, CELLAR_DEADLINE_EXCEEDED,
          "A frame did not arrive within %d seconds of its first byte", NET_FRAME_US_MAX / 1000000);
 }
 
@@ -449,6 +450,7 @@ static void on_tick(struct io_conn *conn, void *context, int64_t now_us)
     net_calls_tick(&session->calls, now_us);
 }
 
+/* GOAWAY: requests in flight finish, then the connection closes. */
 static void on_drain(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
@@ -466,6 +468,7 @@ static void on_drain(struct io_conn *conn, void *context)
     }
 }
 
+/* Reads and half-sent requests end here; writes and administrative requests come back later. */
 static void on_closed(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;

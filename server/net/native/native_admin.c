@@ -135,6 +135,7 @@ static enum cellar_status decode_split_keys(struct cellar_slice raw, struct cell
 
 /* ---- replies --------------------------------------------------------------------------------- */
 
+/* Families as the service gives them, which is by name. */
 static enum cellar_status put_families(struct cellar_buffer *to, const struct svc_table *table)
 {
     CELLAR_ASSERT(table->family_count <= UINT32_MAX);
@@ -160,6 +161,7 @@ static enum cellar_status put_tablets(struct cellar_buffer *to, const struct svc
     return CELLAR_OK;
 }
 
+/* The TABLE body, from made or described. */
 static enum cellar_status encode_table(struct admin_job *job, const struct svc_table *table,
                                        struct cellar_error *error)
 {
@@ -250,6 +252,7 @@ static enum cellar_status run_drop(struct admin_job *job, struct cellar_error *e
     return CELLAR_OK;
 }
 
+/* The token is absent on the last page. */
 static enum cellar_status encode_names(struct admin_job *job, const struct svc_table_names *names,
                                        struct cellar_error *error)
 {
@@ -283,6 +286,7 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
+/* The session gave the operation to this module, so it is one of the four. */
 static job_fn *find_job(uint16_t operation)
 {
     static const struct {

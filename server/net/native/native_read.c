@@ -44,10 +44,13 @@ struct read {
     struct net_rows_writer writer;
 };
 
+/* Frees everything. Its answer was given, or nobody is left to get one. The session may be gone
+ * when this returns. */
 static void end_read(struct read *read)
 {
     struct net_call *call = &read->call;
     const struct net_context *context = net_session_context(call->session);
+    CELLAR_ASSERT(call->operation == CELLAR_OP_READ_ROWS);
     io_work_cancel(&read->work);
     svc_read_close(read->svc_read);
     net_call_end(call);
@@ -149,6 +152,7 @@ static void step(struct read *read)
     run_chunk(read);
 }
 
+/* From the put-off queue, or from the session's when there is room again. */
 static void run_work(struct io_work *work)
 {
     struct read *read = CELLAR_CONTAINER_OF(work, struct read, work);
@@ -194,6 +198,7 @@ static void on_ended(struct net_call *call)
     }
 }
 
+/* Nobody is left to read for. */
 static void on_gone(struct net_call *call)
 {
     CELLAR_ASSERT(call->session != NULL);
@@ -244,6 +249,7 @@ static enum cellar_status decode_column(struct cellar_cursor *from, uint32_t ind
     return CELLAR_OK;
 }
 
+/* Absent and empty both mean every column. */
 static enum cellar_status decode_columns(struct read *read, struct cellar_slice raw,
                                          struct cellar_error *error)
 {

@@ -18,6 +18,7 @@
 
 #define FIELD_AUTHENTICATION 5u
 
+/* Names that this server does not know are no mistake; anything but names is. */
 static enum cellar_status check_features(struct cellar_slice features, struct cellar_error *error)
 {
     struct cellar_cursor from = cellar_cursor_make(features);
@@ -38,6 +39,7 @@ static enum cellar_status check_features(struct cellar_slice features, struct ce
     return CELLAR_OK;
 }
 
+/* Everything that can be wrong with a HELLO. */
 static enum cellar_status check_hello(const struct net_request *request, struct cellar_error *error)
 {
     struct cellar_msg_hello_request hello;

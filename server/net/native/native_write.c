@@ -64,6 +64,7 @@ static void answer_write(struct io_task *task)
     free_write(write);
 }
 
+/* Notes how the write ended; on a log thread, or before it was handed over. */
 static void note_error(struct write *write, const struct cellar_error *error)
 {
     write->code = error->code;
@@ -105,6 +106,7 @@ static enum cellar_status put_result(struct cellar_buffer *to, const struct cell
     return cellar_wire_put_u64(to, result->retry_delay_ms);
 }
 
+/* The whole body of the reply: `{1: results}`. */
 static enum cellar_status put_results(struct cellar_buffer *to, const struct cellar_error *results,
                                       size_t count)
 {
@@ -132,15 +134,17 @@ static void on_rows_done(void *context, const struct cellar_error *results, size
     io_loop_post(net_session_loop(write->call.session), &write->task);
 }
 
-/* Makes the call of a write; without memory the error is answered. */
-static struct write *begin_write(struct net_session *session, const struct net_request *request)
+/* Makes the call of a request that was decoded with `status`. NULL: the error was answered. */
+static struct write *begin_write(struct net_session *session, const struct net_request *request,
+                                 enum cellar_status status, struct cellar_error *error)
 {
     CELLAR_ASSERT(request->id != 0);
-    struct write *write = cellar_mem_zalloc(1, sizeof *write);
+    struct write *write = status == CELLAR_OK ? cellar_mem_zalloc(1, sizeof *write) : NULL;
     if (write == NULL) {
-        struct cellar_error error;
-        (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a write");
-        net_reply_error(session, request->id, request->operation, &error);
+        if (status == CELLAR_OK) {
+            (void)cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a write");
+        }
+        net_reply_error(session, request->id, request->operation, error);
         return NULL;
     }
     write->task.run = answer_write;
@@ -148,16 +152,21 @@ static struct write *begin_write(struct net_session *session, const struct net_r
     return write;
 }
 
-/* Ends a write that the service did not take. */
-static void refuse_write(struct write *write, const struct cellar_error *error)
+/* What the service said about a write: on OK it has it, and will call back. */
+static void end_submit(struct write *write, enum cellar_status status,
+                       const struct cellar_error *error)
 {
     struct net_call *call = &write->call;
-    CELLAR_ASSERT(error->code != CELLAR_OK);
+    if (status == CELLAR_OK) {
+        return;
+    }
+    CELLAR_ASSERT(error->code == status);
     net_reply_error(call->session, call->request_id, call->operation, error);
     net_call_end(call);
     free_write(write);
 }
 
+/* A token asks for a promise that this server does not make yet, so it is refused, not ignored. */
 static enum cellar_status decode_row(const struct net_request *request,
                                      struct cellar_msg_mutate_row_request *message,
                                      struct cellar_error *error)
@@ -175,41 +184,34 @@ static enum cellar_status decode_row(const struct net_request *request,
 
 void net_write_row(struct net_session *session, const struct net_request *request)
 {
+    struct svc *svc = net_session_context(session)->svc;
     struct cellar_msg_mutate_row_request message;
     struct cellar_error error;
-    if (decode_row(request, &message, &error) != CELLAR_OK) {
-        net_reply_error(session, request->id, request->operation, &error);
-        return;
-    }
-    struct write *write = begin_write(session, request);
-    if (write == NULL) {
-        return;
-    }
-    struct svc_request limits = net_request_limits(message.timeout_us);
-    CELLAR_ASSERT(limits.deadline_us >= 0);
-    if (svc_mutate_row(net_session_context(session)->svc, &limits, message.table, message.row,
-                       message.mutations, on_row_done, write, &error) != CELLAR_OK) {
-        refuse_write(write, &error);
+    enum cellar_status status = decode_row(request, &message, &error);
+    struct write *write = begin_write(session, request, status, &error);
+    if (write != NULL) {
+        struct svc_request limits = net_request_limits(message.timeout_us);
+        CELLAR_ASSERT(limits.deadline_us >= 0);
+        status = svc_mutate_row(svc, &limits, message.table, message.row, message.mutations,
+                                on_row_done, write, &error);
+        end_submit(write, status, &error);
     }
 }
 
 void net_write_rows(struct net_session *session, const struct net_request *request)
 {
+    struct svc *svc = net_session_context(session)->svc;
     struct cellar_msg_mutate_rows_request message;
     struct cellar_error error;
     CELLAR_ASSERT(request->operation == CELLAR_OP_MUTATE_ROWS);
-    if (cellar_message_decode(&cellar_msg_mutate_rows_request_type, request->body, &message,
-                              CELLAR_UNKNOWN_REFUSE, &error) != CELLAR_OK) {
-        net_reply_error(session, request->id, request->operation, &error);
-        return;
-    }
-    struct write *write = begin_write(session, request);
-    if (write == NULL) {
-        return;
-    }
-    struct svc_request limits = net_request_limits(message.timeout_us);
-    if (svc_mutate_rows(net_session_context(session)->svc, &limits, message.table, message.entries,
-                        on_rows_done, write, &error) != CELLAR_OK) {
-        refuse_write(write, &error);
+    enum cellar_status status =
+        cellar_message_decode(&cellar_msg_mutate_rows_request_type, request->body, &message,
+                              CELLAR_UNKNOWN_REFUSE, &error);
+    struct write *write = begin_write(session, request, status, &error);
+    if (write != NULL) {
+        struct svc_request limits = net_request_limits(message.timeout_us);
+        status = svc_mutate_rows(svc, &limits, message.table, message.entries, on_rows_done, write,
+                                 &error);
+        end_submit(write, status, &error);
     }
 }

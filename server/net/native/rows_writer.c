@@ -31,6 +31,7 @@ static uint8_t *skip_array_head(uint8_t *at)
     return at + ARRAY_HEAD_BYTES;
 }
 
+/* Fills in what skip_array_head() left open. */
 static void fill_array_head(struct net_rows_writer *writer, size_t head_at, uint32_t count)
 {
     CELLAR_ASSERT(head_at + ARRAY_HEAD_BYTES <= writer->to->bytes);
@@ -38,6 +39,7 @@ static void fill_array_head(struct net_rows_writer *writer, size_t head_at, uint
     cellar_put_u32be(writer->to->data + head_at + 1, count);
 }
 
+/* `flags_at` is not 0 from here to row_end(). */
 static enum cellar_status row_begin(struct svc_row_sink *sink, struct cellar_slice row,
                                     bool is_continued)
 {
@@ -59,6 +61,7 @@ static enum cellar_status row_begin(struct svc_row_sink *sink, struct cellar_sli
     return CELLAR_OK;
 }
 
+/* A row's cells come in one or many arrays; each names its first column itself. */
 static enum cellar_status row_cells(struct svc_row_sink *sink, struct cellar_slice packed)
 {
     struct net_rows_writer *writer = CELLAR_CONTAINER_OF(sink, struct net_rows_writer, sink);

@@ -55,6 +55,7 @@ struct cellar_buffer *net_session_output(struct net_session *session)
 
 void net_session_close(struct net_session *session)
 {
+    CELLAR_ASSERT(session != NULL);
     if (session->state == NET_CLOSING || session->state == NET_GONE) {
         return;
     }
