@@ -1,0 +1,258 @@
+"""Bounds that the server promises, measured from outside.
+
+- One cell of a 100,000-cell row is changed and checkpointed: at most 48 KiB are written, log included
+  (io_recorder.c counts; the zeroes of new log segments and their headers are not counted).
+- A reader takes one message of a scan of a gigabyte and stops: at most 2 MiB more memory (RssAnon).
+- 16 tablets are written at random: RssAnon stays under memory_bytes_max.
+
+    CELLAR_BOUNDS_SECONDS=N     how long the random writes take; 60 unless said otherwise
+    CELLAR_BOUNDS_SCAN_BYTES=N  how much the scan would read; 1,000,000,000 unless said otherwise
+    bounds_test.py NAME ...     only these: write, scan, memory
+"""
+# ctest-timeout: 900
+import multiprocessing
+import os
+import random
+import shutil
+import socket
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import cellar_native as native  # noqa: E402
+import disk_model as disks  # noqa: E402
+
+MIB = 1 << 20
+CHANGE_BYTES_MAX = 48 << 10
+SCAN_GROWTH_BYTES_MAX = 2 * MIB
+SCAN_LOAD_SECONDS_MAX = 180
+SCAN_VALUE_BYTES = 100_000
+
+CELL_COUNT = 100_000
+CELLS_PER_REQUEST = 5000
+
+ROW_COUNT = 200_000
+ROWS_PER_REQUEST = 64
+MEMORY_WRITERS = 2
+ROWS_PER_SECOND_MIN = 500
+
+
+# ---- one cell of a wide row ---------------------------------------------------------------------
+
+def write_wide_row(connection):
+    for start in range(0, CELL_COUNT, CELLS_PER_REQUEST):
+        connection.mutate_row("t", b"wide", [
+            [0, b"f", b"column-%06d" % at, 1000, b"value-%09d" % at]
+            for at in range(start, start + CELLS_PER_REQUEST)])
+
+
+def written_bytes(records):
+    """{what: bytes} that the records write."""
+    paths, sums = {}, {"log": 0, "pages": 0, "other": 0, "not counted": 0}
+    for kind, flags, descriptor, offset, name, data in records:
+        if kind == disks.OPEN:
+            paths[descriptor] = name
+        elif kind == disks.WRITE:
+            path = paths[descriptor]
+            what = "other"
+            if path.endswith("data.mdb"):
+                what = "pages"
+            elif path.endswith(".log"):
+                what = "not counted" if flags & disks.ZERO or offset == 0 else "log"
+            sums[what] += len(data)
+    return sums
+
+
+def check_write(folder):
+    data_dir = os.path.join(folder, "write")
+    os.mkdir(data_dir)
+    trace = os.path.join(folder, "trace")
+    with native.Server(data_dir) as server:
+        server.start()
+        with server.connect() as connection:
+            connection.create_table("t", {"f": None})
+            write_wide_row(connection)
+        server.stop()
+    environment = {"LD_PRELOAD": native.RECORDER, "CELLAR_RECORD_DIR": data_dir,
+                   "CELLAR_RECORD_TRACE": trace}
+    changed = [0, b"f", b"column-%06d" % (CELL_COUNT // 2), 1000, b"changed"]
+    with native.Server(data_dir, environment=environment) as server:
+        server.start()
+        before = len(disks.read_trace(trace)[0])
+        with server.connect() as connection:
+            connection.mutate_row("t", b"wide", [changed])
+        server.stop()
+    records = disks.read_trace(trace)[0]
+    opened = [record for record in records[:before] if record[0] == disks.OPEN]
+    sums = written_bytes(opened + records[before:])
+    total = sums["log"] + sums["pages"] + sums["other"]
+    print(f"write: one of {CELL_COUNT} cells changed and checkpointed: {total} bytes "
+          f"(at most {CHANGE_BYTES_MAX}); {sums}")
+    with native.Server(data_dir) as server:
+        server.start()
+        with server.connect() as connection:
+            cells = connection.read_rows("t", row_keys=[b"wide"])[b"wide"]
+    if len(cells) != CELL_COUNT or cells[CELL_COUNT // 2][3] != b"changed":
+        return f"write: the row has {len(cells)} cells, or its change is not there"
+    if sums["pages"] == 0:
+        return "write: no checkpoint was seen"
+    return "" if total <= CHANGE_BYTES_MAX else "write: too much is written"
+
+
+# ---- a reader that stops ------------------------------------------------------------------------
+
+def load_scan(server, wanted):
+    """Rows of 100 KB until `wanted` bytes are in, or the time is over; returns the bytes."""
+    value = random.Random(1).randbytes(SCAN_VALUE_BYTES)
+    end = time.monotonic() + SCAN_LOAD_SECONDS_MAX
+    loaded = sent = answered = 0
+    with server.connect() as connection:
+        connection.create_table("t", {"f": None})
+        while answered < sent or loaded < wanted and time.monotonic() < end:
+            while sent - answered < 16 and sent * SCAN_VALUE_BYTES < wanted:
+                connection.submit(native.MUTATE_ROW, {
+                    1: "t", 2: b"row-%06d" % sent, 3: [[0, b"f", b"q", 1000, value]]})
+                sent += 1
+            _, _, kind, payload = connection.receive()
+            answered += 1
+            if kind == native.REPLY:
+                loaded += SCAN_VALUE_BYTES
+            elif native.error_of(payload).code == native.UNAVAILABLE:
+                time.sleep(0.05)
+            else:
+                raise native.error_of(payload)
+    return loaded
+
+
+def stopped_reader(server, credit_bytes):
+    """How much the server grows while a reader has taken one message and takes no more."""
+    before = server.memory_bytes()
+    with server.connect() as connection:
+        connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.submit(native.READ_ROWS, native.read_body("t", credit_bytes=credit_bytes))
+        _, _, kind, payload = connection.receive()
+        if kind != native.PART:
+            raise RuntimeError(f"expected a part of a scan, got kind {kind}, {len(payload)} bytes")
+        highest, end = before, time.monotonic() + 2
+        while time.monotonic() < end:
+            highest = max(highest, server.memory_bytes())
+            time.sleep(0.01)
+    return highest - before
+
+
+def check_scan(folder):
+    data_dir = os.path.join(folder, "scan")
+    wanted = int(os.environ.get("CELLAR_BOUNDS_SCAN_BYTES", "1000000000"))
+    start = time.monotonic()
+    with native.Server(data_dir) as server:
+        server.start()
+        loaded = load_scan(server, wanted)
+        server.stop()
+    print(f"scan: {loaded} bytes loaded in {time.monotonic() - start:.1f} s", flush=True)
+    failure = "" if loaded * 2 >= wanted else "scan: loading was too slow to say anything"
+    with native.Server(data_dir) as server:
+        server.start()
+        # Each worker has met a connection; none has read what it could keep memory of.
+        for _ in range(8):
+            with server.connect() as connection:
+                connection.read_rows("t", row_keys=[b"absent"])
+        for what, credit_bytes in (("its first credit", None), ("credit for everything", 1 << 31)):
+            growth = stopped_reader(server, credit_bytes)
+            print(f"scan: a reader with {what} that stops costs {growth} bytes "
+                  f"(at most {SCAN_GROWTH_BYTES_MAX})")
+            if growth > SCAN_GROWTH_BYTES_MAX:
+                failure = "scan: a stopped reader costs too much"
+    shutil.rmtree(data_dir)
+    return failure
+
+
+# ---- random writes to 16 tablets ----------------------------------------------------------------
+
+def write_at_random(port, seed, seconds, results):
+    """Batches of random rows over a few connections; puts (rows written, rows refused)."""
+    rng = random.Random(seed)
+    values = [rng.randbytes(rng.randint(200, 1800)) for _ in range(256)]
+    keys = [bytes([at * 256 // 4096 % 256]) + b"row-%05d" % at for at in range(ROW_COUNT)]
+    connections = [native.Connection(port) for _ in range(4)]
+    written = refused = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for connection in connections:
+            for _ in range(4):
+                connection.submit(native.MUTATE_ROWS, {1: "t", 2: [
+                    [keys[rng.randrange(ROW_COUNT)], [[0, b"f", b"q", 1000, rng.choice(values)]]]
+                    for _ in range(ROWS_PER_REQUEST)]})
+        for connection in connections:
+            for _ in range(4):
+                _, _, kind, payload = connection.receive()
+                results_of = native.body_decode(payload).get(1, []) if kind == native.REPLY else []
+                good = sum(1 for result in results_of if result == 0)
+                written += good
+                refused += ROWS_PER_REQUEST - good
+    results.put((written, refused))
+
+
+def write_for(folder, limit, seconds):
+    """Random writes under a memory limit; returns why it failed, or an empty text."""
+    data_dir = os.path.join(folder, f"memory-{limit}")
+    fork = multiprocessing.get_context("fork")
+    results = fork.Queue()
+    flags = ["--memory-bytes-max", limit] if limit else []
+    limit = limit or 1 << 30
+    with native.Server(data_dir, flags) as server:
+        server.start()
+        with server.connect() as connection:
+            split_keys = [bytes([at * 16]) for at in range(1, 16)]
+            tablets = connection.create_table("t", {"f": None}, split_keys)[4]
+        workers = [fork.Process(target=write_at_random, daemon=True,
+                                args=(server.port, index, seconds, results))
+                   for index in range(MEMORY_WRITERS)]
+        for worker in workers:
+            worker.start()
+        highest, samples = 0, 0
+        while any(worker.is_alive() for worker in workers) and results.qsize() < MEMORY_WRITERS:
+            highest = max(highest, server.memory_bytes())
+            samples += 1
+            time.sleep(0.02)
+        done = [results.get(timeout=60) for _ in workers]
+        for worker in workers:
+            worker.join()
+        server.stop()
+    shutil.rmtree(data_dir)
+    written, refused = (sum(numbers) for numbers in zip(*done))
+    print(f"memory: {len(tablets)} tablets, {written / seconds:.0f} rows/s for {seconds} s "
+          f"({refused} refused): at most {highest / MIB:.1f} MiB in {samples} samples; "
+          f"the limit is {limit / MIB:.0f} MiB", flush=True)
+    if len(tablets) != 16:
+        return "memory: the table does not have 16 tablets"
+    if written < ROWS_PER_SECOND_MIN * seconds:
+        return "memory: too few rows were written to say anything"
+    return "" if highest < limit else "memory: over the limit"
+
+
+def check_memory(folder):
+    seconds = float(os.environ.get("CELLAR_BOUNDS_SECONDS", "60"))
+    tight = write_for(folder, 256 * MIB, seconds)
+    return tight or write_for(folder, 0, seconds / 3)
+
+
+CHECKS = {"write": check_write, "scan": check_scan, "memory": check_memory}
+
+
+def main():
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="cellar-bounds-"))
+    failures = []
+    try:
+        for name in sys.argv[1:] or CHECKS:
+            failure = CHECKS[name](folder)
+            if failure:
+                print(f"FAILED: {failure}", flush=True)
+                failures.append(failure)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,311 @@
+/*
+ * The fake service; fake_service.h says what it is for. Included, not linked, by the tests of net:
+ * the linker then takes these functions and leaves the library's alone.
+ *
+ * Writes are queued in an array until the test completes them. A read gives `row_count` rows named
+ * row-00000000 and up, each with one cell of `value_bytes` bytes, in chunks as the real one would.
+ * Administration answers with a fixed table.
+ */
+#include "tests/unit/net/fake_service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/segment_cells.h"
+#include "common/wire.h"
+
+struct fake_service fake;
+
+struct svc {
+    int unused;
+};
+
+struct svc_read {
+    uint64_t row;
+    uint64_t piece;
+    uint64_t rows_limit;
+    bool keys_only;
+    bool had_empty_chunk;
+};
+
+void fake_reset(void)
+{
+    memset(&fake, 0, sizeof fake);
+    fake.fail_at_row = UINT64_MAX;
+    fake.is_ready = true;
+}
+
+static enum cellar_status fake_fail(struct cellar_error *error, enum cellar_status code)
+{
+    (void)cellar_error_set(error, code, "the fake says %s", cellar_status_text(code));
+    error->retry_delay_ms = code == CELLAR_UNAVAILABLE ? 7 : 0;
+    return code;
+}
+
+/* ---- writes ---------------------------------------------------------------------------------- */
+
+static struct fake_write fake_take_write(void)
+{
+    CELLAR_ASSERT(fake.write_count > 0);
+    struct fake_write write = fake.writes[0];
+    fake.write_count--;
+    memmove(&fake.writes[0], &fake.writes[1], fake.write_count * sizeof write);
+    return write;
+}
+
+void fake_complete(enum cellar_status code)
+{
+    struct fake_write write = fake_take_write();
+    struct cellar_error result;
+    cellar_error_clear(&result);
+    if (code != CELLAR_OK) {
+        (void)fake_fail(&result, code);
+    }
+    write.row_done(write.context, &result);
+}
+
+void fake_complete_rows(enum cellar_status code)
+{
+    struct fake_write write = fake_take_write();
+    struct cellar_error *results = cellar_mem_zalloc(write.entry_count, sizeof *results);
+    CELLAR_ASSERT(results != NULL);
+    for (size_t i = 1; i < write.entry_count; i += 2) {
+        if (code != CELLAR_OK) {
+            (void)fake_fail(&results[i], code);
+        }
+    }
+    write.rows_done(write.context, results, write.entry_count);
+    cellar_mem_free(results);
+}
+
+enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice table, struct cellar_slice row,
+                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
+                                  struct cellar_error *error)
+{
+    (void)svc;
+    (void)table;
+    (void)mutations;
+    fake.deadline_us = request->deadline_us;
+    if (fake.write_status != CELLAR_OK) {
+        return fake_fail(error, fake.write_status);
+    }
+    CELLAR_ASSERT(fake.write_count < FAKE_WRITE_COUNT_MAX);
+    if (row.bytes > 0 && fake.write_total < sizeof fake.order - 1) {
+        fake.order[fake.write_total] = (char)row.data[0];
+    }
+    fake.write_total++;
+    fake.writes[fake.write_count++] = (struct fake_write){.row_done = done, .context = context};
+    return CELLAR_OK;
+}
+
+enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
+                                   struct cellar_slice table, struct cellar_slice entries,
+                                   svc_batch_done_fn *done, void *context,
+                                   struct cellar_error *error)
+{
+    (void)svc;
+    (void)table;
+    struct cellar_cursor from = cellar_cursor_make(entries);
+    uint32_t count = 0;
+    fake.deadline_us = request->deadline_us;
+    if (fake.write_status != CELLAR_OK) {
+        return fake_fail(error, fake.write_status);
+    }
+    if (!cellar_wire_get_array(&from, &count)) {
+        return fake_fail(error, CELLAR_INVALID_ARGUMENT);
+    }
+    CELLAR_ASSERT(fake.write_count < FAKE_WRITE_COUNT_MAX);
+    fake.write_total++;
+    fake.writes[fake.write_count++] =
+        (struct fake_write){.rows_done = done, .context = context, .entry_count = count};
+    return CELLAR_OK;
+}
+
+/* ---- reads ----------------------------------------------------------------------------------- */
+
+enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_read_options *options, struct svc_read **read,
+                                 struct cellar_error *error)
+{
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.column_count = options->column_count;
+    if (fake.open_status != CELLAR_OK) {
+        return fake_fail(error, fake.open_status);
+    }
+    struct svc_read *made = cellar_mem_zalloc(1, sizeof *made);
+    if (made == NULL) {
+        return fake_fail(error, CELLAR_NO_MEMORY);
+    }
+    made->rows_limit = options->rows_limit > 0 ? (uint64_t)options->rows_limit : UINT64_MAX;
+    made->keys_only = options->keys_only;
+    fake.open_read_count++;
+    *read = made;
+    return CELLAR_OK;
+}
+
+static enum cellar_status fake_send_cells(struct svc_row_sink *sink)
+{
+    uint8_t *bytes = cellar_mem_zalloc(1, fake.value_bytes + 64);
+    if (bytes == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    uint8_t *at = cellar_wire_raw_array(bytes, 4);
+    at = cellar_wire_raw_text(at, cellar_slice_text("f"));
+    at = cellar_wire_raw_bytes(at, cellar_slice_text("q"));
+    at = cellar_wire_raw_u64(at, 1000);
+    struct cellar_slice value = cellar_slice_make(bytes + fake.value_bytes, 0);
+    at = cellar_wire_raw_bytes(at, value);
+    if (fake.value_bytes > 0) {
+        at[-2] = 0xC6; /* bin 32 of value_bytes zeros */
+        cellar_put_u32be(at - 1, (uint32_t)fake.value_bytes);
+        at += 3 + fake.value_bytes;
+    }
+    enum cellar_status status = sink->cells(sink, cellar_slice_make(bytes, (size_t)(at - bytes)));
+    cellar_mem_free(bytes);
+    return status;
+}
+
+/* One row, or one piece of it. */
+static enum cellar_status fake_send_row(struct svc_read *read, struct svc_row_sink *sink)
+{
+    char key[32];
+    uint64_t pieces = fake.piece_count == 0 ? 1 : fake.piece_count;
+    int length = snprintf(key, sizeof key, "row-%08llu", (unsigned long long)read->row);
+    CELLAR_ASSERT(length > 0);
+    CELLAR_TRY(sink->row_begin(sink, cellar_slice_make(key, (size_t)length), read->piece > 0));
+    if (!read->keys_only) {
+        CELLAR_TRY(fake_send_cells(sink));
+    }
+    bool has_more = read->piece + 1 < pieces;
+    CELLAR_TRY(sink->row_end(sink, has_more));
+    read->piece = has_more ? read->piece + 1 : 0;
+    read->row += has_more ? 0 : 1;
+    return CELLAR_OK;
+}
+
+enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
+                                 bool *is_done, struct cellar_error *error)
+{
+    size_t bytes = 0;
+    uint64_t rows = CELLAR_MIN(fake.row_count, read->rows_limit);
+    fake.next_count++;
+    *is_done = false;
+    if (fake.is_empty_chunk_first && !read->had_empty_chunk) {
+        read->had_empty_chunk = true;
+        return CELLAR_OK;
+    }
+    for (int i = 0; i < 100 && read->row < rows && bytes < bytes_max; i++) {
+        if (read->row == fake.fail_at_row) {
+            return fake_fail(error, CELLAR_DATA_LOSS);
+        }
+        enum cellar_status status = fake_send_row(read, sink);
+        if (status != CELLAR_OK) {
+            return status;
+        }
+        bytes += fake.value_bytes + 20;
+        if (read->piece > 0) {
+            break;
+        }
+    }
+    *is_done = read->row >= rows;
+    return CELLAR_OK;
+}
+
+void svc_read_close(struct svc_read *read)
+{
+    if (read != NULL) {
+        CELLAR_ASSERT(fake.open_read_count > 0);
+        fake.open_read_count--;
+        cellar_mem_free(read);
+    }
+}
+
+/* ---- administration and server --------------------------------------------------------------- */
+
+static enum cellar_status fake_describe(struct cellar_slice name, struct cellar_arena *arena,
+                                        struct svc_table *table, struct cellar_error *error)
+{
+    static const struct svc_family families[1] = {
+        {.name = {(const uint8_t *)"cf", 2}, .rule = {.kind = CELLAR_GC_VERSIONS, .amount = 3}}};
+    static const struct svc_tablet tablets[1] = {{.store_id = 9}};
+    if (fake.admin_status != CELLAR_OK) {
+        return fake_fail(error, fake.admin_status);
+    }
+    const void *copy = cellar_arena_copy(arena, name.data, name.bytes);
+    if (copy == NULL) {
+        return fake_fail(error, CELLAR_NO_MEMORY);
+    }
+    *table = (struct svc_table){
+        .name = cellar_slice_make(copy, name.bytes),
+        .granularity = CELLAR_GRANULARITY_MILLIS,
+        .families = families,
+        .family_count = 1,
+        .tablets = tablets,
+        .tablet_count = 1,
+        .schema_version = 1,
+    };
+    return CELLAR_OK;
+}
+
+enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *request,
+                                    const struct svc_table *table, struct cellar_arena *arena,
+                                    struct svc_table *made, struct cellar_error *error)
+{
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.table = *table;
+    return fake_describe(table->name, arena, made, error);
+}
+
+enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request *request,
+                                      struct cellar_slice name, struct cellar_arena *arena,
+                                      struct svc_table *table, struct cellar_error *error)
+{
+    (void)svc;
+    (void)request;
+    return fake_describe(name, arena, table, error);
+}
+
+enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
+                                   struct cellar_slice instance, int64_t page_size,
+                                   struct cellar_slice page_token, struct cellar_arena *arena,
+                                   struct svc_table_names *names, struct cellar_error *error)
+{
+    static const struct cellar_slice one[1] = {
+        {(const uint8_t *)"projects/p/instances/i/tables/t", 31}};
+    (void)svc;
+    (void)request;
+    (void)instance;
+    (void)page_size;
+    (void)page_token;
+    (void)arena;
+    if (fake.admin_status != CELLAR_OK) {
+        return fake_fail(error, fake.admin_status);
+    }
+    *names = (struct svc_table_names){.names = one, .count = 1};
+    return CELLAR_OK;
+}
+
+enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *request,
+                                  struct cellar_slice name, struct cellar_error *error)
+{
+    (void)svc;
+    (void)request;
+    (void)name;
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
+size_t svc_figures(struct svc *svc, struct svc_figure *figures)
+{
+    (void)svc;
+    figures[0] = (struct svc_figure){.name = "writes_count", .value = fake.write_total};
+    return 1;
+}
+
+bool svc_is_ready(struct svc *svc)
+{
+    (void)svc;
+    return fake.is_ready;
+}

@@ -1,0 +1,59 @@
+#ifndef CELLAR_TESTS_FAKE_SERVICE_H
+#define CELLAR_TESTS_FAKE_SERVICE_H
+
+#include "common/base.h"
+#include "server/service/service.h"
+
+/*
+ * A service that does what a test says, in the place of the real one: include fake_service.c in the
+ * test's file, and its svc_ functions are linked instead of the library's. One thread, but for what
+ * administration calls on the pool.
+ */
+
+#define FAKE_WRITE_COUNT_MAX 4096u
+
+/** A write that was queued and not yet completed. */
+struct fake_write {
+    svc_done_fn *row_done;
+    svc_batch_done_fn *rows_done;
+    void *context;
+    size_t entry_count;
+};
+
+/** What the fake does, and what was asked of it. */
+struct fake_service {
+    /* writes */
+    enum cellar_status write_status; /* of the submitting calls */
+    struct fake_write writes[FAKE_WRITE_COUNT_MAX];
+    size_t write_count; /* queued and not completed */
+    size_t write_total; /* ever queued */
+    char order[4096];   /* first bytes of the row keys, in the order of submission */
+    /* reads */
+    enum cellar_status open_status;
+    uint64_t row_count;        /* rows of every read */
+    size_t value_bytes;        /* of each row's one cell */
+    uint64_t piece_count;      /* pieces a row comes in; 0 is 1 */
+    uint64_t fail_at_row;      /* svc_read_next() fails before this row; UINT64_MAX: never */
+    bool is_empty_chunk_first; /* the first chunk holds no row */
+    size_t open_read_count;
+    size_t next_count; /* calls of svc_read_next() */
+    size_t column_count;
+    int64_t deadline_us;
+    /* administration and server */
+    enum cellar_status admin_status;
+    struct svc_table table; /* as last asked for; slices are not to be used */
+    bool is_ready;
+};
+
+extern struct fake_service fake;
+
+/** Everything as it was at the start. */
+void fake_reset(void);
+
+/** Completes the oldest queued write with that code, as the log would. */
+void fake_complete(enum cellar_status code);
+
+/** Completes the oldest queued many-row write; every second entry fails with `code`. */
+void fake_complete_rows(enum cellar_status code);
+
+#endif

@@ -1,0 +1,91 @@
+/* Half-sent requests: the body grows whole, within its limit and the budget; a refused one holds
+ * nothing. */
+#include "tests/support/support.h"
+
+#include <string.h>
+
+#include "server/net/native/join.h"
+
+static void join_appends_and_counts_against_the_budget(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    struct cellar_error error;
+    io_budget_init(&budget, 1000000);
+    struct net_join *join = net_join_new(&budget, 200000);
+    assert_non_null(join);
+    assert_int_equal(net_join_append(join, cellar_slice_text("abc"), &error), CELLAR_OK);
+    assert_int_equal(net_join_append(join, cellar_slice_text(""), &error), CELLAR_OK);
+    assert_int_equal(net_join_append(join, cellar_slice_text("def"), &error), CELLAR_OK);
+    assert_memory_equal(join->body.data, "abcdef", 6);
+    assert_int_equal(io_budget_bytes(&budget), 65536);
+    net_join_free(join);
+    assert_int_equal(io_budget_bytes(&budget), 0);
+}
+
+static void join_says_when_a_request_is_too_long(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    struct cellar_error error;
+    io_budget_init(&budget, 1000000);
+    struct net_join *join = net_join_new(&budget, 5);
+    assert_int_equal(net_join_append(join, cellar_slice_text("abcde"), &error), CELLAR_OK);
+    assert_int_equal(net_join_append(join, cellar_slice_text("f"), &error),
+                     CELLAR_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(error.text, "at most 5 bytes"));
+    assert_non_null(strstr(error.text, "at least 6"));
+    net_join_refuse(join);
+    assert_int_equal(io_budget_bytes(&budget), 0);
+    assert_true(join->is_refused);
+    net_join_free(join);
+}
+
+static void join_waits_for_the_budget_and_takes_the_same_payload_later(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    struct cellar_error error;
+    io_budget_init(&budget, 100000);
+    io_budget_charge(&budget, 50000);
+    struct net_join *join = net_join_new(&budget, 100000);
+    assert_int_equal(net_join_append(join, cellar_slice_text("abc"), &error), CELLAR_UNAVAILABLE);
+    assert_true(error.retry_delay_ms > 0);
+    assert_int_equal(join->body.bytes, 0);
+    io_budget_give(&budget, 50000);
+    assert_int_equal(net_join_append(join, cellar_slice_text("abc"), &error), CELLAR_OK);
+    net_join_free(join);
+}
+
+static enum cellar_status make_and_append(void *context)
+{
+    struct io_budget *budget = context;
+    struct cellar_error error;
+    struct net_join *join = net_join_new(budget, 1000);
+    if (join == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    enum cellar_status status = net_join_append(join, cellar_slice_text("abc"), &error);
+    net_join_free(join);
+    assert_int_equal(io_budget_bytes(budget), 0);
+    return status;
+}
+
+static void join_survives_every_failing_allocation(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    io_budget_init(&budget, 1000000);
+    assert_int_equal(test_out_of_memory_loop(make_and_append, &budget), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(join_appends_and_counts_against_the_budget),
+        cmocka_unit_test(join_says_when_a_request_is_too_long),
+        cmocka_unit_test(join_waits_for_the_budget_and_takes_the_same_payload_later),
+        cmocka_unit_test(join_survives_every_failing_allocation),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
