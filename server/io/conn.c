@@ -15,8 +15,9 @@
  * What the socket does not take waits for it to become writable. Above IO_CONN_OUTPUT_HARD_BYTES no
  * input is handled.
  *
- * LINGERING has sent everything and its end, and throws input away until the peer ends too: closing
- * at once, with input unread, would reset the connection and could destroy the last answer.
+ * LINGERING has sent everything and its end, and throws input away until the peer ends too; a
+ * stopping server does not wait for that. Closing at once, with input unread, would reset the
+ * connection and could destroy the last answer.
  *
  * The structure is freed in one place, at the end of the turn in which it became CLOSED, so that no
  * handler or caller ever loses the connection under its feet. One loop's thread owns all fields.
@@ -346,6 +347,9 @@ static void begin_lingering(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->fd < 0 || io_output_waiting(&conn->output) == 0);
     conn_move(conn, CONN_LINGERING);
+    if (conn->is_started) {
+        io_loop_member_retire(conn->loop, &conn->member);
+    }
     if (conn->fd < 0 || conn->has_ended || shutdown(conn->fd, SHUT_WR) != 0) {
         conn_move(conn, CONN_CLOSED);
         return;

@@ -363,16 +363,26 @@ void io_loop_member_add(struct io_loop *loop, struct io_member *member)
 {
     CELLAR_ASSERT(member->tick != NULL && member->drain != NULL && member->stop != NULL);
     io_list_init(&member->link);
+    member->is_retired = false;
     io_list_append(&loop->members, &member->link);
     (void)atomic_fetch_add_explicit(&loop->member_count, 1, memory_order_relaxed);
+}
+
+void io_loop_member_retire(struct io_loop *loop, struct io_member *member)
+{
+    CELLAR_ASSERT(!member->is_retired);
+    member->is_retired = true;
+    uint32_t before = atomic_fetch_sub_explicit(&loop->member_count, 1, memory_order_relaxed);
+    CELLAR_ASSERT(before > 0);
 }
 
 void io_loop_member_remove(struct io_loop *loop, struct io_member *member)
 {
     CELLAR_ASSERT(!io_list_is_empty(&member->link));
+    if (!member->is_retired) {
+        io_loop_member_retire(loop, member);
+    }
     io_list_remove(&member->link);
-    uint32_t before = atomic_fetch_sub_explicit(&loop->member_count, 1, memory_order_relaxed);
-    CELLAR_ASSERT(before > 0);
 }
 
 uint32_t io_loop_member_count(struct io_loop *loop)

@@ -32,6 +32,7 @@ struct io_work {
 /** What lives on a loop until the loop stops: connections. */
 struct io_member {
     struct io_list link;
+    bool is_retired;
     /** Called about once a second with the loop's time. */
     void (*tick)(struct io_member *member, int64_t now_us);
     /** Asks the member to finish what it has begun and then to leave. */
@@ -92,7 +93,11 @@ void io_loop_member_add(struct io_loop *loop, struct io_member *member);
 /** Takes a member out. Loop thread. */
 void io_loop_member_remove(struct io_loop *loop, struct io_member *member);
 
-/** How many members there are. Any thread. */
+/** Says that the member has nothing left to do that a stopping server should wait for: it is
+ * counted no more. Loop thread, once. */
+void io_loop_member_retire(struct io_loop *loop, struct io_member *member);
+
+/** How many members there are that have not retired. Any thread. */
 uint32_t io_loop_member_count(struct io_loop *loop);
 
 /** Monotonic microseconds at the start of the turn. Loop thread. */

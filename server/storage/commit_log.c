@@ -57,7 +57,7 @@ static enum cellar_status segment_sync(int descriptor)
 }
 
 /* Gives files that hold nothing needed to the free list; removes what is too many. */
-static enum cellar_status chain_trim(struct store_log *log)
+static void chain_trim(struct store_log *log)
 {
     const struct store_log_segments *chain = &log->chain;
     while (chain->count > 1 && chain->items[1].header.first_lsn - 1 <=
@@ -68,10 +68,12 @@ static enum cellar_status chain_trim(struct store_log *log)
             continue;
         }
         memset(&oldest.header, 0, sizeof oldest.header);
-        CELLAR_TRY(store_log_segments_push(&log->free, &oldest));
+        if (store_log_segments_push(&log->free, &oldest) != CELLAR_OK) {
+            store_log_file_remove(log->directory, &oldest.file);
+        }
     }
     CELLAR_ASSERT(chain->count >= 1);
-    return CELLAR_OK;
+    atomic_store(&log->segment_count, chain->count);
 }
 
 /* A file for the next segment: a free one of the right size, else the spare, else it waits for
@@ -80,7 +82,7 @@ static enum cellar_status file_take(struct store_log *log, struct store_log_segm
 {
     memset(segment, 0, sizeof *segment);
     for (;;) {
-        CELLAR_TRY(log->chain.count > 0 ? chain_trim(log) : CELLAR_OK);
+        chain_trim(log);
         while (log->free.count > 0) {
             *segment = store_log_segments_shift(&log->free);
             if (segment->file_bytes == log->segment_bytes) {
@@ -533,7 +535,7 @@ enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn
     CELLAR_TRY(store_directory_sync(log->directory, error));
     store_log_low_water_set(log, low_water_lsn);
     CELLAR_TRY(fresh_begin(log, error));
-    CELLAR_TRY(chain_trim(log));
+    chain_trim(log);
     atomic_store(&log->durable_lsn, log->recovered_lsn);
     log->last_was_empty = true;
     CELLAR_TRY(store_log_spare_start(&log->spare, log->directory, log->segment_bytes,

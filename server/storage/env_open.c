@@ -118,7 +118,7 @@ enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
     state->layer_next = cellar_get_u64le(bytes + 72);
     state->map_bytes = cellar_get_u64le(bytes + 80);
     CELLAR_ASSERT(env->is_open);
-    return CELLAR_OK;
+    return state->layer_next > 0 && state->server_time_us >= 0 ? CELLAR_OK : CELLAR_DATA_LOSS;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */

@@ -97,8 +97,12 @@ enum cellar_status store_directory_sync(const char *path, struct cellar_error *e
 enum cellar_status store_directory_make(const char *path, struct cellar_error *error)
 {
     char parent[PATH_MAX];
-    if (mkdir(path, 0777) != 0) {
-        return errno == EEXIST ? CELLAR_OK : fail(error, "cannot make the directory", path);
+    struct stat facts;
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+        return fail(error, "cannot make the directory", path);
+    }
+    if (stat(path, &facts) != 0 || !S_ISDIR(facts.st_mode)) {
+        return cellar_error_set(error, CELLAR_IO_ERROR, "%s is in the place of a directory", path);
     }
     int bytes = snprintf(parent, sizeof parent, "%s/..", path);
     CELLAR_ASSERT(bytes > 0);

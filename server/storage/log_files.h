@@ -27,7 +27,8 @@ enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, si
 enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from, size_t bytes)
     CELLAR_MUST_USE;
 
-/** Makes a directory if it is missing and syncs its parent. RESOURCE_EXHAUSTED, IO_ERROR. */
+/** Makes a directory if it is missing and syncs its parent in either case: a start that was cut
+ * short may have made it. RESOURCE_EXHAUSTED, IO_ERROR. */
 enum cellar_status store_directory_make(const char *path, struct cellar_error *error)
     CELLAR_MUST_USE;
 

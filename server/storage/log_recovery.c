@@ -26,6 +26,8 @@
 #include "common/mem.h"
 #include "server/storage/commit_log.h"
 
+#define NAME_DIGITS 8u
+
 /* One pass over the chain. */
 struct walk {
     struct store_log *log;
@@ -64,6 +66,21 @@ struct store_log_segment store_log_segments_shift(struct store_log_segments *seg
 
 /* ---- step 1: the files ----------------------------------------------------------------------- */
 
+/*
+ * A header is one block of the device, so it is whole, or what was there before, or damaged. A
+ * damaged one keeps what it says of its place in the chain (and incarnation 0), for
+ * suspects_check(); a blank one, of a file that was never used, is all zero.
+ */
+static void suspect_note(const uint8_t *block, size_t bytes, struct store_log_header *header)
+{
+    memset(header, 0, sizeof *header);
+    if (bytes == STORE_LOG_HEADER_BYTES) {
+        header->number = cellar_get_u64le(block + 32);
+        header->previous_incarnation = cellar_get_u64le(block + 48);
+    }
+    CELLAR_ASSERT(header->incarnation == 0);
+}
+
 static enum cellar_status segment_load(struct store_log *log, uint64_t index,
                                        struct cellar_error *error)
 {
@@ -92,7 +109,7 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
                                 (unsigned long long)index, log->directory);
     }
     if (status != CELLAR_OK) {
-        memset(&segment.header, 0, sizeof segment.header);
+        suspect_note(head, got, &segment.header);
     }
     status = store_log_segments_push(status == CELLAR_OK ? &log->chain : &log->free, &segment);
     if (status != CELLAR_OK) {
@@ -104,10 +121,13 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
 /* The index in "%08u.log", or 0 for another name. */
 static uint64_t index_of_name(const char *name)
 {
-    char *end = NULL;
-    unsigned long long index = strtoull(name, &end, 10);
-    CELLAR_ASSERT(end != NULL);
-    return end - name == 8 && strcmp(end, ".log") == 0 ? index : 0;
+    uint64_t index = 0;
+    size_t digits = strspn(name, "0123456789");
+    for (size_t i = 0; i < digits && i < NAME_DIGITS; i++) {
+        index = index * 10 + (uint64_t)(name[i] - '0');
+    }
+    CELLAR_ASSERT(index < UINT32_MAX);
+    return digits == NAME_DIGITS && strcmp(name + NAME_DIGITS, ".log") == 0 ? index : 0;
 }
 
 static enum cellar_status files_load(struct store_log *log, struct cellar_error *error)
@@ -151,13 +171,17 @@ static enum cellar_status chain_link(struct store_log *log, struct cellar_error 
     const struct store_log_header *last = &chain->items[first].header;
     memcpy(log->id, last->log_id, sizeof log->id);
     log->alignment = last->alignment;
+    for (size_t i = 0; i < chain->count; i++) {
+        if (memcmp(chain->items[i].header.log_id, log->id, sizeof log->id) != 0) {
+            return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                    "%s holds segments of two logs; remove those that were copied "
+                                    "into it",
+                                    log->directory);
+        }
+    }
     while (first > 0) {
         const struct store_log_header *here = &chain->items[first].header;
         const struct store_log_header *before = &chain->items[first - 1].header;
-        if (memcmp(before->log_id, log->id, sizeof log->id) != 0) {
-            return cellar_error_set(error, CELLAR_DATA_LOSS, "%s holds segments of two logs",
-                                    log->directory);
-        }
         if (before->number + 1 != here->number ||
             before->incarnation != here->previous_incarnation) {
             break;
@@ -167,9 +191,36 @@ static enum cellar_status chain_link(struct store_log *log, struct cellar_error 
     for (size_t i = 0; i < first; i++) {
         struct store_log_segment old = store_log_segments_shift(chain);
         memset(&old.header, 0, sizeof old.header);
-        CELLAR_TRY(store_log_segments_push(&log->free, &old));
+        if (store_log_segments_push(&log->free, &old) != CELLAR_OK) {
+            (void)close(old.file.descriptor);
+            return CELLAR_NO_MEMORY;
+        }
     }
     CELLAR_ASSERT(chain->count > 0);
+    return CELLAR_OK;
+}
+
+/* A damaged header matters when it may be the last segment's: the log's end would be lost unseen.
+ * In the middle it shows as a gap. Afterwards all free files look alike. */
+static enum cellar_status suspects_check(struct store_log *log, struct cellar_error *error)
+{
+    const struct store_log_segments *chain = &log->chain;
+    const struct store_log_header *last =
+        chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
+    for (size_t i = 0; i < log->free.count; i++) {
+        struct store_log_header *header = &log->free.items[i].header;
+        bool is_damaged = header->number != 0 || header->previous_incarnation != 0;
+        if (is_damaged && (last == NULL || header->number > last->number ||
+                           header->previous_incarnation == last->incarnation)) {
+            return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                    "the header of log segment file %llu in %s is damaged, and it "
+                                    "may be the newest; restore the data directory from a copy",
+                                    (unsigned long long)log->free.items[i].file.index,
+                                    log->directory);
+        }
+        memset(header, 0, sizeof *header);
+    }
+    CELLAR_ASSERT(last == NULL || last->incarnation != 0);
     return CELLAR_OK;
 }
 
@@ -213,6 +264,22 @@ static bool group_search(struct cellar_slice bytes, const struct store_log_heade
     return false;
 }
 
+/* Whether all of a group's records belong to the segment. */
+static bool group_is_within(const struct store_log_group *group, uint64_t end_lsn)
+{
+    CELLAR_ASSERT(group->record_count > 0);
+    return group->first_lsn <= end_lsn && group->record_count - 1 <= end_lsn - group->first_lsn;
+}
+
+static enum cellar_status overlap_error(const struct walk *walk)
+{
+    CELLAR_ASSERT(walk->log != NULL);
+    return cellar_error_set(
+        walk->error, CELLAR_DATA_LOSS,
+        "the log segments in %s overlap; restore the data directory from a copy",
+        walk->log->directory);
+}
+
 /**
  * Walks one segment's groups.
  *
@@ -228,10 +295,13 @@ static enum cellar_status walk_groups(struct walk *walk, const struct store_log_
         struct store_log_group group;
         bool is_found = store_log_group_decode(bytes, offset, header->incarnation, &group) &&
                         group.first_lsn == walk->expected_lsn;
+        if (is_found && !group_is_within(&group, end_lsn)) {
+            return overlap_error(walk);
+        }
         if (!is_found) {
-            is_found =
-                group_search(bytes, header, offset, walk->expected_lsn, &group) &&
-                (is_last ? group.durable_lsn >= walk->expected_lsn : group.first_lsn <= end_lsn);
+            is_found = group_search(bytes, header, offset, walk->expected_lsn, &group) &&
+                       (is_last ? group.durable_lsn >= walk->expected_lsn
+                                : group_is_within(&group, end_lsn));
             if (!is_found) {
                 break;
             }
@@ -283,8 +353,7 @@ static enum cellar_status walk_chain(struct walk *walk)
         bool is_last = i + 1 == chain->count;
         uint64_t end_lsn = is_last ? UINT64_MAX : chain->items[i + 1].header.first_lsn - 1;
         if (!is_last && end_lsn + 1 < walk->expected_lsn) {
-            return cellar_error_set(walk->error, CELLAR_DATA_LOSS, "the log segments in %s overlap",
-                                    walk->log->directory);
+            return overlap_error(walk);
         }
         walk->tail_offset = 0;
         walk->tail_end = 0;
@@ -297,8 +366,18 @@ enum cellar_status store_log_recover(struct store_log *log, struct cellar_error 
 {
     CELLAR_TRY(files_load(log, error));
     CELLAR_TRY(chain_link(log, error));
+    CELLAR_TRY(suspects_check(log, error));
     if (log->chain.count == 0) {
         return CELLAR_OK;
+    }
+    const struct store_log_segment *last = &log->chain.items[log->chain.count - 1];
+    if (last->file_bytes < last->header.segment_bytes) {
+        return cellar_error_set(
+            error, CELLAR_DATA_LOSS,
+            "the last log segment in %s (file %llu) was cut off at %llu of %llu "
+            "bytes; restore the data directory from a copy",
+            log->directory, (unsigned long long)last->file.index,
+            (unsigned long long)last->file_bytes, (unsigned long long)last->header.segment_bytes);
     }
     struct walk walk = {.log = log, .error = error};
     CELLAR_TRY(walk_chain(&walk));

@@ -59,7 +59,7 @@ enum cellar_status store_log_header_decode(const uint8_t *from, struct store_log
                     header->alignment <= STORE_LOG_ALIGNMENT_MAX &&
                     (header->alignment & (header->alignment - 1)) == 0 && header->number > 0 &&
                     header->incarnation != 0 && header->first_lsn > 0 &&
-                    header->low_water_lsn < header->first_lsn;
+                    header->first_lsn < UINT64_MAX / 2 && header->low_water_lsn < header->first_lsn;
     return is_sound ? CELLAR_OK : CELLAR_NOT_FOUND;
 }
 

@@ -255,26 +255,36 @@ static struct store_entry *link_load(const struct store_entry *entry, unsigned l
                                 memory_order_acquire);
 }
 
-/* The last entry before (key, lsn), the head when there is none; `path` (may be NULL) receives it
- * for every level. */
-static struct store_entry *find_before(const struct store_memtable *memtable,
-                                       struct cellar_slice key, uint64_t lsn,
-                                       struct store_entry **path)
+/* The two entries between which (key, lsn) has its place. */
+struct place {
+    struct store_entry *before; /* the head when there is none */
+    struct store_entry *behind; /* NULL when there is none */
+};
+
+/*
+ * Finds the place of (key, lsn); `path` (may be NULL) receives the entry before it on every level.
+ * `behind` is what was compared, not what a second look at `before` would find: an insert may have
+ * come between the two meanwhile.
+ */
+static struct place find_place(const struct store_memtable *memtable, struct cellar_slice key,
+                               uint64_t lsn, struct store_entry **path)
 {
-    struct store_entry *at = memtable->head;
+    struct place place = {memtable->head, NULL};
     const struct store_entry *bound = NULL; /* known to lie at or behind the place */
     for (unsigned level = STORE_MEMTABLE_HEIGHT_MAX; level-- > 0;) {
-        struct store_entry *next = link_load(at, level);
+        struct store_entry *next = link_load(place.before, level);
         while (next != NULL && next != bound && entry_compare(next, key, lsn) < 0) {
-            at = next;
-            next = link_load(at, level);
+            place.before = next;
+            next = link_load(place.before, level);
         }
+        place.behind = next;
         bound = next;
         if (path != NULL) {
-            path[level] = at;
+            path[level] = place.before;
         }
     }
-    return at;
+    CELLAR_ASSERT(place.before != place.behind);
+    return place;
 }
 
 static bool rows_equal(const struct store_entry *a, const struct store_entry *b)
@@ -286,10 +296,9 @@ static void entry_insert(struct store_memtable *memtable, struct store_entry *en
 {
     struct store_entry *path[STORE_MEMTABLE_HEIGHT_MAX];
     entry->lsn = lsn;
-    struct store_entry *before = find_before(memtable, store_entry_key(entry), lsn, path);
-    const struct store_entry *behind = link_load(before, 0);
-    bool row_is_known = (before != memtable->head && rows_equal(before, entry)) ||
-                        (behind != NULL && rows_equal(behind, entry));
+    struct place place = find_place(memtable, store_entry_key(entry), lsn, path);
+    bool row_is_known = (place.before != memtable->head && rows_equal(place.before, entry)) ||
+                        (place.behind != NULL && rows_equal(place.behind, entry));
     for (unsigned level = 0; level < entry->height; level++) {
         atomic_store_explicit(&entry->next[level], link_load(path[level], level),
                               memory_order_relaxed);
@@ -348,9 +357,9 @@ const struct store_entry *store_memtable_seek(const struct store_memtable *memta
 {
     /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the
      * key. */
-    const struct store_entry *before = find_before(memtable, key, UINT64_MAX, NULL);
-    CELLAR_ASSERT(before != NULL);
-    return link_load(before, 0);
+    struct place place = find_place(memtable, key, UINT64_MAX, NULL);
+    CELLAR_ASSERT(place.before != NULL);
+    return place.behind;
 }
 
 static const struct store_entry *find_last(const struct store_memtable *memtable)
@@ -370,7 +379,7 @@ const struct store_entry *store_memtable_seek_before(const struct store_memtable
                                                      struct cellar_slice key)
 {
     const struct store_entry *found =
-        key.bytes == 0 ? find_last(memtable) : find_before(memtable, key, UINT64_MAX, NULL);
+        key.bytes == 0 ? find_last(memtable) : find_place(memtable, key, UINT64_MAX, NULL).before;
     CELLAR_ASSERT(found != NULL);
     return found == memtable->head ? NULL : found;
 }

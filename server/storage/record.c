@@ -80,14 +80,17 @@ bool store_mutation_decode(struct cellar_cursor *from, struct store_mutation *mu
 
 static bool item_is_sound(const struct store_item *item)
 {
-    bool has_family = item->family.bytes >= 1 && item->family.bytes <= CELLAR_FAMILY_BYTES_MAX;
+    bool has_family = item->family.bytes >= 1 && item->family.bytes <= CELLAR_FAMILY_BYTES_MAX &&
+                      item->generation > 0 &&
+                      memchr(item->family.data, 0, item->family.bytes) == NULL;
     switch (item->type) {
     case STORE_ITEM_DELETE_ROW:
         return item->family.bytes == 0 && item->qualifier.bytes == 0 && item->value.bytes == 0;
     case STORE_ITEM_DELETE_FAMILY:
         return has_family && item->qualifier.bytes == 0 && item->value.bytes == 0;
     case STORE_ITEM_DELETE_COLUMN:
-        return has_family && item->value.bytes == 0 && item->start_us >= 0 && item->end_us >= 0;
+        return has_family && item->value.bytes == 0 && item->start_us >= 0 &&
+               (item->end_us == 0 || item->end_us > item->start_us);
     case STORE_ITEM_SET:
         return has_family && item->start_us >= 0;
     case STORE_ITEM_SET_BLOB:

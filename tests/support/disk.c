@@ -4,8 +4,8 @@
  * The four calls are defined here, so that the linker takes these and not the C library's; they do
  * their work with syscall(2). The recorder keeps, for each file of the directory, the sectors that
  * were written since its last sync with what stood in them before, and for the directory the names
- * that its last sync saw. A power loss puts back the old bytes of a random choice of sectors. A file
- * that is unlinked keeps a second name in a folder beside the directory until the directory is
+ * that its last sync saw. A power loss puts back the old bytes of a random choice of sectors. A
+ * file that is unlinked keeps a second name in a folder beside the directory until the directory is
  * synced.
  *
  * One lock covers everything, the calls themselves too while something is recorded: a copy never

@@ -5,8 +5,9 @@
 
 /*
  * A disk that tests can spoil: this module stands in the place of pwrite(2), fdatasync(2), fsync(2)
- * and unlink(2) in every program that links it. It lets calls fail, leaves syncs out to be fast, and
- * records one directory so that the state after a kill or a power loss can be had at any moment.
+ * and unlink(2) in every program that links it. It lets calls fail, leaves syncs out to be fast,
+ * and records one directory so that the state after a kill or a power loss can be had at any
+ * moment.
  *
  * All of it may be called while other threads write.
  */

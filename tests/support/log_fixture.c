@@ -86,10 +86,10 @@ uint64_t test_log_append(struct store_log *log, uint64_t life, size_t bytes,
     uint64_t lsn = store_log_next_lsn(log);
     if (*status == CELLAR_OK) {
         test_log_payload(life, lsn, payload, bytes);
-        waited.record.entry = (struct store_log_entry){.store_id = (uint32_t)(lsn % 7),
-                                                       .type = STORE_RECORD_MUTATION,
-                                                       .payload =
-                                                           cellar_slice_make(payload, bytes)};
+        waited.record.entry =
+            (struct store_log_entry){.store_id = (uint32_t)(lsn % 7),
+                                     .type = STORE_RECORD_MUTATION,
+                                     .payload = cellar_slice_make(payload, bytes)};
         assert_int_equal(store_log_append(log, &waited.record), lsn);
     }
     store_log_unlock(log);

@@ -24,9 +24,8 @@ struct store_item test_delete_row(void)
 
 struct store_item test_delete_family(const char *family)
 {
-    return (struct store_item){.type = STORE_ITEM_DELETE_FAMILY,
-                               .family = cellar_slice_text(family),
-                               .generation = 1};
+    return (struct store_item){
+        .type = STORE_ITEM_DELETE_FAMILY, .family = cellar_slice_text(family), .generation = 1};
 }
 
 struct store_item test_delete_column(const char *family, const char *qualifier, int64_t start_us,
@@ -93,8 +92,11 @@ struct store_env *test_env_make(const char *parent, uint64_t map_bytes)
     char path[300];
     struct store_env *env = NULL;
     struct cellar_error error;
-    struct store_env_state state = {
-        .store_id = 7, .generation = 3, .log_id = {1, 2, 3}, .layer_next = 1, .map_bytes = map_bytes};
+    struct store_env_state state = {.store_id = 7,
+                                    .generation = 3,
+                                    .log_id = {1, 2, 3},
+                                    .layer_next = 1,
+                                    .map_bytes = map_bytes};
     cellar_error_clear(&error);
     (void)snprintf(path, sizeof path, "%s/env", parent);
     if (store_env_create(path, &state, &error) != CELLAR_OK) {
@@ -123,8 +125,8 @@ enum cellar_status test_env_get(struct store_env *env, struct cellar_slice key,
     CELLAR_TRY(store_env_read_begin(env, &txn));
     store_env_cursor_init(&cursor, txn);
     enum cellar_status status = store_env_cursor_seek(&cursor, key);
-    if (status == CELLAR_OK && (!cursor.is_valid ||
-                                !cellar_slice_equal(cellar_slice_of(&cursor.key), key))) {
+    if (status == CELLAR_OK &&
+        (!cursor.is_valid || !cellar_slice_equal(cellar_slice_of(&cursor.key), key))) {
         status = CELLAR_NOT_FOUND;
     }
     if (status == CELLAR_OK) {

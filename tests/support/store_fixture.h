@@ -22,13 +22,13 @@ struct store_item test_delete_column(const char *family, const char *qualifier, 
 void test_mutation_put(struct cellar_buffer *to, struct cellar_slice row, int64_t server_time_us,
                        const struct store_item *items, size_t count);
 
-/** Sets `to` to the position of a row, of a family in it, of a column, of a cell: parts behind a NULL
- * family or qualifier, or a timestamp below 0, are left out. */
+/** Sets `to` to the position of a row, of a family in it, of a column, of a cell: parts behind a
+ * NULL family or qualifier, or a timestamp below 0, are left out. */
 void test_position_make(struct cellar_buffer *to, struct cellar_slice row, const char *family,
                         const struct cellar_slice *qualifier, int64_t timestamp_us);
 
-/** A row key that tests like: 1..`bytes_max` bytes, mostly short, often of 00, 01 and FF, often like
- * others before it. @return its bytes */
+/** A row key that tests like: 1..`bytes_max` bytes, mostly short, often of 00, 01 and FF, often
+ * like others before it. @return its bytes */
 size_t test_random_key(struct test_random *random, uint8_t *to, size_t bytes_max);
 
 #define TEST_MAP_BYTES (UINT64_C(64) << 20)

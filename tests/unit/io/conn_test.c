@@ -385,8 +385,10 @@ static void conn_closes_when_all_is_sent_and_the_peer_has_closed(void **state)
     io_conn_close(fixture.conn);
     io_conn_close(fixture.conn);
     assert_true(io_conn_is_paused(fixture.conn));
+    assert_int_equal(io_loop_member_count(fixture.loop), 1);
     turn(&fixture);
     assert_int_equal(fixture.closed_count, 0);
+    assert_int_equal(io_loop_member_count(fixture.loop), 0); /* nothing to wait for */
     assert_int_equal(send(fixture.peer, "ignored", 7, MSG_NOSIGNAL), 7);
     turn(&fixture);
     assert_int_equal(fixture.seen.bytes, 0);

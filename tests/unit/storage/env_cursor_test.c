@@ -1,6 +1,6 @@
 /*
- * env_cursor: items of short and long keys in one order, forwards, backwards and by seeking, against a
- * sorted list that random puts and deletes change alike.
+ * env_cursor: items of short and long keys in one order, forwards, backwards and by seeking,
+ * against a sorted list that random puts and deletes change alike.
  */
 #include <stdio.h>
 #include <stdlib.h>

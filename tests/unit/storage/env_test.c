@@ -1,6 +1,6 @@
 /*
- * env: making, opening and reopening environments; the state they keep; files that are cut, spoilt or
- * of another version.
+ * env: making, opening and reopening environments; the state they keep; files that are cut, spoilt
+ * or of another version.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -192,7 +192,7 @@ static void many_readers_at_once_have_their_own_transactions(void **state)
 {
     (void)state;
     char parent[256];
-    struct store_env_txn *txns[200];
+    struct store_env_txn *txns[50];
     directory_make(parent, sizeof parent);
     struct store_env *env = test_env_make(parent, TEST_MAP_BYTES);
     for (int round = 0; round < 2; round++) {
@@ -338,8 +338,8 @@ static void missing_file_is_data_loss(void **state)
     test_remove_tree(parent);
 }
 
-/* Opens and walks in a process of its own, which the cut file may end. @return its status, or -1 when a
- * signal ended it */
+/* Opens and walks in a process of its own, which the cut file may end. @return its status, or -1
+ * when a signal ended it */
 static int walk_apart(const char *parent)
 {
     char path[300];
@@ -411,8 +411,7 @@ static size_t state_find(const struct image *image)
     size_t found = 0;
     for (size_t at = 24; at + 104 <= whole.bytes; at++) {
         if (memcmp(whole.data + at, id, sizeof id) == 0 &&
-            cellar_get_u32le(whole.data + at - 24) ==
-                cellar_crc32c(0, whole.data + at - 20, 100)) {
+            cellar_get_u32le(whole.data + at - 24) == cellar_crc32c(0, whole.data + at - 20, 100)) {
             found = at - 24;
             break;
         }
@@ -489,8 +488,8 @@ static void impossible_state_is_data_loss(void **state)
     test_remove_tree(parent);
 }
 
-/* Stores the image with one bit of an item flipped, counted from its key's first byte, wherever a copy
- * stands: pages hold remains of earlier ones. */
+/* Stores the image with one bit of an item flipped, counted from its key's first byte, wherever a
+ * copy stands: pages hold remains of earlier ones. */
 static void item_flip(struct image *image, unsigned number, size_t bit)
 {
     size_t places[64];

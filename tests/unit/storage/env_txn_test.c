@@ -89,8 +89,8 @@ static void keys_around_the_part_length_are_kept_apart(void **state)
 {
     (void)state;
     char parent[256];
-    static const size_t lengths[] = {1,   248, 249, 250,   251,   252,   498,  499,
-                                     500, 501, 502, 749,   750,   751,   4096, 8194,
+    static const size_t lengths[] = {1,    248,   249,   250,   251,   252,  498,  499,
+                                     500,  501,   502,   749,   750,   751,  4096, 8194,
                                      9999, 10000, 10001, 41000, 41599, 41600};
     static uint8_t key[STORE_ENV_KEY_BYTES_MAX];
     struct store_env_txn txn;
@@ -132,9 +132,9 @@ static void layer_ids_are_never_given_out_twice(void **state)
         assert_int_equal(store_env_write_begin(env, &txn), CELLAR_OK);
         assert_true(txn.state.layer_next > layers);
         layers = txn.state.layer_next;
-        assert_int_equal(store_env_put(&txn, cellar_slice_make(key, sizeof key),
-                                       cellar_slice_text("v")),
-                         CELLAR_OK);
+        assert_int_equal(
+            store_env_put(&txn, cellar_slice_make(key, sizeof key), cellar_slice_text("v")),
+            CELLAR_OK);
         assert_int_equal(txn.state.layer_next, layers + 2);
         layers++;
         assert_int_equal(store_env_delete(&txn, cellar_slice_make(key, sizeof key)), CELLAR_OK);
@@ -184,8 +184,7 @@ static void cursor_of_a_write_transaction_sees_its_writes(void **state)
                          CELLAR_OK);
         assert_int_equal(store_env_cursor_seek(&cursor, cellar_slice_text(key)), CELLAR_OK);
         assert_true(cursor.is_valid);
-        assert_true(
-            cellar_slice_equal(cellar_slice_of(&cursor.key), cellar_slice_text(key)));
+        assert_true(cellar_slice_equal(cellar_slice_of(&cursor.key), cellar_slice_text(key)));
         if (i % 3 == 0) {
             assert_int_equal(store_env_delete(&txn, cellar_slice_text(key)), CELLAR_OK);
         }
@@ -212,8 +211,8 @@ static void full_map_is_told_and_the_state_before_stays(void **state)
     for (unsigned i = 0; i < 1000 && status == CELLAR_OK; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "k%03u", i);
-        status = store_env_put(&txn, cellar_slice_text(key),
-                               cellar_slice_make(value, sizeof value));
+        status =
+            store_env_put(&txn, cellar_slice_text(key), cellar_slice_make(value, sizeof value));
     }
     assert_int_equal(status, CELLAR_RESOURCE_EXHAUSTED);
     /* The first failure stays, later calls do nothing. */

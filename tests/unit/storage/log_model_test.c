@@ -173,11 +173,12 @@ static void directory_take(const char *copy)
 
 static void log_open(void)
 {
-    assert_int_equal(
-        store_log_open(model.directory, TEST_LOG_SEGMENT_BYTES, &model.log, NULL), CELLAR_OK);
+    assert_int_equal(store_log_open(model.directory, TEST_LOG_SEGMENT_BYTES, &model.log, NULL),
+                     CELLAR_OK);
 }
 
-/* Starts, and one time in four dies at some point of it: what was read before must be read again. */
+/* Starts, and one time in four dies at some point of it: what was read before must be read again.
+ */
 static void log_start(uint64_t acknowledged_lsn)
 {
     char copy[256];

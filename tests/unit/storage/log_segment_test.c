@@ -32,12 +32,12 @@ static void header_has_the_documented_bytes(void **state)
     (void)state;
     uint8_t bytes[STORE_LOG_HEADER_BYTES];
     static const uint8_t golden[80] = {
-        'C',  'E',  'L',  'L',  'A',  'R',  'L',  'G',  0x01, 0x00, 0x00, 0x00, 0x00, 0x10, 0x00,
-        0x00, 0xA0, 0xA1, 0xA2, 0xA3, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B, 0x0C, 0x0D,
-        0x0E, 0xAF, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x88, 0x77, 0x66, 0x55, 0x44,
-        0x33, 0x22, 0x11, 0x99, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xE8, 0x03, 0x00, 0x00,
-        0x00, 0x00, 0x00, 0x00, 0x84, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
-        0x00, 0x00, 0x00, 0x00, 0x00};
+        'C',  'E',  'L',  'L',  'A',  'R',  'L',  'G',  0x01, 0x00, 0x00, 0x00, 0x00, 0x10,
+        0x00, 0x00, 0xA0, 0xA1, 0xA2, 0xA3, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0A, 0x0B,
+        0x0C, 0x0D, 0x0E, 0xAF, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x88, 0x77,
+        0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x99, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+        0xE8, 0x03, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x84, 0x03, 0x00, 0x00, 0x00, 0x00,
+        0x00, 0x00, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00};
     struct store_log_header header = header_sample();
     memset(bytes, 0xEE, sizeof bytes);
     store_log_header_encode(&header, bytes);
@@ -121,7 +121,8 @@ static void impossible_headers_are_refused(void **state)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Writes a group of `count` records with payloads of 0, 10, 20 ... bytes at `offset`. @return its end */
+/* Writes a group of `count` records with payloads of 0, 10, 20 ... bytes at `offset`. @return its
+ * end */
 static size_t group_make(uint8_t *segment, uint64_t offset, uint64_t incarnation,
                          uint64_t first_lsn, uint32_t count)
 {
@@ -152,10 +153,10 @@ static void group_has_the_documented_bytes(void **state)
     uint8_t segment[ROOM] = {0};
     uint8_t bound[16];
     size_t end = group_make(segment, 512, INCARNATION, 7, 2);
-    static const uint8_t head[] = {'C',  'G',  'R',  'P',  0x62, 0x00, 0x00, 0x00, 0x07, 0x00,
-                                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x06, 0x00, 0x00, 0x00,
-                                   0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x00, 0x00,
-                                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+    static const uint8_t head[] = {'C',  'G',  'R',  'P',  0x62, 0x00, 0x00, 0x00, 0x07,
+                                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x06, 0x00,
+                                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x00, 0x00,
+                                   0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
     static const uint8_t second[] = {0x0A, 0x00, 0x00, 0x00, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00,
                                      0x00, 0x00, 0x01, 0x02, 0x03, 0x04, 0x02, 0x00, 0x00, 0x00,
                                      0x01, 0x02, 0x03, 0x04, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00};
@@ -220,15 +221,15 @@ static void cut_groups_are_refused(void **state)
         uint8_t *cut = malloc(bytes + 1);
         assert_non_null(cut);
         memcpy(cut + 1, segment, bytes);
-        bool is_found = store_log_group_decode(cellar_slice_make(cut + 1, bytes), 512, INCARNATION,
-                                               &group);
+        bool is_found =
+            store_log_group_decode(cellar_slice_make(cut + 1, bytes), 512, INCARNATION, &group);
         assert_int_equal(is_found, bytes == end);
         free(cut);
     }
-    assert_false(store_log_group_decode(cellar_slice_make(segment, end), end + 100, INCARNATION,
-                                        &group));
-    assert_false(store_log_group_decode(cellar_slice_make(segment, end), UINT64_MAX, INCARNATION,
-                                        &group));
+    assert_false(
+        store_log_group_decode(cellar_slice_make(segment, end), end + 100, INCARNATION, &group));
+    assert_false(
+        store_log_group_decode(cellar_slice_make(segment, end), UINT64_MAX, INCARNATION, &group));
 }
 
 static void group_elsewhere_or_of_an_earlier_use_is_refused(void **state)
@@ -260,9 +261,8 @@ static void impossible_groups_are_refused(void **state)
         uint64_t value;
         size_t bytes;
     } cases[] = {
-        {4, 39, 4},          {4, 40, 4},   {4, 0xffffffff, 4}, {4, 63, 4},  {8, 0, 8},
-        {8, 51, 8},          {16, 50, 8},  {16, 60, 8},        {24, 0, 4},  {24, 3, 4},
-        {24, 0xffffffff, 4}, {24, 5, 4},
+        {4, 39, 4},  {4, 40, 4},  {4, 0xffffffff, 4}, {4, 63, 4}, {8, 0, 8},           {8, 51, 8},
+        {16, 50, 8}, {16, 60, 8}, {24, 0, 4},         {24, 3, 4}, {24, 0xffffffff, 4}, {24, 5, 4},
     };
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(cases); i++) {
         struct store_log_group group;

@@ -1,5 +1,6 @@
 /*
- * memtable: batches from payloads, the order of entries, seeking, facts, readers beside an inserter.
+ * memtable: batches from payloads, the order of entries, seeking, facts, readers beside an
+ * inserter.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -66,8 +67,8 @@ static void batch_holds_each_item_at_its_position(void **state)
     assert_int_equal(batch->entries[2]->start_us, 5);
     assert_int_equal(batch->entries[2]->end_us, 9);
     assert_int_equal(batch->entries[3]->start_us, 7);
-    assert_true(cellar_slice_equal(store_entry_value(batch->entries[3]),
-                                   cellar_slice_text("value")));
+    assert_true(
+        cellar_slice_equal(store_entry_value(batch->entries[3]), cellar_slice_text("value")));
     for (size_t i = 0; i < 5; i++) {
         assert_int_equal(batch->entries[i]->type, items[i].type);
         assert_in_range(batch->entries[i]->height, 1, STORE_MEMTABLE_HEIGHT_MAX);
@@ -85,8 +86,7 @@ static void largest_position_fits(void **state)
     memset(family, 'f', CELLAR_FAMILY_BYTES_MAX);
     struct store_item item = test_set(family, "", 1, "v");
     item.qualifier = cellar_slice_make(zeroes, sizeof zeroes);
-    struct store_batch *batch =
-        batch_of(cellar_slice_make(zeroes, CELLAR_ROW_BYTES_MAX), &item, 1);
+    struct store_batch *batch = batch_of(cellar_slice_make(zeroes, CELLAR_ROW_BYTES_MAX), &item, 1);
     assert_int_equal(batch->entries[0]->key_bytes, CELLAR_KEY_BYTES_MAX);
     assert_int_equal(batch->entries[0]->row_key_bytes, CELLAR_KEY_ROW_BYTES_MAX);
     store_batch_free(batch);
@@ -249,8 +249,7 @@ static void batch_check(const struct store_batch *batch)
             struct cellar_slice key = store_entry_key(entry);
             struct cellar_slice rest = cellar_slice_make(key.data + entry->row_key_bytes,
                                                          key.bytes - entry->row_key_bytes);
-            assert_true(
-                cellar_key_split(rest, &family, &generation, &qualifier, &timestamp_us));
+            assert_true(cellar_key_split(rest, &family, &generation, &qualifier, &timestamp_us));
             assert_int_equal(timestamp_us, entry->start_us);
         }
     }
@@ -260,10 +259,9 @@ static void spoilt_payloads_are_refused_or_sound(void **state)
 {
     (void)state;
     struct test_random random = {test_seed("memtable")};
-    const struct store_item items[] = {test_delete_row(), test_delete_family("fam"),
-                                       test_delete_column("fam", "q", 1, 2),
-                                       test_set("fam", "qualifier", 7, "value"),
-                                       test_set("g", "", 0, "")};
+    const struct store_item items[] = {
+        test_delete_row(), test_delete_family("fam"), test_delete_column("fam", "q", 1, 2),
+        test_set("fam", "qualifier", 7, "value"), test_set("g", "", 0, "")};
     struct cellar_buffer payload = {0};
     test_mutation_put(&payload, cellar_slice_text("row"), 3, items, CELLAR_ARRAY_COUNT(items));
     for (int round = 0; round < 20000; round++) {
@@ -462,8 +460,7 @@ static void model_insert(struct store_memtable *memtable, struct test_random *ra
 static bool model_equal(const struct store_entry *entry, const struct model_entry *model)
 {
     return entry != NULL && entry->lsn == model->lsn &&
-           cellar_slice_equal(store_entry_key(entry),
-                              cellar_slice_make(model->key, model->bytes));
+           cellar_slice_equal(store_entry_key(entry), cellar_slice_make(model->key, model->bytes));
 }
 
 /* The index of the first model entry at or behind a key. */
@@ -510,8 +507,8 @@ static void random_entries_stand_in_order(void **state)
     const struct store_entry *before = NULL;
     for (size_t i = 0; i < MODEL_COUNT; i++) {
         assert_true(model_equal(entry, &model[i]));
-        row_count += before == NULL ||
-                     !cellar_slice_equal(store_entry_row(before), store_entry_row(entry));
+        row_count +=
+            before == NULL || !cellar_slice_equal(store_entry_row(before), store_entry_row(entry));
         before = entry;
         entry = store_entry_next(entry);
     }
