@@ -350,8 +350,8 @@ static bool keeper_wait(struct store_engine *engine)
                                     cellar_clock_monotonic_us() + TICK_US);
     }
     bool goes_on = !engine->is_stopping;
+    CELLAR_ASSERT(engine->store_count > 0);
     cellar_mutex_unlock(&engine->lock);
-    CELLAR_ASSERT(engine->keeper_count <= KEEPER_THREAD_COUNT);
     return goes_on;
 }
 

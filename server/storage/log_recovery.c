@@ -66,21 +66,6 @@ struct store_log_segment store_log_segments_shift(struct store_log_segments *seg
 
 /* ---- step 1: the files ----------------------------------------------------------------------- */
 
-/*
- * A header is one block of the device, so it is whole, or what was there before, or damaged. A
- * damaged one keeps what it says of its place in the chain (and incarnation 0), for
- * suspects_check(); a blank one, of a file that was never used, is all zero.
- */
-static void suspect_note(const uint8_t *block, size_t bytes, struct store_log_header *header)
-{
-    memset(header, 0, sizeof *header);
-    if (bytes == STORE_LOG_HEADER_BYTES) {
-        header->number = cellar_get_u64le(block + 32);
-        header->previous_incarnation = cellar_get_u64le(block + 48);
-    }
-    CELLAR_ASSERT(header->incarnation == 0);
-}
-
 static enum cellar_status segment_load(struct store_log *log, uint64_t index,
                                        struct cellar_error *error)
 {
@@ -109,7 +94,7 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
                                 (unsigned long long)index, log->directory);
     }
     if (status != CELLAR_OK) {
-        suspect_note(head, got, &segment.header);
+        memset(&segment.header, 0, sizeof segment.header);
     }
     status = store_log_segments_push(status == CELLAR_OK ? &log->chain : &log->free, &segment);
     if (status != CELLAR_OK) {
@@ -190,37 +175,12 @@ static enum cellar_status chain_link(struct store_log *log, struct cellar_error 
     }
     for (size_t i = 0; i < first; i++) {
         struct store_log_segment old = store_log_segments_shift(chain);
-        memset(&old.header, 0, sizeof old.header);
         if (store_log_segments_push(&log->free, &old) != CELLAR_OK) {
             (void)close(old.file.descriptor);
             return CELLAR_NO_MEMORY;
         }
     }
     CELLAR_ASSERT(chain->count > 0);
-    return CELLAR_OK;
-}
-
-/* A damaged header matters when it may be the last segment's: the log's end would be lost unseen.
- * In the middle it shows as a gap. Afterwards all free files look alike. */
-static enum cellar_status suspects_check(struct store_log *log, struct cellar_error *error)
-{
-    const struct store_log_segments *chain = &log->chain;
-    const struct store_log_header *last =
-        chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
-    for (size_t i = 0; i < log->free.count; i++) {
-        struct store_log_header *header = &log->free.items[i].header;
-        bool is_damaged = header->number != 0 || header->previous_incarnation != 0;
-        if (is_damaged && (last == NULL || header->number > last->number ||
-                           header->previous_incarnation == last->incarnation)) {
-            return cellar_error_set(error, CELLAR_DATA_LOSS,
-                                    "the header of log segment file %llu in %s is damaged, and it "
-                                    "may be the newest; restore the data directory from a copy",
-                                    (unsigned long long)log->free.items[i].file.index,
-                                    log->directory);
-        }
-        memset(header, 0, sizeof *header);
-    }
-    CELLAR_ASSERT(last == NULL || last->incarnation != 0);
     return CELLAR_OK;
 }
 
@@ -362,13 +322,54 @@ static enum cellar_status walk_chain(struct walk *walk)
     return CELLAR_OK;
 }
 
+/*
+ * A header is one block of the device, so it is whole, or what was there before, or damaged. When
+ * it is damaged (or blank) and groups above the log's end follow, then these were the newest ones.
+ */
+static enum cellar_status free_check(const struct store_log *log,
+                                     const struct store_log_segment *segment,
+                                     struct cellar_error *error)
+{
+    uint8_t bytes[STORE_LOG_GROUP_HEADER_BYTES];
+    CELLAR_ASSERT(segment->header.incarnation == 0);
+    /* The header would say where the first group begins; it is at one of the alignments. */
+    for (uint64_t at = STORE_LOG_ALIGNMENT_MIN; at <= STORE_LOG_ALIGNMENT_MAX; at *= 2) {
+        uint64_t first_lsn = 0;
+        size_t got = 0;
+        CELLAR_TRY(store_file_read(segment->file.descriptor, at, bytes, sizeof bytes, &got));
+        if (got == sizeof bytes && store_log_group_peek(bytes, &first_lsn) &&
+            first_lsn > log->recovered_lsn) {
+            return cellar_error_set(error, CELLAR_DATA_LOSS,
+                                    "the header of log segment file %llu in %s is damaged, and "
+                                    "records from %llu on stand in it; restore the data directory "
+                                    "from a copy",
+                                    (unsigned long long)segment->file.index, log->directory,
+                                    (unsigned long long)first_lsn);
+        }
+    }
+    return CELLAR_OK;
+}
+
+/* Looks into every file that has no sound header, before any of them is used again. */
+static enum cellar_status free_files_check(struct store_log *log, struct cellar_error *error)
+{
+    CELLAR_ASSERT(!log->is_started);
+    for (size_t i = 0; i < log->free.count; i++) {
+        struct store_log_header *header = &log->free.items[i].header;
+        if (header->incarnation == 0) {
+            CELLAR_TRY(free_check(log, &log->free.items[i], error));
+        }
+        memset(header, 0, sizeof *header);
+    }
+    return CELLAR_OK;
+}
+
 enum cellar_status store_log_recover(struct store_log *log, struct cellar_error *error)
 {
     CELLAR_TRY(files_load(log, error));
     CELLAR_TRY(chain_link(log, error));
-    CELLAR_TRY(suspects_check(log, error));
     if (log->chain.count == 0) {
-        return CELLAR_OK;
+        return free_files_check(log, error);
     }
     const struct store_log_segment *last = &log->chain.items[log->chain.count - 1];
     if (last->file_bytes < last->header.segment_bytes) {
@@ -386,7 +387,7 @@ enum cellar_status store_log_recover(struct store_log *log, struct cellar_error 
     log->tail_offset = walk.tail_offset;
     log->tail_end = walk.tail_end;
     atomic_store(&log->low_water_lsn, log->chain.items[log->chain.count - 1].header.low_water_lsn);
-    return CELLAR_OK;
+    return free_files_check(log, error);
 }
 
 enum cellar_status store_log_replay(struct store_log *log, const struct store_log_visitor *visitor,

@@ -167,6 +167,13 @@ bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64
     return true;
 }
 
+bool store_log_group_peek(const uint8_t *from, uint64_t *first_lsn)
+{
+    CELLAR_ASSERT(first_lsn != NULL);
+    *first_lsn = cellar_get_u64le(from + 8);
+    return memcmp(from, group_magic, sizeof group_magic) == 0;
+}
+
 bool store_log_entry_next(struct cellar_slice *records, struct store_log_entry *entry)
 {
     if (records->bytes == 0) {

@@ -91,6 +91,10 @@ void store_log_group_encode(uint8_t *at, const struct store_log_group *group);
 bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64_t incarnation,
                             struct store_log_group *group);
 
+/** Whether 40 bytes look like a group's header, of whatever incarnation.
+ * @param first_lsn  receives what it says */
+bool store_log_group_peek(const uint8_t *from, uint64_t *first_lsn);
+
 /** Takes the next record of a group that store_log_group_decode() found sound. @return false at the
  * end */
 bool store_log_entry_next(struct cellar_slice *records, struct store_log_entry *entry);

@@ -362,6 +362,15 @@ const struct store_entry *store_memtable_seek(const struct store_memtable *memta
     return place.behind;
 }
 
+const struct store_entry *store_memtable_seek_behind(const struct store_memtable *memtable,
+                                                     struct cellar_slice key)
+{
+    /* (key, LSN 0) lies behind all entries of the key, since an entry's LSN is above 0. */
+    struct place place = find_place(memtable, key, 0, NULL);
+    CELLAR_ASSERT(place.before != NULL);
+    return place.behind;
+}
+
 static const struct store_entry *find_last(const struct store_memtable *memtable)
 {
     const struct store_entry *at = memtable->head;

@@ -110,6 +110,10 @@ void store_memtable_facts(const struct store_memtable *memtable,
 const struct store_entry *store_memtable_seek(const struct store_memtable *memtable,
                                               struct cellar_slice key);
 
+/** The first entry behind all that stand at `key`, or NULL. Any thread. */
+const struct store_entry *store_memtable_seek_behind(const struct store_memtable *memtable,
+                                                     struct cellar_slice key);
+
 /** The last entry before `key`, or NULL; an empty `key` asks for the very last. Any thread. */
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key);

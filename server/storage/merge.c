@@ -18,6 +18,8 @@
 
 #include "common/mem.h"
 
+#define STEPS_MAX 4u
+
 void store_merge_init(struct store_merge *merge, const struct store_memtable *const *memtables,
                       size_t memtable_count, uint64_t lsn_max)
 {
@@ -270,16 +272,31 @@ void store_merge_base_set(struct store_merge *merge, store_merge_base_fn *base_n
     merge->limit = limit;
 }
 
+/* Moves one memtable over the entries at a key: by steps while they are few, else by a seek, since
+ * a hot cell may have thousands. */
+static void table_leave(struct store_merge *merge, size_t table, struct cellar_slice key)
+{
+    CELLAR_ASSERT(key.bytes > 0);
+    for (unsigned steps = 0;
+         merge->at[table] != NULL && cellar_slice_equal(store_entry_key(merge->at[table]), key);
+         steps++) {
+        if (steps == STEPS_MAX) {
+            merge->at[table] =
+                entry_visible(merge, store_memtable_seek_behind(merge->memtables[table], key));
+            return;
+        }
+        entry_step(merge, table);
+    }
+}
+
 /* Steps every memtable over the entries at the key of `entry`: the winner has been taken. */
 static void position_leave(struct store_merge *merge, const struct store_entry *entry)
 {
     struct cellar_slice key = store_entry_key(entry);
-    for (size_t i = 0; i < merge->memtable_count; i++) {
-        while (merge->at[i] != NULL && cellar_slice_equal(store_entry_key(merge->at[i]), key)) {
-            entry_step(merge, i);
-        }
-    }
     CELLAR_ASSERT(key.bytes > 0);
+    for (size_t i = 0; i < merge->memtable_count; i++) {
+        table_leave(merge, i, key);
+    }
 }
 
 /* Fills `cell` from an entry: its position is taken apart again. */

@@ -196,7 +196,7 @@ static enum cellar_status state_check(const struct store_env_state *state, uint3
     return CELLAR_OK;
 }
 
-static struct store *store_new(uint32_t id, uint64_t generation)
+static struct store *store_new(uint32_t id, uint64_t generation) CELLAR_NO_THREAD_SAFETY
 {
     struct store_freeze_kit kit;
     struct store *store = cellar_mem_zalloc(1, sizeof *store);
