@@ -184,7 +184,7 @@ enum cellar_status cellar_call_table(struct cellar_client *client,
                                      struct cellar_error *error)
 {
     char name[CELLAR_TABLE_NAME_BYTES_MAX];
-    int64_t deadline_us;
+    int64_t deadline_us = 0;
     CELLAR_ASSERT(request->table != NULL);
     CELLAR_TRY(cellar_call_deadline(client, call, &deadline_us, error));
     CELLAR_TRY(cellar_client_table_name(client, table, name, error));

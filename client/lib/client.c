@@ -115,8 +115,8 @@ static enum cellar_status text_options(const struct cellar_options *options,
 static enum cellar_status client_init(const struct cellar_options *options,
                                       struct cellar_client *client, struct cellar_error *error)
 {
-    struct cellar_address address;
-    uint32_t connections_max;
+    struct cellar_address address = {.port = ""};
+    uint32_t connections_max = 0;
     CELLAR_ASSERT(client->pool.idle == NULL);
     CELLAR_TRY(text_options(options, client, &address, error));
     CELLAR_TRY(number_option("connections_max", options->connections_max,

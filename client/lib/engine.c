@@ -14,7 +14,7 @@
  * comes too late meets no other request. A slot ends with its REPLY or ERROR.
  *
  * The peer is not trusted: frames and their order are checked, lengths are bounded by frame.h,
- * joined messages by CELLAR_ENGINE_JOINED_BYTES_MAX over all slots. What breaks a rule breaks the
+ * joined messages by joined_bytes_max over all slots. What breaks a rule breaks the
  * engine, and its owner closes the connection. PROTOCOL.md, "Connection", "Frames".
  */
 
@@ -63,6 +63,7 @@ void cellar_engine_init(struct cellar_engine *engine)
     memset(engine, 0, sizeof *engine);
     engine->state = CELLAR_ENGINE_NEW;
     engine->sequence = 1;
+    engine->joined_bytes_max = CELLAR_ENGINE_JOINED_BYTES_MAX;
 }
 
 void cellar_engine_fini(struct cellar_engine *engine)
@@ -412,7 +413,7 @@ static bool payload_join(struct cellar_engine *engine, struct cellar_engine_slot
                          const struct cellar_frame *frame, struct cellar_slice payload)
 {
     CELLAR_ASSERT(slot->joined_kind == 0 || slot->joined_kind == frame->kind);
-    if (payload.bytes > CELLAR_ENGINE_JOINED_BYTES_MAX - engine->joined_bytes) {
+    if (payload.bytes > engine->joined_bytes_max - engine->joined_bytes) {
         engine_break_rule(engine, "a message is larger than this client takes",
                           engine->joined_bytes + payload.bytes);
         return false;

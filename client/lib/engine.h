@@ -44,7 +44,7 @@ struct cellar_event {
 
 struct cellar_engine_slot;
 
-/** One connection's state; fields are for reading only. */
+/** One connection's state; but for joined_bytes_max, fields are for reading only. */
 struct cellar_engine {
     enum cellar_engine_state state;
     struct cellar_error error; /* of the BROKEN state */
@@ -57,6 +57,7 @@ struct cellar_engine {
     uint32_t in_flight_count;
     uint32_t sequence;              /* the high bits of the next id */
     size_t joined_bytes;            /* in all slots together */
+    size_t joined_bytes_max;        /* CELLAR_ENGINE_JOINED_BYTES_MAX; tests lower it */
     struct cellar_buffer delivered; /* what the last event's body may borrow from */
     uint64_t request_bytes_max;     /* from HELLO's reply */
     uint64_t requests_max;          /* from HELLO's reply, at most CELLAR_ENGINE_REQUESTS_MAX */

@@ -79,7 +79,7 @@ enum cellar_status cellar_family_text_decode(const char *text, struct cellar_fam
     char *at = copy;
     while (*at == ':') {
         char *part = at + 1;
-        struct cellar_rule rule;
+        struct cellar_rule rule = {.kind = CELLAR_RULE_NONE};
         at = part + strcspn(part, ":");
         bool has_more = *at == ':';
         *at = '\0';

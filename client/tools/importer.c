@@ -324,25 +324,31 @@ enum cellar_status cellar_importer_add(struct cellar_importer *importer,
     return CELLAR_OK;
 }
 
-enum cellar_status cellar_importer_finish(struct cellar_importer *importer,
-                                          struct cellar_error *error)
+/* Ends the workers, each behind the batch it has. */
+static void workers_stop(struct cellar_importer *importer)
 {
-    CELLAR_ASSERT(importer != NULL);
-    for (uint32_t index = 0; index < importer->options.worker_count; index++) {
-        if (importer->shards[index].has_thread) {
-            shard_flush(&importer->shards[index]);
-        }
-    }
     cellar_mutex_lock(&importer->lock);
     importer->is_ending = true;
     cellar_cond_broadcast(&importer->changed);
     cellar_mutex_unlock(&importer->lock);
+    CELLAR_ASSERT(importer->shards != NULL);
     for (uint32_t index = 0; index < importer->options.worker_count; index++) {
         if (importer->shards[index].has_thread) {
             (void)pthread_join(importer->shards[index].thread, NULL);
             importer->shards[index].has_thread = false;
         }
     }
+}
+
+enum cellar_status cellar_importer_finish(struct cellar_importer *importer,
+                                          struct cellar_error *error)
+{
+    CELLAR_ASSERT(importer != NULL);
+    for (uint32_t index = 0; index < importer->options.worker_count; index++) {
+        CELLAR_ASSERT(importer->shards[index].has_thread);
+        shard_flush(&importer->shards[index]);
+    }
+    workers_stop(importer);
     cellar_mutex_lock(&importer->lock);
     *error = importer->failure;
     cellar_mutex_unlock(&importer->lock);
@@ -378,14 +384,10 @@ static void batch_fini(struct import_batch *batch, uint32_t rows_max)
     cellar_mem_free(batch->hashes);
 }
 
-void cellar_importer_free(struct cellar_importer *importer)
+static void shards_free(struct cellar_importer *importer)
 {
-    if (importer == NULL) {
-        return;
-    }
     uint32_t rows_max = importer->options.batch_rows_max;
-    for (uint32_t index = 0; importer->shards != NULL && index < importer->options.worker_count;
-         index++) {
+    for (uint32_t index = 0; index < importer->options.worker_count; index++) {
         struct shard *shard = &importer->shards[index];
         CELLAR_ASSERT(!shard->has_thread);
         batch_fini(&shard->filling, rows_max);
@@ -393,6 +395,18 @@ void cellar_importer_free(struct cellar_importer *importer)
         cellar_batch_free(shard->request);
     }
     cellar_mem_free(importer->shards);
+}
+
+void cellar_importer_free(struct cellar_importer *importer)
+{
+    if (importer == NULL) {
+        return;
+    }
+    CELLAR_ASSERT(importer->options.worker_count >= 1);
+    if (importer->shards != NULL) {
+        workers_stop(importer);
+        shards_free(importer);
+    }
     cellar_cond_fini(&importer->changed);
     cellar_mutex_fini(&importer->lock);
     cellar_mem_free(importer);
@@ -432,17 +446,15 @@ enum cellar_status cellar_importer_start(const struct cellar_importer_options *o
     cellar_mutex_init(&made->lock);
     cellar_cond_init(&made->changed);
     made->shards = cellar_mem_zalloc(options->worker_count, sizeof *made->shards);
-    enum cellar_status status =
-        made->shards == NULL ? cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an import")
-                             : CELLAR_OK;
+    if (made->shards == NULL) {
+        cellar_importer_free(made);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an import");
+    }
+    enum cellar_status status = CELLAR_OK;
     for (uint32_t index = 0; status == CELLAR_OK && index < options->worker_count; index++) {
         status = shard_start(made, &made->shards[index], error);
     }
     if (status != CELLAR_OK) {
-        struct cellar_error ignored;
-        if (made->shards != NULL) {
-            (void)!cellar_importer_finish(made, &ignored);
-        }
         cellar_importer_free(made);
         return status;
     }

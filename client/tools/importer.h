@@ -77,7 +77,7 @@ enum cellar_status cellar_importer_finish(struct cellar_importer *importer,
 size_t cellar_importer_refusals(struct cellar_importer *importer,
                                 const struct cellar_refusal **refusals);
 
-/** Frees a finished importer; takes NULL. */
+/** Frees an importer, ended before if it was not finished; takes NULL. */
 void cellar_importer_free(struct cellar_importer *importer);
 
 #endif

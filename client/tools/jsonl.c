@@ -138,8 +138,8 @@ enum cellar_status cellar_jsonl_decode(struct cellar_slice line,
                                        struct cellar_error *error)
 {
     static const char *const names[] = {"row", "cells", NULL};
-    const struct cellar_json *root;
-    struct cellar_slice key;
+    const struct cellar_json *root = NULL;
+    struct cellar_slice key = {NULL, 0};
     CELLAR_ASSERT(defaults->timestamp_us >= 0);
     CELLAR_TRY(cellar_json_read(line, arena, &root, error));
     if (root->kind != CELLAR_JSON_OBJECT) {

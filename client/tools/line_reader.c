@@ -68,9 +68,11 @@ enum cellar_status cellar_line_reader_next(struct cellar_line_reader *reader,
     for (;;) {
         size_t left = reader->data.bytes - reader->start;
         const uint8_t *start = left == 0 ? NULL : reader->data.data + reader->start;
+        CELLAR_ASSERT(reader->scanned <= left);
         const uint8_t *newline =
-            left == reader->scanned ? NULL
-                                    : memchr(start + reader->scanned, '\n', left - reader->scanned);
+            start == NULL || left == reader->scanned
+                ? NULL
+                : memchr(start + reader->scanned, '\n', left - reader->scanned);
         *has_line = newline != NULL || (reader->is_end && (left > 0 || reader->is_skipping));
         if (*has_line) {
             line_give(reader, newline == NULL ? left : (size_t)(newline - start), newline != NULL,

@@ -112,11 +112,16 @@ struct svc_table_names {
     struct cellar_slice next_page_token; /* empty: no more */
 };
 
-/** Lists the tables of an instance (empty: default/default). page_size 0 = all; negative, or a
- * foreign token, INVALID_ARGUMENT. */
+/** Which tables to list. */
+struct svc_page {
+    struct cellar_slice instance;   /* empty: default/default */
+    int64_t page_size;              /* 0 = all; negative is refused */
+    struct cellar_slice page_token; /* empty, or a token of the page before */
+};
+
+/** Lists the tables of an instance. INVALID_ARGUMENT also for a foreign token. */
 enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice instance, int64_t page_size,
-                                   struct cellar_slice page_token, struct cellar_arena *arena,
+                                   const struct svc_page *page, struct cellar_arena *arena,
                                    struct svc_table_names *names, struct cellar_error *error)
     CELLAR_MUST_USE;
 
@@ -131,37 +136,48 @@ enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *req
  * not block. */
 typedef void svc_done_fn(void *context, const struct cellar_error *result);
 
+/** One row's mutations; everything is borrowed until the submitting call returns. */
+struct svc_row_write {
+    struct cellar_slice table; /* name in any form */
+    struct cellar_slice row;
+    struct cellar_slice mutations; /* the MessagePack list of mutation.h */
+    svc_done_fn *done;
+    void *context;
+};
+
 /**
  * Checks and queues one row's mutations.
  *
- * @param table      the table's name in any form; borrowed until return, as all that follows
- * @param row        the key; checked here
- * @param mutations  the MessagePack list of mutation.h; checked here
- * @param done       called once, later, when CELLAR_OK is returned; never otherwise
+ * @param write  write->done is called once, later, when CELLAR_OK is returned; never otherwise
  * @return CELLAR_OK: queued. Else nothing was applied and `error` says why: INVALID_ARGUMENT,
  *         NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, IO_ERROR,
  *         NO_MEMORY
  */
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
-                                  struct cellar_slice table, struct cellar_slice row,
-                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
-                                  struct cellar_error *error) CELLAR_MUST_USE;
+                                  const struct svc_row_write *write, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /** The end of a many-row write: `results` has one element an entry, in order; borrowed for the
- * call. */
+ * call. It may come before the submitting call returns, when no entry was queued. */
 typedef void svc_batch_done_fn(void *context, const struct cellar_error *results, size_t count);
+
+/** Many rows' mutations; borrowed as above. */
+struct svc_rows_write {
+    struct cellar_slice table;
+    struct cellar_slice entries; /* the MessagePack array of [row, mutations] */
+    svc_batch_done_fn *done;
+    void *context;
+};
 
 /**
  * Checks and queues many rows' mutations.
  *
- * @param entries  the MessagePack array of [row, mutations]
  * @return as svc_mutate_row(); OK also when entries fail each for itself; a malformed entry refuses
  *         all (R-BAT-06 to 08)
  */
 enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice table, struct cellar_slice entries,
-                                   svc_batch_done_fn *done, void *context,
-                                   struct cellar_error *error) CELLAR_MUST_USE;
+                                   const struct svc_rows_write *write, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /* ---- reads ----------------------------------------------------------------------------------- */
 

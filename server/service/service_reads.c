@@ -88,7 +88,7 @@ enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *requ
         svc_read_close(opened);
         return status;
     }
-    CELLAR_ASSERT(opened->scan != NULL);
+    CELLAR_ASSERT(opened != NULL && opened->scan != NULL);
     opened->deadline_us = request == NULL ? 0 : request->deadline_us;
     *read = opened;
     return CELLAR_OK;

@@ -295,31 +295,32 @@ static enum cellar_status page_collect(struct svc *svc, const struct cellar_tabl
 }
 
 enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice instance, int64_t page_size,
-                                   struct cellar_slice page_token, struct cellar_arena *arena,
+                                   const struct svc_page *page, struct cellar_arena *arena,
                                    struct svc_table_names *names, struct cellar_error *error)
 {
     struct cellar_table_name parts;
     memset(names, 0, sizeof *names);
     CELLAR_TRY(svc_deadline_check(request, error));
-    CELLAR_TRY(cellar_instance_name_decode(instance, &parts, error));
-    if (page_size < 0) {
+    CELLAR_TRY(cellar_instance_name_decode(page->instance, &parts, error));
+    if (page->page_size < 0) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Error in field 'page_size' : must be >= 0, but is %lld",
-                                (long long)page_size);
+                                (long long)page->page_size);
     }
-    bool is_ours =
-        page_token.bytes == 0 || (page_token.bytes > 1 && page_token.data[0] == PAGE_TOKEN_MARK &&
-                                  page_token.bytes <= CELLAR_TABLE_ID_BYTES_MAX + 1);
+    bool is_ours = page->page_token.bytes == 0 ||
+                   (page->page_token.bytes > 1 && page->page_token.data[0] == PAGE_TOKEN_MARK &&
+                    page->page_token.bytes <= CELLAR_TABLE_ID_BYTES_MAX + 1);
     if (!is_ours) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Error in field 'page_token' : not a token of this server");
     }
-    struct cellar_slice after = page_token.bytes == 0
-                                    ? page_token
-                                    : cellar_slice_make(page_token.data + 1, page_token.bytes - 1);
-    size_t count_max =
-        page_size == 0 ? PAGE_COUNT_MAX : (size_t)CELLAR_MIN(page_size, (int64_t)PAGE_COUNT_MAX);
+    struct cellar_slice after =
+        page->page_token.bytes == 0
+            ? page->page_token
+            : cellar_slice_make(page->page_token.data + 1, page->page_token.bytes - 1);
+    size_t count_max = page->page_size == 0
+                           ? PAGE_COUNT_MAX
+                           : (size_t)CELLAR_MIN(page->page_size, (int64_t)PAGE_COUNT_MAX);
     CELLAR_ASSERT(count_max > 0);
     enum cellar_status status = page_collect(svc, &parts, after, count_max, arena, names);
     return status == CELLAR_OK ? CELLAR_OK

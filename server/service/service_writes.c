@@ -136,8 +136,9 @@ static enum cellar_status payload_make(struct submit *submit, struct cellar_slic
     int64_t time_us = items->needs_time ? tablet_db_time(db) : 0;
     CELLAR_ASSERT(bytes_max > 0);
     cellar_buffer_clear(payload);
+    const struct tablet_record_facts facts = {row, time_us, bytes_max};
     enum cellar_status status =
-        tablet_items_encode(&submit->table->schema, items, row, time_us, bytes_max, payload, error);
+        tablet_items_encode(&submit->table->schema, items, &facts, payload, error);
     return status == CELLAR_NO_MEMORY ? cellar_error_set(error, status, "no memory for a write")
                                       : status;
 }
@@ -164,44 +165,45 @@ static void row_done(struct store_log_record *record, enum cellar_status status)
     write_leave(svc);
 }
 
-static enum cellar_status row_submit(struct submit *submit, struct cellar_slice row,
-                                     struct cellar_slice mutations, struct row_write *write)
+static enum cellar_status row_submit(struct submit *submit, const struct svc_row_write *write,
+                                     struct row_write *queued)
 {
     struct tablet_items items;
-    CELLAR_TRY(cellar_row_check(row, submit->error));
-    CELLAR_TRY(tablet_items_check(&submit->table->schema, mutations, &submit->scratch->arena,
+    CELLAR_TRY(cellar_row_check(write->row, submit->error));
+    CELLAR_TRY(tablet_items_check(&submit->table->schema, write->mutations, &submit->scratch->arena,
                                   &items, submit->error));
     CELLAR_TRY(tablet_items_family_error(&items, submit->error));
-    CELLAR_TRY(payload_make(submit, row, &items, submit->error));
-    CELLAR_ASSERT(submit->scratch->payload.bytes > 0);
-    return tablet_db_append(submit->svc->db, submit->table, row,
-                            cellar_slice_of(&submit->scratch->payload), items.has_sets,
-                            &write->write, submit->error);
+    CELLAR_TRY(payload_make(submit, write->row, &items, submit->error));
+    const struct tablet_payload payload = {write->row, cellar_slice_of(&submit->scratch->payload),
+                                           items.has_sets};
+    CELLAR_ASSERT(payload.bytes.bytes > 0);
+    return tablet_db_append(submit->svc->db, submit->table, &payload, &queued->write,
+                            submit->error);
 }
 
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
-                                  struct cellar_slice table, struct cellar_slice row,
-                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
-                                  struct cellar_error *error)
+                                  const struct svc_row_write *write, struct cellar_error *error)
 {
     struct submit submit = {.svc = svc, .error = error};
-    struct row_write *write = NULL;
-    CELLAR_ASSERT(done != NULL);
-    CELLAR_TRY(write_enter(svc, error));
-    enum cellar_status status = submit_begin(&submit, request, table);
-    if (status == CELLAR_OK) {
-        write = cellar_mem_alloc(sizeof *write);
-        status = write == NULL ? cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a write")
-                               : CELLAR_OK;
+    struct row_write *queued = cellar_mem_alloc(sizeof *queued);
+    CELLAR_ASSERT(write->done != NULL);
+    if (queued == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a write");
     }
+    *queued = (struct row_write){.svc = svc, .done = write->done, .context = write->context};
+    queued->write.record.done = row_done;
+    enum cellar_status status = write_enter(svc, error);
     if (status == CELLAR_OK) {
-        *write = (struct row_write){.svc = svc, .done = done, .context = context};
-        write->write.record.done = row_done;
-        status = row_submit(&submit, row, mutations, write);
+        status = submit_begin(&submit, request, write->table);
+        if (status == CELLAR_OK) {
+            status = row_submit(&submit, write, queued);
+        }
+        if (status != CELLAR_OK) {
+            write_leave(svc);
+        }
     }
     if (status != CELLAR_OK) {
-        cellar_mem_free(write);
-        write_leave(svc);
+        cellar_mem_free(queued);
     }
     tablet_table_unref(submit.table);
     return status;
@@ -332,9 +334,9 @@ static void entry_submit(struct submit *submit, struct entry *entry, struct rows
         status = payload_make(submit, entry->row, &entry->items, result);
     }
     if (status == CELLAR_OK) {
-        status = tablet_db_append(submit->svc->db, submit->table, entry->row,
-                                  cellar_slice_of(&submit->scratch->payload), entry->items.has_sets,
-                                  &write->write, result);
+        const struct tablet_payload payload = {
+            entry->row, cellar_slice_of(&submit->scratch->payload), entry->items.has_sets};
+        status = tablet_db_append(submit->svc->db, submit->table, &payload, &write->write, result);
     }
     if (status != CELLAR_OK) {
         atomic_fetch_sub(&rows->left, 1); /* the submitting thread's one is left */
@@ -361,35 +363,32 @@ static enum cellar_status rows_write_new(struct svc *svc, uint32_t count, struct
     return CELLAR_OK;
 }
 
-static enum cellar_status rows_submit(struct submit *submit, struct cellar_slice list,
-                                      svc_batch_done_fn *done, void *context)
+static enum cellar_status rows_submit(struct submit *submit, const struct svc_rows_write *write)
 {
     struct entry *entries = NULL;
     struct rows_write *rows = NULL;
     uint32_t count = 0;
-    CELLAR_TRY(entries_check(submit, list, &entries, &count));
+    CELLAR_TRY(entries_check(submit, write->entries, &entries, &count));
     CELLAR_TRY(rows_write_new(submit->svc, count, &rows, submit->error));
-    rows->done = done;
-    rows->context = context;
+    CELLAR_ASSERT(entries != NULL && rows != NULL);
+    rows->done = write->done;
+    rows->context = write->context;
     for (uint32_t i = 0; i < count; i++) {
         entry_submit(submit, &entries[i], rows, i);
     }
-    CELLAR_ASSERT(count > 0);
     rows_release(rows);
     return CELLAR_OK;
 }
 
 enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice table, struct cellar_slice entries,
-                                   svc_batch_done_fn *done, void *context,
-                                   struct cellar_error *error)
+                                   const struct svc_rows_write *write, struct cellar_error *error)
 {
     struct submit submit = {.svc = svc, .error = error};
-    CELLAR_ASSERT(done != NULL);
+    CELLAR_ASSERT(write->done != NULL);
     CELLAR_TRY(write_enter(svc, error));
-    enum cellar_status status = submit_begin(&submit, request, table);
+    enum cellar_status status = submit_begin(&submit, request, write->table);
     if (status == CELLAR_OK) {
-        status = rows_submit(&submit, entries, done, context);
+        status = rows_submit(&submit, write);
     }
     if (status != CELLAR_OK) {
         write_leave(svc);

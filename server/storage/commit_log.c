@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -394,14 +395,14 @@ static uint32_t alignment_of(const char *directory)
         return alignment;
     }
     char path[96];
-    unsigned block = 0;
+    char text[16] = {0};
     (void)snprintf(path, sizeof path, "/sys/dev/block/%u:%u/queue/physical_block_size",
                    (unsigned)(facts.st_dev >> 8) & 0xfffu, (unsigned)facts.st_dev & 0xffu);
     FILE *file = fopen(path, "re");
     if (file != NULL) {
-        if (fscanf(file, "%u", &block) == 1 && block > alignment &&
-            block <= STORE_LOG_ALIGNMENT_MAX && (block & (block - 1)) == 0) {
-            alignment = block;
+        unsigned long block = fgets(text, sizeof text, file) != NULL ? strtoul(text, NULL, 10) : 0;
+        if (block > alignment && block <= STORE_LOG_ALIGNMENT_MAX && (block & (block - 1)) == 0) {
+            alignment = (uint32_t)block;
         }
         (void)fclose(file);
     }

@@ -449,6 +449,7 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
     cellar_mutex_unlock(&env->lock);
     int code = reader != NULL ? reader_renew(reader) : reader_make(env, &reader);
     enum cellar_status status = store_env_status(code);
+    CELLAR_ASSERT(status != CELLAR_OK || reader != NULL);
     if (status == CELLAR_OK && mdb_txn_id(reader->txn) != reader->txn_id) {
         status = store_env_state_read(env, reader->txn, &reader->state);
     }
@@ -459,6 +460,7 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
         (void)pthread_rwlock_unlock(&env->gate);
         return status;
     }
+    CELLAR_ASSERT(reader != NULL);
     reader->txn_id = mdb_txn_id(reader->txn);
     reader->status = CELLAR_OK;
     *txn = reader;

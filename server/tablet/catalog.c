@@ -9,6 +9,7 @@
 #include "server/tablet/catalog.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/sync.h"
 #include "server/storage/rows.h"
@@ -286,13 +287,14 @@ static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice
     }
     if (row.bytes == 10 && row.data[0] == 's') {
         char text[9] = {0};
-        unsigned store_id = 0;
+        char *end = NULL;
         memcpy(text, row.data + 2, 8);
+        unsigned long store_id = strtoul(text, &end, 16);
         number = number_decode(value);
-        if (sscanf(text, "%8x", &store_id) != 1 || number == 0) {
+        if (end != text + 8 || number == 0) {
             return CELLAR_DATA_LOSS;
         }
-        return visitor->store(visitor->context, store_id, number);
+        return visitor->store(visitor->context, (uint32_t)store_id, number);
     }
     if (row.bytes == 1 && row.data[0] == 'n') {
         number = number_decode(value);

@@ -69,7 +69,7 @@ static enum cellar_status map_reserve(struct tablet_db *db)
     cellar_mutex_lock(&db->lock);
     if (db->table_count == db->table_capacity) {
         size_t capacity = db->table_capacity == 0 ? 16 : db->table_capacity * 2;
-        void *grown = cellar_mem_realloc(db->tables, capacity * sizeof(struct tablet_table *));
+        void *grown = cellar_mem_realloc(db->tables, capacity * sizeof(void *));
         status = grown == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
         if (grown != NULL) {
             db->tables = grown;
@@ -87,8 +87,9 @@ static void map_insert(struct tablet_db *db, struct tablet_table *table)
     cellar_mutex_lock(&db->lock);
     CELLAR_ASSERT(db->table_count < db->table_capacity);
     size_t index = map_search(db, &table->name);
-    memmove(&db->tables[index + 1], &db->tables[index],
-            (db->table_count - index) * sizeof db->tables[0]);
+    for (size_t i = db->table_count; i > index; i--) {
+        db->tables[i] = db->tables[i - 1];
+    }
     db->tables[index] = table;
     db->table_count++;
     cellar_mutex_unlock(&db->lock);
@@ -100,8 +101,9 @@ static void map_remove(struct tablet_db *db, const struct tablet_table *table)
     size_t index = map_search(db, &table->name);
     CELLAR_ASSERT(index < db->table_count && db->tables[index] == table);
     db->table_count--;
-    memmove(&db->tables[index], &db->tables[index + 1],
-            (db->table_count - index) * sizeof db->tables[0]);
+    for (size_t i = index; i < db->table_count; i++) {
+        db->tables[i] = db->tables[i + 1];
+    }
     cellar_mutex_unlock(&db->lock);
 }
 
@@ -487,6 +489,7 @@ static enum cellar_status create_locked(struct tablet_db *db, const struct table
     if (map_reserve(db) != CELLAR_OK || table_build(spec, store_id_first, &table) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the table");
     }
+    CELLAR_ASSERT(table != NULL);
     uint32_t store_id_next = store_id_first + (uint32_t)table->tablet_count;
     db->store_id_next = store_id_next; /* ids are not used again, not even after a failure */
     enum cellar_status status = stores_make(db, table, error);
@@ -559,23 +562,23 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
 /* ---- writes ---------------------------------------------------------------------------------- */
 
 enum cellar_status tablet_db_append(struct tablet_db *db, struct tablet_table *table,
-                                    struct cellar_slice row, struct cellar_slice payload,
-                                    bool has_sets, struct tablet_write *write,
-                                    struct cellar_error *error)
+                                    const struct tablet_payload *payload,
+                                    struct tablet_write *write, struct cellar_error *error)
 {
     struct store_batch *batch = NULL;
     struct store_log *log = store_engine_log(db->engine);
-    enum cellar_status status = store_batch_new(payload, false, &batch);
+    enum cellar_status status = store_batch_new(payload->bytes, false, &batch);
     if (status != CELLAR_OK) {
         CELLAR_ASSERT(status == CELLAR_NO_MEMORY); /* the payload is ours */
-        return cellar_error_set(error, status, "no memory for a write of %zu bytes", payload.bytes);
+        return cellar_error_set(error, status, "no memory for a write of %zu bytes",
+                                payload->bytes.bytes);
     }
     store_log_lock(log);
     if (atomic_load_explicit(&table->is_dropped, memory_order_relaxed)) {
         status = CELLAR_NOT_FOUND;
     } else {
-        struct store *store = tablet_table_find(table, row)->store;
-        status = store_engine_admit(db->engine, store, has_sets, error);
+        struct store *store = tablet_table_find(table, payload->row)->store;
+        status = store_engine_admit(db->engine, store, payload->has_sets, error);
         if (status == CELLAR_OK) {
             write->record.entry = (struct store_log_entry){
                 .store_id = store->id, .type = STORE_RECORD_MUTATION, .payload = batch->payload};

@@ -75,17 +75,22 @@ struct tablet_write {
         record; /* done is the caller's; the rest is set by tablet_db_append() */
 };
 
+/** A record to append. */
+struct tablet_payload {
+    struct cellar_slice row;   /* for routing */
+    struct cellar_slice bytes; /* made by tablet_items_encode() */
+    bool has_sets;             /* it adds data */
+};
+
 /**
- * Appends a payload made by tablet_items_encode().
+ * Appends a payload.
  *
- * @param row       the payload's row, for routing
- * @param has_sets  it adds data
  * @return CELLAR_OK: queued, record.done follows. Else nothing was applied: NOT_FOUND (dropped),
- * UNAVAILABLE, RESOURCE_EXHAUSTED, IO_ERROR, NO_MEMORY
+ *         UNAVAILABLE, RESOURCE_EXHAUSTED, IO_ERROR, NO_MEMORY
  */
 enum cellar_status tablet_db_append(struct tablet_db *db, struct tablet_table *table,
-                                    struct cellar_slice row, struct cellar_slice payload,
-                                    bool has_sets, struct tablet_write *write,
-                                    struct cellar_error *error) CELLAR_MUST_USE;
+                                    const struct tablet_payload *payload,
+                                    struct tablet_write *write, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 #endif

@@ -306,11 +306,11 @@ static uint64_t payload_bytes(const struct tablet_items *items, struct cellar_sl
 }
 
 enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
-                                       struct tablet_items *items, struct cellar_slice row,
-                                       int64_t server_time_us, uint64_t bytes_max,
+                                       struct tablet_items *items,
+                                       const struct tablet_record_facts *facts,
                                        struct cellar_buffer *to, struct cellar_error *error)
 {
-    int64_t time_us = tablet_schema_time(schema, server_time_us);
+    int64_t time_us = tablet_schema_time(schema, facts->server_time_us);
     CELLAR_ASSERT(items->family_status == CELLAR_OK);
     for (uint32_t i = 0; items->needs_time && i < items->count; i++) {
         if (items->items[i].type == STORE_ITEM_SET &&
@@ -319,16 +319,16 @@ enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
         }
     }
     CELLAR_TRY(items_sort(items, error));
-    uint64_t bytes = payload_bytes(items, row);
-    if (bytes > bytes_max) {
+    uint64_t bytes = payload_bytes(items, facts->row);
+    if (bytes > facts->bytes_max) {
         return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
                                 "Error in field 'Mutation list' : the row's mutations take %llu "
                                 "bytes in one log record, the limit is %llu; send them in several "
                                 "requests",
-                                (unsigned long long)bytes, (unsigned long long)bytes_max);
+                                (unsigned long long)bytes, (unsigned long long)facts->bytes_max);
     }
     struct store_mutation mutation = {
-        .row = row,
+        .row = facts->row,
         .schema_version = schema->version,
         .item_count = items->count,
         .server_time_us = items->needs_time ? time_us : 0,

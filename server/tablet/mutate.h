@@ -38,18 +38,23 @@ enum cellar_status tablet_items_check(const struct tablet_schema *schema, struct
 enum cellar_status tablet_items_family_error(const struct tablet_items *items,
                                              struct cellar_error *error);
 
+/** What a record holds besides its items. */
+struct tablet_record_facts {
+    struct cellar_slice row;
+    int64_t server_time_us; /* the server's time for this mutation */
+    uint64_t bytes_max;     /* the largest payload */
+};
+
 /**
  * Normalises checked items and appends the record's payload.
  *
- * @param items           changed: sorted, times filled in
- * @param server_time_us  the server's time for this mutation
- * @param bytes_max       the largest payload
+ * @param items  changed: sorted, times filled in
  * @return CELLAR_OK; UNIMPLEMENTED naming limit and size (too large for one record, until blobs
- * exist); NO_MEMORY
+ *         exist); NO_MEMORY
  */
 enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
-                                       struct tablet_items *items, struct cellar_slice row,
-                                       int64_t server_time_us, uint64_t bytes_max,
+                                       struct tablet_items *items,
+                                       const struct tablet_record_facts *facts,
                                        struct cellar_buffer *to, struct cellar_error *error)
     CELLAR_MUST_USE;
 

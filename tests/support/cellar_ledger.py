@@ -10,10 +10,12 @@ the end matters. A crash splits a history into segments: once the restarted serv
 state is the new base, and the writes whose outcome was unknown are settled.
 """
 import selectors
+import time
 
 import cellar_native as native
 
 NEVER = float("inf")
+SILENCE_SECONDS_MAX = 60
 FAMILIES = {"a": None, "b": None, "s": None}
 SERVER_TIME_FAMILY = b"s"
 
@@ -457,11 +459,12 @@ class Load:
         selector.register(self.admin.socket, selectors.EVENT_READ, self.admin)
         selector.register(self.reader.socket, selectors.EVENT_READ, self.reader)
         self.keep = frozenset(keep)
+        heard = time.monotonic()
         try:
             while True:
                 is_ending = is_over()
                 if not is_ending:
-                    if self.random.random() < admin_share:
+                    if self.random.random() < admin_share or not self.open_tables:
                         self._administrate(keep)
                     if self.open_tables:
                         self._send_read()
@@ -470,8 +473,13 @@ class Load:
                             writer.send()
                 elif self.admin_step is None and not any(w.waiting for w in self.writers):
                     return True
-                for key, _ in selector.select(0.5):
+                ready = selector.select(0.5)
+                for key, _ in ready:
                     self._take(key.data)
+                if ready:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENCE_SECONDS_MAX:
+                    raise RuntimeError(f"no answer for {SILENCE_SECONDS_MAX} s")
         except (EOFError, ConnectionError):
             self._drain()
             return False

@@ -50,6 +50,10 @@ class NativeError(Exception):
         self.code, self.text, self.retry_ms = code, text, retry_ms
 
 
+class ServerError(Exception):
+    """A server that did not start or did not stop as it should."""
+
+
 def skip(reason):
     print(f"skipped: {reason}")
     sys.exit(77)
@@ -290,17 +294,17 @@ class Server:
         return self
 
     def wait(self, seconds=START_SECONDS_MAX):
-        """Until the server serves; RuntimeError with its output when it does not."""
+        """Until the server serves; ServerError with its output when it does not."""
         end = time.monotonic() + seconds
         while True:
             self.port = self._read_port()
             if self.port:
                 return self
             if self.process.poll() is not None:
-                raise RuntimeError(f"cellard ended with {self.process.returncode} before it "
+                raise ServerError(f"cellard ended with {self.process.returncode} before it "
                                    f"served; its output:\n{self.output()}")
             if time.monotonic() > end:
-                raise RuntimeError(f"cellard does not serve after {seconds} s; its output:\n"
+                raise ServerError(f"cellard does not serve after {seconds} s; its output:\n"
                                    f"{self.output()}")
             time.sleep(0.002)
 
@@ -338,11 +342,11 @@ class Server:
         return Connection(self.port, timeout)
 
     def stop(self, seconds=60):
-        """SIGTERM, waits; RuntimeError unless the exit code is 0."""
+        """SIGTERM, waits; ServerError unless the exit code is 0."""
         os.kill(self.pid, signal.SIGTERM)
         self.process.wait(seconds)
         if self.process.returncode != 0:
-            raise RuntimeError(f"cellard ended with {self.process.returncode}; its output:\n"
+            raise ServerError(f"cellard ended with {self.process.returncode}; its output:\n"
                                f"{self.output()}")
 
     def kill(self):

@@ -227,9 +227,8 @@ static bool read_has_column(const struct model_read *read, const struct cellar_c
     bool has_column = read->column_count == 0;
     for (size_t i = 0; i < read->column_count && !has_column; i++) {
         const struct svc_column *column = &read->columns[i];
-        has_column =
-            cellar_slice_equal(column->family, cell->family) &&
-            (column->is_family || cellar_slice_equal(column->qualifier, cell->qualifier));
+        has_column = cellar_slice_equal(column->family, cell->family) &&
+                     (column->is_family || cellar_slice_equal(column->qualifier, cell->qualifier));
     }
     return has_column;
 }

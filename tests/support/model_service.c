@@ -13,15 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/segment_cells.h"
 #include "common/sync.h"
 
 #define COPY_TRIES_MAX 1000
 #define META_BYTES 8192u
 #define WRITE_TRIES_MAX 2000
+#define SHARED_MEMORY "/dev/shm"
+#define SHARED_MEMORY_FREE_BYTES (UINT64_C(3) << 30)
 
 /* ---- wire forms ------------------------------------------------------------------------------ */
 
@@ -169,8 +173,8 @@ static enum cellar_status row_start(struct svc *svc, const char *table, struct c
         if (i > 0) {
             pause_shortly();
         }
-        status = svc_mutate_row(svc, NULL, cellar_slice_text(table), row, list, row_done, waiter,
-                                error);
+        const struct svc_row_write write = {cellar_slice_text(table), row, list, row_done, waiter};
+        status = svc_mutate_row(svc, NULL, &write, error);
     }
     return status;
 }
@@ -207,8 +211,8 @@ enum cellar_status model_svc_batch_wire(struct svc *svc, const char *table,
     struct waiter waiter;
     waiter_init(&waiter, 1);
     waiter.results = results;
-    enum cellar_status status = svc_mutate_rows(svc, NULL, cellar_slice_text(table), entries,
-                                                batch_done, &waiter, error);
+    const struct svc_rows_write write = {cellar_slice_text(table), entries, batch_done, &waiter};
+    enum cellar_status status = svc_mutate_rows(svc, NULL, &write, error);
     if (status != CELLAR_OK) {
         waiter.left = 0;
     }
@@ -347,8 +351,8 @@ static enum cellar_status port_mutate_batch(struct model_port *port, const char 
 {
     struct cellar_buffer list = {0};
     model_entries_encode(entries, count, &list);
-    enum cellar_status status = model_svc_batch_wire(service_of(port)->svc, table,
-                                                     cellar_slice_of(&list), results, error);
+    enum cellar_status status =
+        model_svc_batch_wire(service_of(port)->svc, table, cellar_slice_of(&list), results, error);
     cellar_buffer_fini(&list);
     return status;
 }
@@ -398,6 +402,17 @@ void model_service_options_init(struct svc_options *options)
     options->log_segment_bytes = UINT64_C(8) << 20;
 }
 
+void model_temp_dir(char *path, size_t bytes)
+{
+    struct statvfs facts;
+    bool has_room = statvfs(SHARED_MEMORY, &facts) == 0 &&
+                    (uint64_t)facts.f_bavail * facts.f_frsize >= SHARED_MEMORY_FREE_BYTES;
+    (void)snprintf(path, bytes, "%s/cellar-test-XXXXXX", SHARED_MEMORY);
+    if (!has_room || mkdtemp(path) == NULL) {
+        test_temp_dir(path, bytes);
+    }
+}
+
 static void svc_open_checked(struct model_service *service)
 {
     struct cellar_error error;
@@ -422,7 +437,8 @@ void model_service_open(struct model_service *service, const struct svc_options 
     memset(service, 0, sizeof *service);
     service->port.calls = &calls;
     service->options = *options;
-    test_temp_dir(service->folder, sizeof service->folder);
+    cellar_log_level_set(CELLAR_LOG_WARN);
+    model_temp_dir(service->folder, sizeof service->folder);
     (void)snprintf(service->data_dir, sizeof service->data_dir, "%s/data", service->folder);
     svc_open_checked(service);
 }

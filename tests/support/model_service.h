@@ -21,6 +21,12 @@ struct model_service {
 /** Options for tests: small maps, small segments, defaults for the rest. `data_dir` is not set. */
 void model_service_options_init(struct svc_options *options);
 
+/**
+ * Makes an empty folder, in memory where the machine has room for it: these tests are about
+ * answers, not about the disk, and syncs there take no time. Removed with test_remove_tree().
+ */
+void model_temp_dir(char *path, size_t bytes);
+
 /** Opens a service on a new folder; the test fails when that does not work. */
 void model_service_open(struct model_service *service, const struct svc_options *options);
 

@@ -198,8 +198,8 @@ static void pools_draw(struct workload *load)
     }
     for (size_t i = 0; i < family_count; i++) {
         /* Not in the order of their names. */
-        load->families[family_count - 1 - i] = (struct svc_family){
-            cellar_slice_text(names[i]), rule_draw(load, load->rules[i])};
+        load->families[family_count - 1 - i] =
+            (struct svc_family){cellar_slice_text(names[i]), rule_draw(load, load->rules[i])};
     }
     for (size_t i = 0; i < split_count; i++) {
         load->splits[i] = load->rows[below(load, ROW_POOL)];
@@ -249,8 +249,8 @@ static int64_t time_draw(struct workload *load)
 
 static struct cellar_slice value_draw(struct workload *load, size_t bytes_max)
 {
-    static const size_t lengths[] = {0,    0,    1,    5,    20,   20,   100,    900,
-                                     950,  1000, 2047, 2048, 2049, 4100, 9000};
+    static const size_t lengths[] = {0,   0,    1,    5,    20,   20,   100, 900,
+                                     950, 1000, 2047, 2048, 2049, 4100, 9000};
     size_t bytes = lengths[below(load, CELLAR_ARRAY_COUNT(lengths))];
     if (one_in(load, 40)) {
         bytes = (size_t)below(load, 300000);
@@ -335,7 +335,8 @@ static void entry_note(struct workload *load, const char *what, const struct mod
     const struct cellar_mutation *first = &entry->mutations[0];
     char row[80];
     char qualifier[80];
-    note(load, "%s row %s (%zu bytes), %zu mutations, first %s %.*s:%s @%lld [%lld, %lld) %zu bytes",
+    note(load,
+         "%s row %s (%zu bytes), %zu mutations, first %s %.*s:%s @%lld [%lld, %lld) %zu bytes",
          what, show(entry->row, row, sizeof row), entry->row.bytes, entry->mutation_count,
          kinds[first->kind], (int)first->family.bytes, (const char *)first->family.data,
          show(first->qualifier, qualifier, sizeof qualifier), (long long)first->timestamp_us,

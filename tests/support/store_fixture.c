@@ -5,6 +5,10 @@
 #include "tests/support/store_fixture.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "tests/support/log_fixture.h"
 
 struct store_item test_set(const char *family, const char *qualifier, int64_t timestamp_us,
                            const char *value)
@@ -156,4 +160,107 @@ enum cellar_status test_env_walk(struct store_env *env, uint64_t *item_count, bo
     store_env_cursor_fini(&cursor);
     store_env_read_end(txn);
     return status;
+}
+
+/* ---- a log and a store ----------------------------------------------------------------------- */
+
+static void rig_store_open(struct test_rig *rig)
+{
+    struct cellar_error error;
+    cellar_error_clear(&error);
+    if (store_open(rig->env_path, 7, 3, store_log_id(rig->log), &rig->store, &error) != CELLAR_OK) {
+        fail_msg("store_open: %s", error.text);
+    }
+}
+
+void test_rig_begin(struct test_rig *rig, uint64_t map_bytes)
+{
+    struct store_env_state state = {
+        .store_id = 7, .generation = 3, .layer_next = 1, .map_bytes = map_bytes};
+    test_temp_dir(rig->directory, sizeof rig->directory);
+    (void)snprintf(rig->env_path, sizeof rig->env_path, "%s/env", rig->directory);
+    (void)snprintf(rig->log_path, sizeof rig->log_path, "%s/log", rig->directory);
+    assert_int_equal(mkdir(rig->log_path, 0700), 0);
+    rig->log = test_log_begin(rig->log_path, UINT64_C(4) << 20, 0);
+    memcpy(state.log_id, store_log_id(rig->log), sizeof state.log_id);
+    assert_int_equal(store_env_create(rig->env_path, &state, NULL), CELLAR_OK);
+    rig_store_open(rig);
+}
+
+void test_rig_end(struct test_rig *rig)
+{
+    store_close(rig->store);
+    store_log_close(rig->log);
+    test_remove_tree(rig->directory);
+}
+
+void test_rig_reopen(struct test_rig *rig)
+{
+    store_close(rig->store);
+    rig_store_open(rig);
+}
+
+uint64_t test_rig_next_lsn(struct test_rig *rig)
+{
+    store_log_lock(rig->log);
+    uint64_t lsn = store_log_next_lsn(rig->log);
+    store_log_unlock(rig->log);
+    return lsn;
+}
+
+static void rig_done(struct store_log_record *record, enum cellar_status status)
+{
+    CELLAR_ASSERT(status == CELLAR_OK);
+    free((void *)(uintptr_t)record->entry.payload.data);
+    free(record);
+}
+
+static struct store_batch *rig_batch(struct cellar_slice payload)
+{
+    struct store_batch *batch = NULL;
+    assert_int_equal(store_batch_new(payload, false, &batch), CELLAR_OK);
+    return batch;
+}
+
+void test_rig_write(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload)
+{
+    struct store_log_record *record = calloc(1, sizeof *record);
+    uint8_t *copy = malloc(payload.bytes);
+    struct store_batch *batch = rig_batch(payload);
+    assert_non_null(record);
+    assert_non_null(copy);
+    memcpy(copy, payload.data, payload.bytes); /* the store may be closed before the sync */
+    record->done = rig_done;
+    record->entry = (struct store_log_entry){.store_id = 7,
+                                             .type = STORE_RECORD_MUTATION,
+                                             .payload = cellar_slice_make(copy, payload.bytes)};
+    store_log_lock(rig->log);
+    uint64_t position = store_log_position(rig->log);
+    uint64_t got = store_log_append(rig->log, record);
+    store_insert(rig->store, batch, got, position);
+    store_log_unlock(rig->log);
+    assert_int_equal(got, lsn);
+}
+
+void test_rig_replay(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload)
+{
+    store_insert(rig->store, rig_batch(payload), lsn, 0);
+}
+
+bool test_rig_freeze(struct test_rig *rig)
+{
+    struct store_freeze_kit kit;
+    assert_int_equal(store_freeze_kit_make(&kit), CELLAR_OK);
+    store_log_lock(rig->log);
+    bool is_frozen = store_freeze(rig->store, &kit);
+    store_log_unlock(rig->log);
+    store_freeze_kit_fini(&kit);
+    return is_frozen;
+}
+
+enum cellar_status test_rig_checkpoint(struct test_rig *rig)
+{
+    uint64_t item_count = 0;
+    (void)test_rig_freeze(rig);
+    return store_checkpoint(rig->store, rig->log, &item_count);
 }

@@ -4,6 +4,7 @@
 #include "common/key.h"
 #include "server/storage/env.h"
 #include "server/storage/record.h"
+#include "server/storage/store.h"
 #include "tests/support/support.h"
 
 /*
@@ -47,5 +48,36 @@ enum cellar_status test_env_get(struct store_env *env, struct cellar_slice key,
 /** Walks all items in a read transaction: their count, the sum of their checksums, and whether both
  * are what the state says. */
 enum cellar_status test_env_walk(struct store_env *env, uint64_t *item_count, bool *is_exact);
+
+/** A log and one store over it, in a folder of their own. */
+struct test_rig {
+    char directory[256];
+    char env_path[300];
+    char log_path[300];
+    struct store_log *log;
+    struct store *store;
+};
+
+void test_rig_begin(struct test_rig *rig, uint64_t map_bytes);
+void test_rig_end(struct test_rig *rig);
+
+/** Closes the store and opens it again, without what was in its memtables. */
+void test_rig_reopen(struct test_rig *rig);
+
+/** The LSN that the next write gets, unless the log writes an empty record first. */
+uint64_t test_rig_next_lsn(struct test_rig *rig);
+
+/** Appends a mutation's payload to the log and inserts it into the store; fails the test unless it
+ * got the LSN. */
+void test_rig_write(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload);
+
+/** Inserts a payload into the store only, as a replay does. */
+void test_rig_replay(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload);
+
+/** Freezes the active memtable. @return whether there was something to freeze and nothing frozen */
+bool test_rig_freeze(struct test_rig *rig);
+
+/** Freezes and checkpoints. @return the first failure */
+enum cellar_status test_rig_checkpoint(struct test_rig *rig);
 
 #endif

@@ -279,8 +279,8 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
     struct svc_request limits = job_limits(job, message.timeout_us);
     struct svc_table_names names = {.count = 0};
     CELLAR_ASSERT(limits.deadline_us >= 0);
-    CELLAR_TRY(svc_list_tables(job->svc, &limits, message.instance, message.page_size,
-                               message.page_token, &job->arena, &names, error));
+    const struct svc_page page = {message.instance, message.page_size, message.page_token};
+    CELLAR_TRY(svc_list_tables(job->svc, &limits, &page, &job->arena, &names, error));
     return encode_names(job, &names, error);
 }
 

@@ -192,8 +192,9 @@ void net_write_row(struct net_session *session, const struct net_request *reques
     if (write != NULL) {
         struct svc_request limits = net_request_limits(message.timeout_us);
         CELLAR_ASSERT(limits.deadline_us >= 0);
-        status = svc_mutate_row(svc, &limits, message.table, message.row, message.mutations,
-                                on_row_done, write, &error);
+        const struct svc_row_write row = {message.table, message.row, message.mutations,
+                                          on_row_done, write};
+        status = svc_mutate_row(svc, &limits, &row, &error);
         end_submit(write, status, &error);
     }
 }
@@ -210,8 +211,8 @@ void net_write_rows(struct net_session *session, const struct net_request *reque
     struct write *write = begin_write(session, request, status, &error);
     if (write != NULL) {
         struct svc_request limits = net_request_limits(message.timeout_us);
-        status = svc_mutate_rows(svc, &limits, message.table, message.entries, on_rows_done, write,
-                                 &error);
+        const struct svc_rows_write rows = {message.table, message.entries, on_rows_done, write};
+        status = svc_mutate_rows(svc, &limits, &rows, &error);
         end_submit(write, status, &error);
     }
 }

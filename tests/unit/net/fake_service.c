@@ -79,34 +79,28 @@ void fake_complete_rows(enum cellar_status code)
 }
 
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
-                                  struct cellar_slice table, struct cellar_slice row,
-                                  struct cellar_slice mutations, svc_done_fn *done, void *context,
-                                  struct cellar_error *error)
+                                  const struct svc_row_write *write, struct cellar_error *error)
 {
     (void)svc;
-    (void)table;
-    (void)mutations;
     fake.deadline_us = request->deadline_us;
     if (fake.write_status != CELLAR_OK) {
         return fake_fail(error, fake.write_status);
     }
     CELLAR_ASSERT(fake.write_count < FAKE_WRITE_COUNT_MAX);
-    if (row.bytes > 0 && fake.write_total < sizeof fake.order - 1) {
-        fake.order[fake.write_total] = (char)row.data[0];
+    if (write->row.bytes > 0 && fake.write_total < sizeof fake.order - 1) {
+        fake.order[fake.write_total] = (char)write->row.data[0];
     }
     fake.write_total++;
-    fake.writes[fake.write_count++] = (struct fake_write){.row_done = done, .context = context};
+    fake.writes[fake.write_count++] =
+        (struct fake_write){.row_done = write->done, .context = write->context};
     return CELLAR_OK;
 }
 
 enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice table, struct cellar_slice entries,
-                                   svc_batch_done_fn *done, void *context,
-                                   struct cellar_error *error)
+                                   const struct svc_rows_write *write, struct cellar_error *error)
 {
     (void)svc;
-    (void)table;
-    struct cellar_cursor from = cellar_cursor_make(entries);
+    struct cellar_cursor from = cellar_cursor_make(write->entries);
     uint32_t count = 0;
     fake.deadline_us = request->deadline_us;
     if (fake.write_status != CELLAR_OK) {
@@ -117,8 +111,8 @@ enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *re
     }
     CELLAR_ASSERT(fake.write_count < FAKE_WRITE_COUNT_MAX);
     fake.write_total++;
-    fake.writes[fake.write_count++] =
-        (struct fake_write){.rows_done = done, .context = context, .entry_count = count};
+    fake.writes[fake.write_count++] = (struct fake_write){
+        .rows_done = write->done, .context = write->context, .entry_count = count};
     return CELLAR_OK;
 }
 
@@ -269,17 +263,14 @@ enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request 
 }
 
 enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
-                                   struct cellar_slice instance, int64_t page_size,
-                                   struct cellar_slice page_token, struct cellar_arena *arena,
+                                   const struct svc_page *page, struct cellar_arena *arena,
                                    struct svc_table_names *names, struct cellar_error *error)
 {
     static const struct cellar_slice one[1] = {
         {(const uint8_t *)"projects/p/instances/i/tables/t", 31}};
     (void)svc;
     (void)request;
-    (void)instance;
-    (void)page_size;
-    (void)page_token;
+    (void)page;
     (void)arena;
     if (fake.admin_status != CELLAR_OK) {
         return fake_fail(error, fake.admin_status);
