@@ -64,7 +64,7 @@ enum cellar_status cellar_address_decode(const char *text, struct cellar_address
     if (colon == NULL ||
         !part_copy(found.host, sizeof found.host, host, (size_t)(host_end - host)) ||
         !part_copy(found.port, sizeof found.port, colon + 1, strlen(colon + 1)) ||
-        !port_check(found.port)) {
+        !port_check(found.port) || strpbrk(found.host, "[]") != NULL) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "An endpoint must be host:port or [v6 address]:port with a port "
                                 "from 1 to 65535, but got '%.200s'",

@@ -2,7 +2,7 @@
  * A parser of Debian control data, after deb822(5):
  *
  *     Package: lmdb-utils            a field begins in the first column
- *     Description: Lightning DB      blanks behind the colon are no part of the value
+ *     Description: Lightning DB      blanks around it on this line are no part of the value
  *      LMDB is an ultra-fast, ...    a line that begins with a blank goes on with the value
  *     # a comment                    is stepped over
  *                                    an empty line, or one of blanks, ends the stanza
@@ -97,6 +97,16 @@ static bool is_blank(uint8_t byte)
     return byte == ' ' || byte == '\t';
 }
 
+/* The text without the blanks at its end. */
+static struct cellar_slice trim_end(struct cellar_slice text)
+{
+    while (text.bytes > 0 && is_blank(text.data[text.bytes - 1])) {
+        text.bytes--;
+    }
+    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
+    return text;
+}
+
 /* The text without the blanks at its start. */
 static struct cellar_slice trim_start(struct cellar_slice text)
 {
@@ -160,8 +170,8 @@ static enum cellar_status field_begin(struct cellar_deb822 *stanza, struct cella
         cellar_deb822_refuse(stanza, number, "A stanza may have at most 10000 fields");
         return CELLAR_OK;
     }
-    struct cellar_slice value =
-        trim_start(cellar_slice_make(text.data + name_bytes + 1, text.bytes - name_bytes - 1));
+    struct cellar_slice value = trim_end(
+        trim_start(cellar_slice_make(text.data + name_bytes + 1, text.bytes - name_bytes - 1)));
     CELLAR_TRY(fields_reserve(stanza));
     CELLAR_TRY(cellar_buffer_reserve(&stanza->text, name.bytes + value.bytes));
     CELLAR_TRY(cellar_buffer_append(&stanza->text, name.data, name.bytes));

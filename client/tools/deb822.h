@@ -39,8 +39,8 @@ enum cellar_status cellar_deb822_line(struct cellar_deb822 *stanza, struct cella
 void cellar_deb822_refuse(struct cellar_deb822 *stanza, uint64_t number, const char *what);
 
 /**
- * One field, in the stanza's order. The value is what stands behind the colon without leading
- * blanks; each continuation line follows behind a newline, as it stands in the file.
+ * One field, in the stanza's order. The value is what stands behind the colon without the blanks
+ * around it; each continuation line follows behind a newline, as it stands in the file.
  *
  * @param index  < field_count
  */

@@ -537,6 +537,7 @@ static enum cellar_status drop_locked(struct tablet_db *db, const struct cellar_
 {
     struct tablet_table *table = NULL;
     CELLAR_TRY(tablet_db_find(db, name, &table, error));
+    CELLAR_ASSERT(table != NULL);
     enum cellar_status status = table_record(db, table, true, 0, error);
     if (status == CELLAR_OK) {
         map_remove(db, table);

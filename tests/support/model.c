@@ -399,7 +399,7 @@ static void cells_delete(struct model *model, struct model_table_row *row,
     row->cell_count = kept;
 }
 
-void model_mutate(struct model *model, struct cellar_slice row,
+void model_apply(struct model *model, struct cellar_slice row,
                   const struct cellar_mutation *mutations, size_t count, int64_t time_us)
 {
     bool is_there = false;

@@ -107,7 +107,7 @@ void model_free(struct model *model);
  *
  * @param time_us  the server's time, in the table's granularity
  */
-void model_mutate(struct model *model, struct cellar_slice row,
+void model_apply(struct model *model, struct cellar_slice row,
                   const struct cellar_mutation *mutations, size_t count, int64_t time_us);
 
 /**

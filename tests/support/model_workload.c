@@ -419,7 +419,7 @@ static void write_step(struct workload *load)
     }
     for (size_t i = 0; i < count; i++) {
         entry_note(load, names[way], &entries[i]);
-        model_mutate(load->model, entries[i].row, entries[i].mutations, entries[i].mutation_count,
+        model_apply(load->model, entries[i].row, entries[i].mutations, entries[i].mutation_count,
                      now(load));
     }
     const struct model_port_calls *calls = load->port->calls;

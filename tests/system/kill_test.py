@@ -73,7 +73,8 @@ def main():
         for index in range(cycles + 1):
             try:
                 load = cycle(data_dir, ledger, rng, index, values)
-            except (AssertionError, RuntimeError, ValueError) as error:
+            except (AssertionError, native.ServerError, RuntimeError, ValueError,
+                    native.NativeError, EOFError, OSError) as error:
                 kept = os.path.join(native.BUILD_DIR, "kill", str(seed))
                 shutil.rmtree(kept, ignore_errors=True)
                 shutil.copytree(data_dir, kept)

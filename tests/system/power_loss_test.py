@@ -206,8 +206,8 @@ class Checker:
                     self.second_life(chosen, ledger, cut, name, rng)
                 else:
                     self.check(chosen, ledger, cut)
-            except (Failure, RuntimeError, ValueError, AssertionError, EOFError, OSError,
-                    native.NativeError) as error:
+            except (Failure, native.ServerError, RuntimeError, ValueError, AssertionError,
+                    EOFError, OSError, native.NativeError) as error:
                 self.fail(name, mode, chosen, records[max(0, cut - 6):cut], error)
             if len(self.failures) >= FAILURES_MAX:
                 return
@@ -263,7 +263,7 @@ class Checker:
                  f"  the disk is kept in {kept}", "  the last records before the cut:"]
         lines += [f"    {chr(r[0])} flags {r[1]} descriptor {r[2]} offset {r[3]} {r[4]!r} "
                   f"{len(r[5])} bytes" for r in last]
-        if not isinstance(error, (Failure, RuntimeError)):
+        if not isinstance(error, (Failure, native.ServerError)):
             lines.append("".join(traceback.format_exception(error)))
         print("\n".join(lines), flush=True)
         self.failures.append(name)
@@ -328,7 +328,7 @@ def main():
     try:
         try:
             recorder, ledger, values = record(folder, seed)
-        except Failure as error:
+        except (Failure, native.ServerError) as error:
             print(f"power loss: a killed server is not recovered: {error}")
             return 1
         print(f"recorded in {time.monotonic() - start:.1f} s; trace of "

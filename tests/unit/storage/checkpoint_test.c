@@ -128,7 +128,7 @@ static void store_reads_the_same_before_and_after(void **state)
     struct cell_model *model = model_begin("checkpoint", 3000);
     test_disk_fast(true);
     test_rig_begin(&rig, UINT64_C(256) << 20);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 30; round++) {
         model_write(&rig, model, 1 + test_random_below(&model->random, 25));
         if (test_random_below(&model->random, 2) == 0) { /* frozen and active both hold some */
             (void)test_rig_freeze(&rig);

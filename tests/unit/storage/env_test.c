@@ -526,7 +526,7 @@ static void flipped_bits_of_items_are_noticed(void **state)
     items_put(env, 200, 64);
     store_env_close(env);
     image_load(parent, &image);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 30; round++) {
         char key[16];
         struct cellar_buffer value = {0};
         unsigned number = (unsigned)test_random_below(&random, 200);
@@ -556,7 +556,7 @@ static void flipped_bits_of_keys_give_no_wrong_value(void **state)
     items_put(env, 200, 64);
     store_env_close(env);
     image_load(parent, &image);
-    for (int round = 0; round < 60; round++) {
+    for (int round = 0; round < 30; round++) {
         char key[16];
         struct cellar_buffer value = {0};
         item_flip(&image, (unsigned)test_random_below(&random, 200),

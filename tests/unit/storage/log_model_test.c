@@ -19,7 +19,7 @@
 #include "tests/support/disk.h"
 #include "tests/support/log_fixture.h"
 
-#define LIFE_COUNT 60u
+#define LIFE_COUNT 40u
 #define LSN_MAX 100000u
 #define WRITER_COUNT 2u
 #define BYTES_MAX (TEST_LOG_SEGMENT_BYTES / 4)

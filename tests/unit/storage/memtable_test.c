@@ -264,7 +264,7 @@ static void spoilt_payloads_are_refused_or_sound(void **state)
         test_set("fam", "qualifier", 7, "value"), test_set("g", "", 0, "")};
     struct cellar_buffer payload = {0};
     test_mutation_put(&payload, cellar_slice_text("row"), 3, items, CELLAR_ARRAY_COUNT(items));
-    for (int round = 0; round < 20000; round++) {
+    for (int round = 0; round < 8000; round++) {
         struct store_batch *batch = NULL;
         uint8_t *spoilt = malloc(payload.bytes);
         assert_non_null(spoilt);
@@ -657,7 +657,7 @@ static void seek_is_not_misled_by_an_insert_before_its_key(void **state)
     }
     static struct store_batch *batches[200];
     uint32_t row = 0;
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 150; round++) {
         for (size_t i = 0; i < CELLAR_ARRAY_COUNT(batches); i++) {
             uint8_t name[5] = {'y'};
             const struct store_item item = test_set("f", "q", 1, "v");
