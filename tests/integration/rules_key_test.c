@@ -258,7 +258,7 @@ static void r_key_10_a_batch_has_100000_mutations_at_most(void **state)
 }
 
 #define RULE(test)                                                                                 \
-    cmocka_unit_test_setup_teardown(test, model_fixture_setup, model_fixture_teardown)
+    cmocka_unit_test_setup_teardown(test, model_fixture_setup_large, model_fixture_teardown)
 
 int main(void)
 {

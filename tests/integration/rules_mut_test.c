@@ -473,15 +473,20 @@ static void r_bat_01_a_batch_in_which_every_entry_fails_ends_ok(void **state)
     assert_int_equal(results[1].code, CELLAR_NOT_FOUND);
 }
 
-/* Refuses a batch of a good entry and a bad one. */
-static void batch_refuse(struct model_fixture *fixture, struct model_entry bad,
-                         enum cellar_status code, const char *text)
+/* Refuses a batch of good entries and a bad one, with this text or one that begins so. */
+static void batch_refuse(struct model_fixture *fixture, struct model_entry bad, bool is_exact,
+                         const char *text)
 {
     struct cellar_error results[ENTRIES_MAX];
     const struct cellar_mutation good[] = {model_set("f", "q", 1000, "no")};
     const struct model_entry entries[] = {entry_make("a", good, 1), bad, entry_make("c", good, 1)};
+    enum cellar_status code = CELLAR_INVALID_ARGUMENT;
     enum cellar_status status = batch(fixture, "t", entries, 3, results);
-    model_fixture_expect_error(fixture, status, code, text);
+    if (is_exact) {
+        model_fixture_expect_exact(fixture, status, code, text);
+    } else {
+        model_fixture_expect_error(fixture, status, code, text);
+    }
     assert_true(strncmp(fixture->error.text, text, strlen(text)) == 0);
     model_fixture_expect_all(fixture, "");
 }
@@ -493,11 +498,9 @@ static void r_bat_06_a_bad_timestamp_refuses_the_whole_request(void **state)
     struct model_fixture *fixture = *state;
     const struct cellar_mutation below[] = {model_delete_row(), model_set("f", "q", -3, "")};
     const struct cellar_mutation crooked[] = {model_set("f", "q", 12, "")};
-    batch_refuse(fixture, entry_make("b", below, 2), CELLAR_INVALID_ARGUMENT,
+    batch_refuse(fixture, entry_make("b", below, 2), true,
                  ENTRY_ERROR LIST_ERROR "1 : Timestamps must be >= -1, but got -3");
-    assert_string_equal(fixture->error.text,
-                        ENTRY_ERROR LIST_ERROR "1 : Timestamps must be >= -1, but got -3");
-    batch_refuse(fixture, entry_make("b", crooked, 1), CELLAR_INVALID_ARGUMENT,
+    batch_refuse(fixture, entry_make("b", crooked, 1), true,
                  ENTRY_ERROR LIST_ERROR
                  "0 : Timestamp granularity mismatch. Expected a multiple of 1000 (millisecond "
                  "granularity), but got 12");
@@ -510,16 +513,16 @@ static void r_bat_07_an_entry_over_a_limit_refuses_the_whole_request(void **stat
     struct cellar_mutation good[] = {model_set("f", "q", 1000, "no")};
     struct cellar_mutation bad[] = {model_set("f", "q", 1000, "no")};
     assert_non_null(bytes);
-    batch_refuse(fixture, entry_make("b", NULL, 0), CELLAR_INVALID_ARGUMENT,
+    batch_refuse(fixture, entry_make("b", NULL, 0), true,
                  ENTRY_ERROR "No mutations provided");
-    batch_refuse(fixture, entry_make("", good, 1), CELLAR_INVALID_ARGUMENT, ENTRY_ERROR);
+    batch_refuse(fixture, entry_make("", good, 1), false, ENTRY_ERROR);
     struct model_entry entry = {cellar_slice_make(bytes, CELLAR_ROW_BYTES_MAX + 1), good, 1};
-    batch_refuse(fixture, entry, CELLAR_INVALID_ARGUMENT, ENTRY_ERROR);
+    batch_refuse(fixture, entry, false, ENTRY_ERROR);
     bad[0].qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1);
-    batch_refuse(fixture, entry_make("b", bad, 1), CELLAR_INVALID_ARGUMENT, ENTRY_ERROR);
+    batch_refuse(fixture, entry_make("b", bad, 1), false, ENTRY_ERROR);
     bad[0] = good[0];
     bad[0].value = cellar_slice_make(bytes, CELLAR_VALUE_BYTES_MAX + 1);
-    batch_refuse(fixture, entry_make("b", bad, 1), CELLAR_INVALID_ARGUMENT, ENTRY_ERROR);
+    batch_refuse(fixture, entry_make("b", bad, 1), false, ENTRY_ERROR);
     free(bytes);
 }
 

@@ -344,7 +344,8 @@ class Load:
     """Writers and an administrator of tables against one run of a server.
 
     An answer is entered with `position`; NEVER leaves that to take_answers(), which finds the
-    answers in a trace. requests: {(local port, request id): steps}; reads: the same -> (table, row keys).
+    answers in a trace. requests: {(local port, request id): steps}; reads: the same ->
+    (table, row keys).
     """
 
     def __init__(self, server, ledger, random, writers=6, depth=8, rows_per_writer=12,

@@ -26,7 +26,7 @@ SYNC_BEGIN, SYNC_END, MAKE, REMOVE, UNLINK, RENAME, MAP, SEND = (ord(letter) for
 
 
 def read_trace(path, start=0):
-    """The whole records from a byte on: [(kind, flags, descriptor, offset, name, data)], and the end."""
+    """The whole records from a byte on, (kind, flags, descriptor, offset, name, data), and their end."""
     with open(path, "rb") as file:
         file.seek(start)
         whole = memoryview(file.read())

@@ -27,6 +27,15 @@ int model_fixture_setup(void **state)
 {
     struct svc_options options;
     model_service_options_init(&options);
+    options.log_segment_bytes = UINT64_C(1) << 20;
+    *state = model_fixture_new(&options);
+    return 0;
+}
+
+int model_fixture_setup_large(void **state)
+{
+    struct svc_options options;
+    model_service_options_init(&options);
     options.log_segment_bytes = UINT64_C(16) << 20;
     *state = model_fixture_new(&options);
     return 0;

@@ -302,6 +302,9 @@ enum cellar_status model_svc_read(struct svc *svc, const char *table, const stru
     if (status == CELLAR_OK) {
         status = read_run(opened, &gather, chunk_bytes, error);
     }
+    if (gather.is_open) {
+        answer->row_count--; /* a client holds back what has not ended */
+    }
     svc_read_close(opened);
     cellar_arena_fini(&arena);
     return status;

@@ -1,8 +1,8 @@
 """kill -9, fifty times: nothing acknowledged is lost, no row is half there, nobody's data appears.
 
-Each cycle starts the server on the same directory, compares everything it holds with an outside ledger
-(support/cellar_ledger.py), writes through several pipelined connections, creates and drops tables, reads,
-and kills the server at a random moment, now and then while it is still starting.
+Each cycle starts the server on the same directory, compares everything it holds with an outside
+ledger (support/cellar_ledger.py), writes through several pipelined connections, creates and drops
+tables, reads, and kills the server at a random moment, now and then while it is still starting.
 
     CELLAR_TEST_SEED=N    the same choices again
     CELLAR_KILL_CYCLES=N  50 unless said otherwise

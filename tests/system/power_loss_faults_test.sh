@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The power loss test notices what it is for: servers built with a fault put in on purpose, one that does not
-# sync its log and one that answers before the sync, must fail it. Each is built in a private folder.
+# The power loss test notices what it is for: servers built with a fault put in on purpose, one that
+# does not sync its log and one that answers before the sync, must fail it. Each is built in a private
+# folder.
 # ctest-timeout: 900
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -8,7 +9,7 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# fails_with FAULT: builds the server with the fault and expects the power loss test to fail, by its verdict.
+# fails_with FAULT: builds the server with the fault; the power loss test must fail, by its verdict.
 fails_with() {
     local fault=$1 build=$work/$1 status=0
     if ! {
