@@ -36,6 +36,7 @@ static bool part_copy(char *to, size_t to_bytes, const char *from, size_t bytes)
     return true;
 }
 
+/* True for decimal digits that make a port number; getaddrinfo() would take more than that. */
 static bool port_check(const char *port)
 {
     char *end;
@@ -106,6 +107,7 @@ static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd
         code = errno;
     }
     if (code == EINPROGRESS) {
+        /* The socket can be written once it is connected or has failed; SO_ERROR tells which. */
         socklen_t code_bytes = sizeof code;
         if (cellar_socket_wait(found, POLLOUT, deadline_us) != CELLAR_OK) {
             code = ETIMEDOUT;
@@ -126,6 +128,7 @@ static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd
 enum cellar_status cellar_address_connect(const struct cellar_address *address, int64_t deadline_us,
                                           int *fd, struct cellar_error *error)
 {
+    /* The port is a number already: AI_NUMERICSERV spares a look at the list of services. */
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     char reason[128];

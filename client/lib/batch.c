@@ -9,6 +9,10 @@
  *     done      answered; its code is final
  *     again     answered UNAVAILABLE; waits for the next round
  *
+ *     waiting --answered--> done
+ *        ^  +-----UNAVAILABLE--> again
+ *        +--------next round-------+
+ *
  * When a round fails as a whole, its entries take over that failure: entries of earlier rounds keep
  * what they were answered. Texts of failures are kept in one buffer; when there is no memory for
  * one, the code alone remains. A batch belongs to one thread at a time.
@@ -176,6 +180,7 @@ static void entry_finish(struct cellar_batch *batch, struct batch_entry *entry,
     entry->state = code == CELLAR_UNAVAILABLE ? ENTRY_AGAIN : ENTRY_DONE;
     entry->text_start = batch->texts.bytes;
     entry->text_bytes = 0;
+    CELLAR_ASSERT((unsigned int)code < CELLAR_STATUS_COUNT);
     uint32_t bytes = (uint32_t)CELLAR_MIN(text.bytes, CELLAR_ERROR_TEXT_BYTES_MAX - 1);
     if (bytes > 0 && cellar_buffer_append(&batch->texts, text.data, bytes) == CELLAR_OK) {
         entry->text_bytes = bytes;
@@ -323,6 +328,11 @@ static enum cellar_status rounds_run(struct cellar_client *client, struct cellar
                                      struct cellar_batch *batch, int64_t deadline_us,
                                      struct cellar_error *error)
 {
+    /*
+     * These retries count rounds that were answered; those of a round that was not are counted in
+     * cellar_call_run(). An entry answered UNAVAILABLE was not applied, so sending it again is as
+     * safe as a read is.
+     */
     struct cellar_retry retry = cellar_call_retry(client, CELLAR_SAFETY_READ, deadline_us);
     uint32_t waiting_count = batch->count;
     for (;;) {

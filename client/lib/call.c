@@ -7,6 +7,14 @@
  * the server that closed one idle connection has most likely closed them all. Whether there is a
  * next attempt is retry.c's to say; here is only the waiting.
  *
+ *     take a connection --fails--> CONNECT ----+
+ *            |                                 |
+ *     encode and submit --refused--> ANSWERED  +--> again? --no--> the call's error
+ *            |                                 |       |
+ *     send and wait --breaks--> UNSENT, SENT --+      yes, after a pause
+ *            |                                 |
+ *     REPLY: done      ERROR: ANSWERED --------+
+ *
  * The deadline counts from the start of the call and covers connecting, waiting for a free
  * connection, pauses and all attempts. Any thread; a call owns what it allocates.
  */
@@ -145,6 +153,7 @@ static enum cellar_status attempt_run(struct cellar_client *client,
     *attempt = CELLAR_ATTEMPT_CONNECT;
     CELLAR_TRY(cellar_pool_take(&client->pool, is_fresh, retry->deadline_us, &sync, error));
     CELLAR_ASSERT(sync != NULL);
+    CELLAR_ASSERT(request->message != NULL);
     *attempt = CELLAR_ATTEMPT_ANSWERED;
     enum cellar_status status = request_encode(request, retry->deadline_us, &body, error);
     if (status == CELLAR_OK) {

@@ -47,6 +47,8 @@ static_assert(CELLAR_FAILURE_TEXT_BYTES >= CELLAR_ERROR_TEXT_BYTES_MAX, "no text
 const char *cellar_code_text(enum cellar_code code)
 {
     unsigned int number = (unsigned int)code;
+    static_assert(CELLAR_E_NO_MEMORY == CELLAR_STATUS_COUNT - 1,
+                  "the last code is the last status");
     return number < CELLAR_STATUS_COUNT ? cellar_status_text((enum cellar_status)number)
                                         : "UNKNOWN";
 }
@@ -112,12 +114,13 @@ static enum cellar_status text_options(const struct cellar_options *options,
     return CELLAR_OK;
 }
 
+/* Fills a zeroed client from options: what is checked first is what people mistype most. */
 static enum cellar_status client_init(const struct cellar_options *options,
                                       struct cellar_client *client, struct cellar_error *error)
 {
     struct cellar_address address = {.port = ""};
     uint32_t connections_max = 0;
-    CELLAR_ASSERT(client->pool.idle == NULL);
+    CELLAR_ASSERT(client->timeout_us == 0);
     CELLAR_TRY(text_options(options, client, &address, error));
     CELLAR_TRY(number_option("connections_max", options->connections_max,
                              CELLAR_POOL_CONNECTIONS_MAX, CONNECTIONS_DEFAULT, error,
@@ -155,6 +158,7 @@ enum cellar_code cellar_client_open(const struct cellar_options *options, struct
         return cellar_client_finish(NULL, "open", call, &error);
     }
     cellar_mutex_init(&made->random_lock);
+    /* Good enough to keep clients apart that fail together; nothing here is a secret. */
     made->random_state = (uint64_t)cellar_clock_real_us() ^ (uint64_t)(uintptr_t)made;
     *client = made;
     return cellar_client_finish(made, "open", call, &error);

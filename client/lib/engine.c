@@ -9,6 +9,9 @@
  * are taken at its front; a message of one frame is handed on as it lies there, one of several
  * (MORE) is joined in the buffer of its request's slot first.
  *
+ *     input:  | taken | frame | frame | part of a fra|        room for the next read
+ *             0       input_start                    bytes
+ *
  * A request in flight has a slot. Its id is the slot's index in the low 8 bits and a sequence
  * number above, which is never 0 and differs from that of the slot's last user: an answer that
  * comes too late meets no other request. A slot ends with its REPLY or ERROR.
@@ -52,6 +55,7 @@ static const uint8_t moves[][5] = {
     [CELLAR_ENGINE_BROKEN] = {0, 0, 0, 0, 0},
 };
 
+/* Changes the state; every change passes here and must be in the table. */
 static void engine_move(struct cellar_engine *engine, enum cellar_engine_state to)
 {
     CELLAR_ASSERT(moves[engine->state][to] == 1);
@@ -64,6 +68,7 @@ void cellar_engine_init(struct cellar_engine *engine)
     engine->state = CELLAR_ENGINE_NEW;
     engine->sequence = 1;
     engine->joined_bytes_max = CELLAR_ENGINE_JOINED_BYTES_MAX;
+    CELLAR_ASSERT(engine->slots == NULL && engine->input.data == NULL);
 }
 
 void cellar_engine_fini(struct cellar_engine *engine)
@@ -106,9 +111,11 @@ static void engine_break_rule(struct cellar_engine *engine, const char *what, ui
     cellar_engine_break(engine, &error);
 }
 
+/* Breaks the engine for want of memory: an answer that cannot be kept cannot be told either. */
 static void engine_break_memory(struct cellar_engine *engine)
 {
     struct cellar_error error;
+    CELLAR_ASSERT(engine->state != CELLAR_ENGINE_NEW);
     (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for an answer of the server");
     cellar_engine_break(engine, &error);
 }
@@ -157,6 +164,8 @@ static enum cellar_status submit_check(const struct cellar_engine *engine, struc
                                        struct cellar_error *error)
 {
     size_t unsent_bytes = engine->output.bytes - engine->output_start;
+    CELLAR_ASSERT(engine->output_start <= engine->output.bytes);
+    CELLAR_ASSERT(engine->in_flight_count <= CELLAR_ENGINE_REQUESTS_MAX);
     if (engine->state != CELLAR_ENGINE_OPEN) {
         return cellar_error_set(error, CELLAR_UNAVAILABLE, "The connection takes no more requests");
     }
@@ -209,6 +218,7 @@ enum cellar_status cellar_engine_submit(struct cellar_engine *engine, uint16_t o
 {
     struct cellar_frame frame = {.operation = operation, .kind = CELLAR_FRAME_REQUEST};
     CELLAR_TRY(submit_check(engine, body, error));
+    /* A slot that was made but not used is no loss: the next request takes it. */
     struct cellar_engine_slot *slot = slot_take(engine);
     if (slot == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a request");
@@ -382,6 +392,7 @@ static void hello_take(struct cellar_engine *engine, const struct cellar_frame *
                           reply.version);
         return;
     }
+    /* A server may take more than this client ever sends; its own limits count where lower. */
     engine->request_bytes_max =
         CELLAR_MIN(reply.request_bytes_max, (uint64_t)CELLAR_REQUEST_BYTES_MAX);
     engine->requests_max = CELLAR_MIN(reply.requests_max, (uint64_t)CELLAR_ENGINE_REQUESTS_MAX);
@@ -487,6 +498,8 @@ bool cellar_engine_event(struct cellar_engine *engine, struct cellar_event *even
     struct cellar_slice payload;
     CELLAR_ASSERT(engine->state != CELLAR_ENGINE_NEW);
     cellar_buffer_fini(&engine->delivered);
+    /* Frames that make no event (pieces of a message, HELLO's answer, GOAWAY) are taken on the way.
+     */
     while (engine->state != CELLAR_ENGINE_BROKEN && frame_take(engine, &frame, &payload)) {
         if (frame.request_id == 0) {
             connection_frame_take(engine, &frame, payload);

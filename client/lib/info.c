@@ -4,7 +4,8 @@
  * Each structure lives at the head of a private one (struct box) that also holds an arena for
  * everything it points at, so that one free ends it. Texts are copied and get their NUL; keys are
  * copied as bytes. The server is not trusted: what does not have the form of PROTOCOL.md section 3
- * is CELLAR_IO_ERROR. Elements that a newer server adds behind the known ones are stepped over.
+ * is CELLAR_IO_ERROR; nothing is given to the program then. Elements that a newer server adds
+ * behind the known ones are stepped over.
  */
 
 #include "client/lib/info.h"
@@ -32,6 +33,7 @@ struct list_box {
     size_t capacity;
 };
 
+/* The failure for a body that is not of the form of PROTOCOL.md. */
 static enum cellar_status broken(struct cellar_error *error, const char *what)
 {
     CELLAR_ASSERT(what != NULL);
@@ -39,6 +41,7 @@ static enum cellar_status broken(struct cellar_error *error, const char *what)
                             "The server broke the protocol: %s cannot be read", what);
 }
 
+/* The failure for want of memory, the same text wherever it happens. */
 static enum cellar_status no_memory(struct cellar_error *error)
 {
     return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an answer");
@@ -126,6 +129,7 @@ static enum cellar_status family_decode(struct table_box *box, struct cellar_cur
                                                                                  : CELLAR_OK;
 }
 
+/* Reads the field `families`: [[name, rule], ...]. */
 static enum cellar_status families_decode(struct table_box *box, struct cellar_slice field,
                                           struct cellar_error *error)
 {
@@ -168,6 +172,7 @@ static enum cellar_status tablet_decode(struct table_box *box, struct cellar_cur
     return start_copy == NULL || end_copy == NULL ? no_memory(error) : CELLAR_OK;
 }
 
+/* Reads the field `tablets`: [[start, end, store], ...]. */
 static enum cellar_status tablets_decode(struct table_box *box, struct cellar_slice field,
                                          struct cellar_error *error)
 {
@@ -189,6 +194,7 @@ static enum cellar_status tablets_decode(struct table_box *box, struct cellar_sl
     return CELLAR_OK;
 }
 
+/* Reads a whole TABLE into the box; what was allocated before a failure dies with its arena. */
 static enum cellar_status table_fill(struct table_box *box, struct cellar_slice body,
                                      struct cellar_error *error)
 {
@@ -259,6 +265,7 @@ static enum cellar_status figure_decode(struct server_box *box, struct cellar_cu
     return figure->name == NULL ? no_memory(error) : CELLAR_OK;
 }
 
+/* Reads SERVER_INFO's reply into the box, but for figures that are no integers. */
 static enum cellar_status server_fill(struct server_box *box, struct cellar_slice body,
                                       struct cellar_error *error)
 {

@@ -31,6 +31,7 @@ struct cellar_mutations *cellar_mutations_new(void)
 void cellar_mutations_free(struct cellar_mutations *list)
 {
     if (list != NULL) {
+        CELLAR_ASSERT(list->count <= CELLAR_MUTATION_COUNT_MAX);
         cellar_buffer_fini(&list->body);
         cellar_mem_free(list);
     }
@@ -84,6 +85,7 @@ static void mutation_add(struct cellar_mutations *list, const struct cellar_muta
         return;
     }
     list->count++;
+    /* Deletes are left out: sent twice, one could remove what another client wrote in between. */
     list->is_idempotent = list->is_idempotent && mutation->kind == CELLAR_MUTATION_SET &&
                           mutation->timestamp_us != CELLAR_TIMESTAMP_SERVER;
 }

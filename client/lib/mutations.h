@@ -22,6 +22,11 @@ enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
 enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,
                                           struct cellar_error *error) CELLAR_MUST_USE;
 
+/*
+ * The public header's borrowed bytes and common's are the same thing under two names, since neither
+ * may include the other.
+ */
+
 /** A view as a slice. */
 static inline struct cellar_slice cellar_view_slice(struct cellar_view view)
 {

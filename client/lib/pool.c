@@ -6,6 +6,10 @@
  * and when it is returned; one that the server has closed meanwhile is dropped there, so that a
  * call rarely meets it.
  *
+ *     take:    idle and sound -> that one; idle and dead -> close it, look again;
+ *              none idle, a place free -> connect; no place -> wait until one is returned
+ *     return:  sound -> idle; otherwise close it and free its place
+ *
  * `open_count` counts places, not sockets: a thread that opens a connection takes its place first
  * and connects without the lock. `idle_count <= open_count <= connections_max` always. Nothing is
  * allocated, connected or closed while the lock is held.
@@ -85,6 +89,11 @@ enum cellar_status cellar_pool_take(struct cellar_pool *pool, bool is_fresh, int
                                     struct cellar_sync **sync, struct cellar_error *error)
 {
     struct cellar_sync *idle;
+    /*
+     * Dead connections are met one by one: each is closed and its place given back, and the next
+     * turn finds another idle one or a place for a new one. Other threads may take that place
+     * first; then this one waits again, until the deadline.
+     */
     for (;;) {
         if (!place_take(pool, deadline_us, &idle)) {
             return cellar_error_set(error, CELLAR_DEADLINE_EXCEEDED,

@@ -38,6 +38,7 @@ void cellar_read_free(struct cellar_read *read)
     }
 }
 
+/* False for a read that was never made or has failed: adding to it does nothing. */
 static bool is_usable(const struct cellar_read *read)
 {
     return read != NULL && read->error.code == CELLAR_OK;
@@ -96,6 +97,7 @@ static enum cellar_status bound_put(struct cellar_buffer *to, const struct cella
     return cellar_wire_put_bool(to, bound->kind == CELLAR_BOUND_CLOSED);
 }
 
+/* Appends [start, is closed, end, is closed]. */
 static enum cellar_status range_put(struct cellar_buffer *to, const struct cellar_bound *start,
                                     const struct cellar_bound *end)
 {
@@ -146,6 +148,7 @@ static enum cellar_status column_put(struct cellar_buffer *to, const char *famil
     return cellar_wire_put_bytes(to, cellar_view_slice(*qualifier));
 }
 
+/* Adds a family (qualifier NULL) or a column, up to the limit. */
 static void column_add(struct cellar_read *read, const char *family,
                        const struct cellar_view *qualifier)
 {

@@ -8,6 +8,9 @@
  *     SENT       a read: again; a write that has the same result when applied twice: again, once;
  *                any other write: no, and its outcome is unknown
  *
+ * A write of which one attempt was lost on the way stays in doubt whatever comes later, but for
+ * answers that the lost attempt must have got as well.
+ *
  * The back-off doubles from 50 ms to 2 s; half of every delay is left to chance, so that clients
  * which failed together do not come back together. No attempt starts behind the deadline. The state
  * belongs to one call; nothing here has a clock, a thread or memory.
@@ -47,6 +50,7 @@ static bool may_send_again(const struct cellar_retry *retry, enum cellar_attempt
     case CELLAR_ATTEMPT_UNSENT:
         return cellar_status_is_retryable(code);
     case CELLAR_ATTEMPT_SENT:
+        /* The first time an idle connection was most likely stale: there is nothing to wait for. */
         *has_pause = retry->sent_count > 1;
         if (retry->safety == CELLAR_SAFETY_READ) {
             return cellar_status_is_retryable(code);
@@ -74,6 +78,7 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
 {
     bool has_pause;
     CELLAR_ASSERT(error->code != CELLAR_OK);
+    /* Counted whatever follows, so that a call's history is whole when it ends. */
     retry->attempt_count++;
     retry->connect_attempt_count += attempt == CELLAR_ATTEMPT_CONNECT ? 1u : 0u;
     retry->sent_count += attempt == CELLAR_ATTEMPT_SENT ? 1u : 0u;

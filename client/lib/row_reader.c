@@ -39,6 +39,7 @@ void cellar_row_reader_fini(struct cellar_row_reader *reader)
     memset(reader, 0, sizeof *reader);
 }
 
+/* The failure for a part that breaks the protocol; the scan ends with it. */
 static enum cellar_status broken(struct cellar_error *error, const char *what)
 {
     CELLAR_ASSERT(what != NULL);
@@ -226,6 +227,7 @@ enum cellar_status cellar_row_reader_next(struct cellar_row_reader *reader, bool
                                           struct cellar_row *row, struct cellar_error *error)
 {
     struct piece piece;
+    CELLAR_ASSERT(reader->part_next > 0 || reader->rows_left == 0);
     *has_row = false;
     if (reader->rows_left == 0) {
         return pause_check(reader, error);
@@ -235,6 +237,7 @@ enum cellar_status cellar_row_reader_next(struct cellar_row_reader *reader, bool
     }
     reader->rows_left--;
     CELLAR_TRY(piece_check(reader, &piece, error));
+    /* A piece that goes on, and every piece behind one, is copied; a whole row is not. */
     bool goes_on = (piece.flags & ROW_GOES_ON) != 0;
     if (goes_on || reader->has_held) {
         CELLAR_TRY(piece_hold(reader, &piece, error));

@@ -79,6 +79,7 @@ static enum cellar_status row_add(struct cellar_rows *rows, const struct cellar_
                                   struct cellar_error *error)
 {
     CELLAR_ASSERT(rows->count <= rows->capacity);
+    /* Checked before a row is added: the limit may be passed by one row, never by two. */
     if (rows->arena.total_bytes > ROWS_BYTES_MAX) {
         return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
                                 "The rows read at once must have at most %u bytes; scan them "

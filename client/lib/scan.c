@@ -7,6 +7,13 @@
  * the program does, and a program that stops reading stops the server: what is in flight is a
  * window and one part at most.
  *
+ *     program            scan                              server
+ *     next ------------> READ_ROWS, credit 1 MiB --------> begins
+ *          <-- row ----- <------------------- PART 0, PART 1, ...
+ *     next ------------> (the rows of PART 0 are given)
+ *     next ------------> CREDIT for what was taken ------> goes on
+ *     close -----------> CANCEL -------------------------> ERROR CANCELLED
+ *
  * Until its first row was given to the program a scan that fails without an answer, or is answered
  * UNAVAILABLE, starts again. Later failures end it: the program knows the last row it got.
  *
@@ -116,6 +123,7 @@ static enum cellar_status request_start(struct cellar_scan *scan, enum cellar_at
                                 &scan->error));
     *attempt = CELLAR_ATTEMPT_ANSWERED;
     scan->credit_owed = 0;
+    CELLAR_ASSERT(scan->sync != NULL && scan->body.bytes > 0);
     return cellar_engine_submit(cellar_sync_engine(scan->sync), CELLAR_OP_READ_ROWS,
                                 cellar_slice_of(&scan->body), &scan->request_id, &scan->error);
 }
@@ -124,6 +132,10 @@ static enum cellar_status request_start(struct cellar_scan *scan, enum cellar_at
 static enum cellar_status credit_give(struct cellar_scan *scan)
 {
     CELLAR_ASSERT(scan->request_id != 0);
+    /*
+     * Half a window keeps the frames few and the server from ever waiting: what is owed but not
+     * given is always less than the window, so its credit stays above 0.
+     */
     if (scan->credit_owed < SCAN_CREDIT_BYTES / 2) {
         return CELLAR_OK;
     }
@@ -181,6 +193,7 @@ bool cellar_scan_next(struct cellar_scan *scan, struct cellar_row *row)
 {
     enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(scan != NULL && row != NULL);
+    CELLAR_ASSERT(scan->is_over || scan->error.code == CELLAR_OK);
     while (!scan->is_over) {
         bool has_row = false;
         enum cellar_status status =

@@ -73,6 +73,7 @@ static enum cellar_status rule_put(struct cellar_buffer *to, const struct cellar
     return CELLAR_OK;
 }
 
+/* Appends [name, rule]; a failure leaves a part of it behind, and the schema is dead then. */
 static enum cellar_status family_put(struct cellar_buffer *to, const char *name,
                                      const struct cellar_rule *rule)
 {

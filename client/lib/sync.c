@@ -6,6 +6,10 @@
  * request is being sent, so that a server which refuses it early is heard and neither side waits
  * for the other. A signal's EPIPE is avoided by MSG_NOSIGNAL, so that programs need no handler.
  *
+ *     greet:  send preface and HELLO, turn until the engine is open
+ *     wait:   take an event; while there is none, turn
+ *     turn:   send if there is something to send; poll; read
+ *
  * A socket that ends breaks the engine with UNAVAILABLE, which says: what was not sent in full was
  * not applied. Who submitted a request asks cellar_sync_is_sent() before he believes it. When
  * sending fails, reading goes on to the end: the server may have said why.
@@ -53,6 +57,7 @@ static void socket_break(struct cellar_sync *sync, const char *what, int code)
 
 static_assert(EAGAIN == EWOULDBLOCK, "one comparison is enough");
 
+/* True when a call on the socket only has to be made again. */
 static bool is_again(int code)
 {
     CELLAR_ASSERT(code != 0);
@@ -97,6 +102,7 @@ static void socket_read(struct cellar_sync *sync)
     }
 }
 
+/* True while there is something to send and the peer still takes it. */
 static bool has_to_send(const struct cellar_sync *sync)
 {
     CELLAR_ASSERT(sync->fd >= 0);
@@ -155,6 +161,7 @@ static enum cellar_status sync_greet(struct cellar_sync *sync, int64_t deadline_
 {
     enum cellar_status status = CELLAR_OK;
     struct cellar_event event;
+    CELLAR_ASSERT(sync->engine.state == CELLAR_ENGINE_NEW);
     if (cellar_engine_greet(&sync->engine, CLIENT_NAME) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a connection");
     }

@@ -145,6 +145,7 @@ const char *cellar_args_text(const struct cellar_args *args, const char *name)
 
 bool cellar_args_has(const struct cellar_args *args, const char *name)
 {
+    CELLAR_ASSERT(args->given_count == 0 || args->given != NULL);
     return given_find(args, name) != NULL;
 }
 
@@ -158,6 +159,7 @@ enum cellar_status cellar_args_number(const struct cellar_args *args, const char
     if (text == NULL) {
         return CELLAR_OK;
     }
+    /* strtoll() would also take blanks, a plus sign and other bases. */
     const char *digits = text[0] == '-' ? text + 1 : text;
     errno = 0;
     long long number = strtoll(text, &end, 10);

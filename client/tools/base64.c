@@ -40,6 +40,7 @@ static uint32_t digit_value(uint8_t digit)
 /* Decodes one group of four into 1 to 3 bytes; 0 when it is malformed. */
 static size_t group_decode(const uint8_t *text, bool is_last, uint8_t bytes[3])
 {
+    /* Padding stands in the last group only: one '=' for two bytes, two for one. */
     size_t padding = !is_last || text[3] != '=' ? 0u : text[2] != '=' ? 1u : 2u;
     uint32_t bits = 0;
     CELLAR_ASSERT(padding <= 2);

@@ -92,6 +92,7 @@ void cellar_deb822_refuse(struct cellar_deb822 *stanza, uint64_t number, const c
     }
 }
 
+/* What deb822(5) calls whitespace inside a line. */
 static bool is_blank(uint8_t byte)
 {
     return byte == ' ' || byte == '\t';

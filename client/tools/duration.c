@@ -19,6 +19,7 @@ static const struct unit {
     {"us", INT64_C(1)},
 };
 
+/* The failure for a text that is no duration, with the text. */
 static enum cellar_status refuse(struct cellar_slice text, struct cellar_error *error)
 {
     char seen[64];
@@ -76,6 +77,7 @@ enum cellar_status cellar_duration_decode(struct cellar_slice text, int64_t *us,
     if (text.bytes == 0) {
         return refuse(text, error);
     }
+    /* Units come in falling order: 1h30m is one duration, 30m1h a slip of the hand. */
     do {
         int64_t number;
         if (!number_take(&from, &number)) {

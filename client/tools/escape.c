@@ -11,8 +11,16 @@
 
 /* Ranges of code points that are escaped although they are characters. */
 static const uint32_t hidden[][2] = {
-    {0x00, 0x1f},     {0x5c, 0x5c},     {0x7f, 0x9f},     {0xad, 0xad},     {0x061c, 0x061c},
-    {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb},
+    {0x00, 0x1f},     /* controls: colours, cursor movements, line ends */
+    {0x5c, 0x5c},     /* the backslash, which begins an escape */
+    {0x7f, 0x9f},     /* delete, and the controls of eight bits */
+    {0xad, 0xad},     /* the soft hyphen, which is not seen */
+    {0x061c, 0x061c}, /* a mark of direction */
+    {0x200b, 0x200f}, /* blanks without width, marks of direction */
+    {0x2028, 0x202e}, /* line and paragraph ends, turns of direction */
+    {0x2060, 0x206f}, /* joiners, isolates of direction */
+    {0xfeff, 0xfeff}, /* the byte order mark */
+    {0xfff9, 0xfffb}, /* marks around annotations */
 };
 
 size_t cellar_utf8_next(struct cellar_slice bytes, uint32_t *code)
@@ -115,7 +123,7 @@ static int hex_value(uint8_t digit)
     if (digit >= '0' && digit <= '9') {
         return digit - '0';
     }
-    uint8_t lower = digit | 0x20;
+    uint8_t lower = digit | 0x20; /* letters in lower case, other bytes as what is no letter */
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 

@@ -76,6 +76,7 @@ enum cellar_status cellar_family_text_decode(const char *text, struct cellar_fam
     }
     memcpy(family->name, text, name_bytes);
     (void)snprintf(copy, sizeof copy, "%s", text + name_bytes);
+    /* Each turn cuts one part off by a NUL in the place of its colon, and puts the colon back. */
     char *at = copy;
     while (*at == ':') {
         char *part = at + 1;

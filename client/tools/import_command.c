@@ -9,6 +9,10 @@
  * time when the import began), plus one millisecond for each earlier stanza of the same package: so
  * a second import of the same file writes the same cells again and changes nothing.
  *
+ *     lines -> jsonl.c  -> record -+
+ *     lines -> deb822.c -> stanza -+-> importer.c -> the server
+ *                                  +-> refused, by line
+ *
  * The table is described first: a name that is wrong is told once and before anything is read. The
  * import ends with what it wrote; refused rows are told by their lines, and make the exit code 1.
  */
@@ -54,6 +58,7 @@ struct import {
 
 /* ---- progress and the end ------------------------------------------------------------------ */
 
+/* Prints a line of progress over the one before, on a terminal and not too often. */
 static void progress_print(struct import *import)
 {
     int64_t now_us = cellar_clock_monotonic_us();
@@ -120,11 +125,13 @@ static enum cellar_status record_finish(struct import *import, uint64_t line,
     return CELLAR_OK;
 }
 
+/* What may stand around a value; a line that was written on Windows ends with a CR. */
 static bool is_blank(uint8_t byte)
 {
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
+/* Takes one line of JSON lines; empty ones are stepped over. */
 static enum cellar_status jsonl_line(struct import *import, const struct cellar_line *line,
                                      struct cellar_error *error)
 {
@@ -222,6 +229,7 @@ static enum cellar_status stanza_finish(struct import *import, struct cellar_err
     return status;
 }
 
+/* Takes one line of control data, and the stanza that it ends. */
 static enum cellar_status deb822_line(struct import *import, const struct cellar_line *line,
                                       struct cellar_error *error)
 {
@@ -290,6 +298,7 @@ static enum cellar_status input_open(struct import *import, const char *path, bo
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "'%.200s' is a folder", path);
     }
     CELLAR_ASSERT(import->lines.fd >= 0);
+    /* Only a file has a time that is the same at the next import. */
     if (is_deb822 && import->timestamp_us < 0) {
         int64_t file_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
         import->timestamp_us =
@@ -367,6 +376,7 @@ static enum cellar_status import_do(struct import *import, bool is_deb822,
                                     const struct cellar_importer_options *options,
                                     struct cellar_error *error)
 {
+    /* What stopped the workers is told unless the input failed first. */
     struct cellar_error late;
     CELLAR_TRY(table_check(import->tool, options->table, error));
     CELLAR_TRY(cellar_importer_start(options, &import->importer, error));
@@ -385,6 +395,7 @@ static enum cellar_status import_do(struct import *import, bool is_deb822,
     return status;
 }
 
+/* Sets an import up, runs it, and lets everything go in the order it was taken. */
 static enum cellar_status import_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {

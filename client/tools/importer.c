@@ -11,6 +11,11 @@
  * worker, one batch after the other, and never twice in a batch, whose entries have no order: so
  * the later line wins, as it would in a file that is applied line by line.
  *
+ * A shard, as the lock sees it:
+ *
+ *     idle (is_sending false) --reader: filling is full, swap--> busy (is_sending true)
+ *     busy --worker: every row accounted for, sending emptied--> idle
+ *
  * A batch that the server refuses whole, because one entry is malformed, is sent again row by row:
  * the bad row is found and the others are written. What says "not now" or "unknown" after the
  * library's retries ends the import; what is wrong with a row refuses that row.
@@ -133,8 +138,10 @@ static void result_note(struct cellar_importer *importer, const struct cellar_re
     cellar_mutex_unlock(&importer->lock);
 }
 
+/* True once something ended the import: nothing is sent any more. */
 static bool has_failed(struct cellar_importer *importer)
 {
+    CELLAR_ASSERT(importer != NULL);
     cellar_mutex_lock(&importer->lock);
     bool is_failed = importer->failure.code != CELLAR_OK;
     cellar_mutex_unlock(&importer->lock);
@@ -160,8 +167,10 @@ struct cellar_import_counts cellar_importer_counts(struct cellar_importer *impor
 
 /* ---- workers ------------------------------------------------------------------------------- */
 
+/* The key of a record, as the library takes it. */
 static struct cellar_view key_of(const struct cellar_record *record)
 {
+    CELLAR_ASSERT(record->key.bytes > 0);
     return cellar_view_of(record->key.data, record->key.bytes);
 }
 
@@ -216,6 +225,7 @@ static void batch_send(struct shard *shard)
     }
 }
 
+/* Empties a batch whose rows were answered; the records keep their memory. */
 static void batch_empty(struct import_batch *batch)
 {
     for (uint32_t index = 0; index < batch->count; index++) {
@@ -285,6 +295,7 @@ static void shard_flush(struct shard *shard)
 /* True when the batch holds a row of that hash. */
 static bool batch_has(const struct import_batch *batch, uint64_t hash)
 {
+    CELLAR_ASSERT(batch->count <= CELLAR_IMPORT_BATCH_ROWS_MAX);
     for (uint32_t index = 0; index < batch->count; index++) {
         if (batch->hashes[index] == hash) {
             return true;
@@ -307,11 +318,16 @@ enum cellar_status cellar_importer_add(struct cellar_importer *importer,
         return error->code;
     }
     struct import_batch *batch = &shard->filling;
+    /*
+     * A batch is sent before it is full when it holds this row already, since its entries have no
+     * order, or would become too large. Two keys of one hash only cost a batch that is sent early.
+     */
     if (batch_has(batch, hash) || batch->bytes + bytes > BATCH_BYTES_MAX ||
         batch->cell_count + record->cell_count > BATCH_MUTATIONS_MAX) {
         shard_flush(shard);
     }
     CELLAR_ASSERT(batch->count < importer->options.batch_rows_max);
+    /* The records change places, so that the memory of old rows serves new ones. */
     struct cellar_record empty = batch->records[batch->count];
     batch->records[batch->count] = *record;
     batch->hashes[batch->count++] = hash;
@@ -366,6 +382,7 @@ size_t cellar_importer_refusals(struct cellar_importer *importer,
 
 /* ---- making and freeing -------------------------------------------------------------------- */
 
+/* Makes room for the rows of a batch; false without memory. */
 static bool batch_init(struct import_batch *batch, uint32_t rows_max)
 {
     CELLAR_ASSERT(batch->records == NULL);
@@ -374,6 +391,7 @@ static bool batch_init(struct import_batch *batch, uint32_t rows_max)
     return batch->records != NULL && batch->hashes != NULL;
 }
 
+/* Frees a batch, also one that batch_init() left half made. */
 static void batch_fini(struct import_batch *batch, uint32_t rows_max)
 {
     for (uint32_t index = 0; batch->records != NULL && index < rows_max; index++) {
@@ -384,6 +402,7 @@ static void batch_fini(struct import_batch *batch, uint32_t rows_max)
     cellar_mem_free(batch->hashes);
 }
 
+/* Frees the shards, whose workers have ended. */
 static void shards_free(struct cellar_importer *importer)
 {
     uint32_t rows_max = importer->options.batch_rows_max;

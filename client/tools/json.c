@@ -32,12 +32,14 @@ static enum cellar_status wrong(const struct reader *reader, const char *what)
                             (size_t)(reader->from.at - reader->start) + 1);
 }
 
+/* The failure for want of memory; it has no place in the document. */
 static enum cellar_status no_memory(const struct reader *reader)
 {
     CELLAR_ASSERT(reader->arena != NULL);
     return cellar_error_set(reader->error, CELLAR_NO_MEMORY, "No memory to read JSON");
 }
 
+/* Steps over the four bytes that JSON calls whitespace. */
 static void space_skip(struct reader *reader)
 {
     CELLAR_ASSERT(reader->from.at <= reader->from.end);
@@ -51,6 +53,7 @@ static void space_skip(struct reader *reader)
 /* The next byte, or 0 at the end (a 0 byte is no JSON either). */
 static uint8_t peek(const struct reader *reader)
 {
+    CELLAR_ASSERT(reader->from.at <= reader->from.end);
     return reader->from.at < reader->from.end ? *reader->from.at : 0;
 }
 
@@ -200,6 +203,7 @@ static enum cellar_status string_decode(struct reader *reader, const uint8_t *en
     return CELLAR_OK;
 }
 
+/* Reads a string; without escapes it stays where it lies in the document. */
 static enum cellar_status string_read(struct reader *reader, struct cellar_slice *text)
 {
     bool has_escape;
@@ -239,8 +243,10 @@ static bool digits_take(struct reader *reader)
     return reader->from.at > start;
 }
 
+/* Reads a number by the grammar, and keeps it as text. */
 static enum cellar_status number_read(struct reader *reader, struct cellar_slice *text)
 {
+    /* number = [ "-" ] ( "0" / digits ) [ "." digits ] [ "e" [ "+" / "-" ] digits ] */
     const uint8_t *start = reader->from.at;
     (void)literal_take(reader, "-");
     bool is_whole = literal_take(reader, "0") || digits_take(reader);
@@ -317,6 +323,7 @@ static enum cellar_status children_read(struct reader *reader, struct cellar_jso
     }
 }
 
+/* Reads any value into `value`, which is zeroed; `depth` counts open brackets. */
 static enum cellar_status value_read(struct reader *reader, struct cellar_json *value,
                                      uint32_t depth)
 {

@@ -12,6 +12,7 @@
 #include "client/tools/json.h"
 #include "common/cell.h"
 
+/* The failure for a member that is not what it must be. */
 static enum cellar_status refuse(struct cellar_error *error, const char *name, const char *wanted)
 {
     CELLAR_ASSERT(name != NULL && wanted != NULL);
@@ -58,6 +59,7 @@ static enum cellar_status bytes_get(const struct cellar_json *object, const char
                                     struct cellar_arena *arena, struct cellar_slice *bytes,
                                     struct cellar_error *error)
 {
+    /* `text` becomes the string to read: the member itself, or what stands behind "b64". */
     const struct cellar_json *value = cellar_json_member(object, name);
     const struct cellar_json *text = value;
     CELLAR_ASSERT(bytes != NULL);
@@ -108,6 +110,7 @@ static enum cellar_status family_get(const struct cellar_json *cell,
     return CELLAR_OK;
 }
 
+/* Adds one element of "cells" to the record. */
 static enum cellar_status cell_decode(const struct cellar_json *cell,
                                       const struct cellar_jsonl_defaults *defaults,
                                       struct cellar_arena *arena, struct cellar_record *record,

@@ -50,6 +50,7 @@ static void line_give(struct cellar_line_reader *reader, size_t bytes, bool has_
 {
     CELLAR_ASSERT(reader->start + bytes + (has_newline ? 1u : 0u) <= reader->data.bytes);
     reader->number++;
+    CELLAR_ASSERT(reader->number > 0);
     *line = (struct cellar_line){.number = reader->number,
                                  .is_too_long = reader->is_skipping || bytes > reader->bytes_max};
     if (!line->is_too_long && bytes > 0) {
@@ -83,6 +84,7 @@ enum cellar_status cellar_line_reader_next(struct cellar_line_reader *reader,
             return CELLAR_OK;
         }
         reader->scanned = left;
+        /* The line is too long already: forget what is there and look for its end only. */
         if (left > reader->bytes_max) {
             reader->is_skipping = true;
             reader->start = reader->data.bytes;

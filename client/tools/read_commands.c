@@ -142,6 +142,7 @@ static enum cellar_status read_run(struct cellar_tool *tool, const struct cellar
     return status;
 }
 
+/* get: rows by their keys. */
 static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {
@@ -162,6 +163,7 @@ static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_
     return status;
 }
 
+/* scan: rows in order, cut and limited. */
 static enum cellar_status scan_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    struct cellar_error *error)
 {
@@ -209,6 +211,7 @@ static enum cellar_status rows_count(struct cellar_tool *tool, const char *table
     return CELLAR_OK;
 }
 
+/* count: the rows of a scan without cells, counted here. */
 static enum cellar_status count_run(struct cellar_tool *tool, const struct cellar_args *args,
                                     struct cellar_error *error)
 {

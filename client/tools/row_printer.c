@@ -40,8 +40,10 @@ bool cellar_format_decode(const char *name, enum cellar_format *format)
     return false;
 }
 
+/* A view of the public header as the slice that common works with. */
 static struct cellar_slice slice_of(struct cellar_view view)
 {
+    CELLAR_ASSERT(view.data != NULL || view.bytes == 0);
     return cellar_slice_make(view.data, view.bytes);
 }
 
@@ -50,6 +52,7 @@ enum cellar_status cellar_csv_put(struct cellar_buffer *to, struct cellar_slice 
     struct cellar_buffer text = {0};
     enum cellar_status status = cellar_escape_encode(bytes, CELLAR_ESCAPE_PLAIN, &text);
     bool has_quotes = false;
+    /* Line ends are escaped: only the separator and the quote itself ask for quotes. */
     for (size_t index = 0; index < text.bytes && !has_quotes; index++) {
         has_quotes = text.data[index] == ',' || text.data[index] == '"';
     }
@@ -110,6 +113,7 @@ static enum cellar_status columns_measure(struct cellar_buffer *to, const struct
     return CELLAR_OK;
 }
 
+/* Appends a row as text: its key, then a line a cell, the columns padded to one width. */
 static enum cellar_status text_row(struct cellar_buffer *to, const struct cellar_row *row)
 {
     size_t width_max;
@@ -132,6 +136,7 @@ static enum cellar_status text_row(struct cellar_buffer *to, const struct cellar
     return CELLAR_OK;
 }
 
+/* Appends a cell as a JSON object. */
 static enum cellar_status json_cell(struct cellar_buffer *to, const struct cellar_row_cell *cell)
 {
     CELLAR_ASSERT(cell->timestamp_us >= 0);
@@ -145,6 +150,7 @@ static enum cellar_status json_cell(struct cellar_buffer *to, const struct cella
     return cellar_buffer_append(to, "}", 1);
 }
 
+/* Appends a row as a JSON object on one line. */
 static enum cellar_status json_row(struct cellar_buffer *to, const struct cellar_row *row)
 {
     CELLAR_ASSERT(row->key.bytes > 0);
@@ -158,6 +164,7 @@ static enum cellar_status json_row(struct cellar_buffer *to, const struct cellar
     return cellar_buffer_append(to, "]}", 2);
 }
 
+/* Appends a row as CSV, a record a cell; a row without cells is seen only among keys. */
 static enum cellar_status csv_row(struct cellar_buffer *to, const struct cellar_row *row,
                                   bool is_keys_only)
 {

@@ -8,6 +8,7 @@
 #include "client/tools/table_printer.h"
 #include "client/tools/tool.h"
 
+/* ping: says "ready" or "not ready"; with --ready the latter is a failure. */
 static enum cellar_status ping_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    struct cellar_error *error)
 {
@@ -25,6 +26,7 @@ static enum cellar_status ping_run(struct cellar_tool *tool, const struct cellar
     return CELLAR_OK;
 }
 
+/* info: everything the server says about itself. */
 static enum cellar_status info_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    struct cellar_error *error)
 {

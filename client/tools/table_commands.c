@@ -67,6 +67,7 @@ static enum cellar_status created_print(struct cellar_tool *tool,
     return status;
 }
 
+/* table create: from the options to a schema, and what came of it. */
 static enum cellar_status create_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {
@@ -87,6 +88,7 @@ static enum cellar_status create_run(struct cellar_tool *tool, const struct cell
     return status;
 }
 
+/* table ls: all tables of the instance, over all pages. */
 static enum cellar_status list_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    struct cellar_error *error)
 {
@@ -107,6 +109,7 @@ static enum cellar_status list_run(struct cellar_tool *tool, const struct cellar
     return status;
 }
 
+/* table describe: everything about one table. */
 static enum cellar_status describe_run(struct cellar_tool *tool, const struct cellar_args *args,
                                        struct cellar_error *error)
 {
@@ -127,6 +130,7 @@ static enum cellar_status describe_run(struct cellar_tool *tool, const struct ce
     return status;
 }
 
+/* table drop: silent when it worked, as rm is. */
 static enum cellar_status drop_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    struct cellar_error *error)
 {

@@ -3,7 +3,8 @@
  *
  * Text is for people: what is on a line of its own, aligned, keys escaped. JSON has every field
  * under the protocol's names; jsonl is the same on one line, which it is anyway. CSV is a table
- * with one record a family and tablet, or figure. Pure; appends to the caller's buffer.
+ * with one record a family and tablet, or figure. A rule is written everywhere as --family takes
+ * it, so that a table can be made again from what is printed. Pure; appends to the caller's buffer.
  */
 
 #include "client/tools/table_printer.h"
@@ -15,8 +16,10 @@
 #include "client/tools/family_text.h"
 #include "client/tools/json.h"
 
+/* A view of the public header as the slice that common works with. */
 static struct cellar_slice slice_of(struct cellar_view view)
 {
+    CELLAR_ASSERT(view.data != NULL || view.bytes == 0);
     return cellar_slice_make(view.data, view.bytes);
 }
 
@@ -28,11 +31,14 @@ static const char *short_name(const char *name)
     return slash == NULL ? name : slash + 1;
 }
 
+/* The word that --granularity takes. */
 static const char *granularity_name(enum cellar_table_granularity granularity)
 {
+    CELLAR_ASSERT(granularity == CELLAR_TABLE_MILLIS || granularity == CELLAR_TABLE_MICROS);
     return granularity == CELLAR_TABLE_MICROS ? "micros" : "millis";
 }
 
+/* Appends a family and its rule as one line. */
 static enum cellar_status family_text(const struct cellar_family_info *family,
                                       struct cellar_buffer *to)
 {
@@ -46,6 +52,7 @@ static enum cellar_status family_text(const struct cellar_family_info *family,
     return cellar_buffer_append(to, "\n", 1);
 }
 
+/* Appends a tablet as one line; a bound that is not there is not shown. */
 static enum cellar_status tablet_text(const struct cellar_tablet_info *tablet,
                                       struct cellar_buffer *to)
 {
@@ -62,6 +69,7 @@ static enum cellar_status tablet_text(const struct cellar_tablet_info *tablet,
     return cellar_buffer_append(to, "\n", 1);
 }
 
+/* Appends a table for people. */
 static enum cellar_status table_text(const struct cellar_table_info *info, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(info->name != NULL);
@@ -78,6 +86,7 @@ static enum cellar_status table_text(const struct cellar_table_info *info, struc
     return CELLAR_OK;
 }
 
+/* Appends a family as an object; its rule is the text that --family takes. */
 static enum cellar_status family_json(const struct cellar_family_info *family,
                                       struct cellar_buffer *to)
 {
@@ -89,6 +98,7 @@ static enum cellar_status family_json(const struct cellar_family_info *family,
     return cellar_buffer_printf(to, "\"}");
 }
 
+/* Appends a tablet as an object; an absent bound is the empty string, as on the wire. */
 static enum cellar_status tablet_json(const struct cellar_tablet_info *tablet,
                                       struct cellar_buffer *to)
 {
@@ -100,6 +110,7 @@ static enum cellar_status tablet_json(const struct cellar_tablet_info *tablet,
     return cellar_buffer_printf(to, ",\"store\":%" PRIu64 "}", tablet->store);
 }
 
+/* Appends a table as one object on one line. */
 static enum cellar_status table_json(const struct cellar_table_info *info, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(info->name != NULL);
@@ -120,6 +131,7 @@ static enum cellar_status table_json(const struct cellar_table_info *info, struc
     return cellar_buffer_printf(to, "]}\n");
 }
 
+/* Appends a table as records of two kinds, families and tablets. */
 static enum cellar_status table_csv(const struct cellar_table_info *info, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(info->name != NULL);
@@ -198,6 +210,7 @@ enum cellar_status cellar_table_list_print(enum cellar_format format,
     return CELLAR_OK;
 }
 
+/* Appends a server for people, the figures under each other. */
 static enum cellar_status server_text(const struct cellar_server_info *info,
                                       struct cellar_buffer *to)
 {
@@ -222,6 +235,7 @@ static enum cellar_status server_text(const struct cellar_server_info *info,
     return CELLAR_OK;
 }
 
+/* Appends a server as one object on one line. */
 static enum cellar_status server_json(const struct cellar_server_info *info,
                                       struct cellar_buffer *to)
 {
@@ -240,6 +254,7 @@ static enum cellar_status server_json(const struct cellar_server_info *info,
     return cellar_buffer_printf(to, "}}\n");
 }
 
+/* Appends a server as records of a name and a value. */
 static enum cellar_status server_csv(const struct cellar_server_info *info,
                                      struct cellar_buffer *to)
 {

@@ -9,6 +9,9 @@
  * be piped; it is flushed and checked before the program ends, since a full disk must not look like
  * success.
  *
+ * Help comes from the same table as the commands: a command cannot be there without it. Options may
+ * stand anywhere, also before the verb, which is why the verb is looked for first.
+ *
  * Verbs that later versions will have are known here, so that they are refused as what this build
  * lacks and not as a typing mistake.
  */
@@ -133,6 +136,7 @@ enum cellar_status cellar_tool_memory(enum cellar_status status, struct cellar_e
 
 /* ---- help ---------------------------------------------------------------------------------- */
 
+/* Prints a list of options, a line each. */
 static void help_options(FILE *to, const struct cellar_option *options)
 {
     CELLAR_ASSERT(options != NULL);
@@ -143,6 +147,7 @@ static void help_options(FILE *to, const struct cellar_option *options)
     }
 }
 
+/* Prints all there is to know about one command. */
 static void help_command(FILE *to, const struct cellar_command *command)
 {
     CELLAR_ASSERT(command->verb != NULL);
@@ -161,6 +166,7 @@ static void help_command(FILE *to, const struct cellar_command *command)
     help_options(to, global_options);
 }
 
+/* Prints what `cellar help` shows: every command in a line, and what they share. */
 static void help_overview(FILE *to)
 {
     (void)fprintf(to, "cellar: reads and writes the tables of a Cellar server.\n"

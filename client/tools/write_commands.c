@@ -55,6 +55,7 @@ static enum cellar_status cells_add(const struct cellar_args *args, struct cella
     return status;
 }
 
+/* set: all cells in one list, so that they are written together or not at all. */
 static enum cellar_status set_run(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {
@@ -90,6 +91,7 @@ static enum cellar_status target_add(const struct cellar_args *args, struct cell
     return status;
 }
 
+/* delete: a row, a family of it, or a column. */
 static enum cellar_status delete_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {

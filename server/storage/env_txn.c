@@ -142,7 +142,9 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
     }
     uint32_t crc = store_env_item_crc(key, value);
     cellar_put_u32le(room.mv_data, crc);
-    memcpy((uint8_t *)room.mv_data + STORE_ENV_ITEM_HEAD_BYTES, value.data, value.bytes);
+    if (value.bytes > 0) {
+        memcpy((uint8_t *)room.mv_data + STORE_ENV_ITEM_HEAD_BYTES, value.data, value.bytes);
+    }
     txn->state.item_count++;
     txn->state.item_crc_sum += crc;
     txn->put_count += 1 + value.bytes / ENV_PAGE_BYTES;

@@ -55,8 +55,15 @@ static void r_err_02_a_draining_service_answers_unavailable_with_a_delay(void **
     model_fixture_expect_all(fixture, "before[f:q@1000=v]");
 }
 
+static void checkpoints_await(struct svc *svc)
+{
+    for (unsigned i = 0; i < 5000 && model_svc_figure(svc, "memtable_bytes") > 0; i++) {
+        (void)usleep(1000);
+    }
+}
+
 /* Writes large cells to many rows until a limit is met. @return how many rows were written */
-static unsigned fill(struct model_fixture *fixture, unsigned count_max)
+static unsigned fill(struct model_fixture *fixture, unsigned count_max, bool awaits_checkpoints)
 {
     static char value[20001];
     char row[16];
@@ -69,37 +76,70 @@ static unsigned fill(struct model_fixture *fixture, unsigned count_max)
                                        "store_map_bytes");
             return i;
         }
+        if (awaits_checkpoints) {
+            checkpoints_await(fixture->service.svc);
+        }
     }
     fail_msg("no limit in %u rows", count_max);
     return 0;
 }
 
-static void r_err_03_a_full_map_refuses_sets_by_name_and_lets_deletes_and_reads_go_on(void **state)
+static struct model_fixture *small_map_new(void)
 {
-    (void)state;
     struct svc_options options;
-    char row[16];
     model_service_options_init(&options);
     options.store_map_bytes = UINT64_C(2) << 20;
     options.log_segment_bytes = UINT64_C(1) << 20;
     options.checkpoint_records_max = 1;
-    struct model_fixture *fixture = model_fixture_new(&options);
-    unsigned count = fill(fixture, 2000);
-    const struct model_read all = {.keys_only = true};
-    assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
-    assert_int_equal(fixture->answer.row_count, count);
+    return model_fixture_new(&options);
+}
+
+static void rows_delete(struct model_fixture *fixture, unsigned count)
+{
+    char row[16];
     for (unsigned i = 0; i < count; i++) {
         const struct cellar_mutation delete = model_delete_row();
         (void)snprintf(row, sizeof row, "r%04u", i);
         assert_int_equal(
             model_fixture_mutate(fixture, "t", cellar_slice_text(row), &delete, 1), CELLAR_OK);
     }
+}
+
+static void r_err_03_a_full_map_refuses_sets_by_name_and_lets_deletes_and_reads_go_on(void **state)
+{
+    (void)state;
+    struct model_fixture *fixture = small_map_new();
+    unsigned count = fill(fixture, 2000, true);
+    const struct model_read all = {.keys_only = true};
+    assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+    assert_int_equal(fixture->answer.row_count, count);
+    rows_delete(fixture, count);
     model_fixture_expect_all(fixture, "");
     model_service_restart(&fixture->service, true);
     model_fixture_expect_all(fixture, "");
-    /* What was deleted is room again. */
+    assert_int_equal(model_svc_figure(fixture->service.svc, "checkpoint_failures"), 0);
+    assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
+}
+
+static void r_err_03_what_was_deleted_from_a_full_map_is_room_again(void **state)
+{
+    (void)state;
+    struct model_fixture *fixture = small_map_new();
+    rows_delete(fixture, fill(fixture, 2000, true));
+    checkpoints_await(fixture->service.svc);
     assert_int_equal(set(fixture, "again", "v"), CELLAR_OK);
     model_fixture_expect_all(fixture, "again[f:q@1000=v]");
+    assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
+}
+
+static void r_err_03_sets_that_wait_for_a_checkpoint_do_not_overrun_the_map(void **state)
+{
+    (void)state;
+    struct model_fixture *fixture = small_map_new();
+    rows_delete(fixture, fill(fixture, 400, false));
+    model_fixture_expect_all(fixture, "");
+    checkpoints_await(fixture->service.svc);
+    assert_int_equal(model_svc_figure(fixture->service.svc, "checkpoint_failures"), 0);
     assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
 }
 
@@ -204,11 +244,9 @@ static int damage_visit(const char *path, const struct stat *status, int type, s
     return 0;
 }
 
-static void r_err_06_a_damaged_item_is_data_loss_by_name_and_others_stay_readable(void **state)
+/* Writes the rows a, `bad row` and c, and damages the one in the middle on disk. */
+static void damage(struct model_fixture *fixture)
 {
-    struct model_fixture *fixture = *state;
-    struct cellar_slice keys[2] = {cellar_slice_text("bad row")};
-    struct model_read read = {.keys = keys, .key_count = 1};
     assert_int_equal(set(fixture, "a", "v"), CELLAR_OK);
     assert_int_equal(set(fixture, "bad row", "<a value to be found>"), CELLAR_OK);
     assert_int_equal(set(fixture, "c", "v"), CELLAR_OK);
@@ -220,6 +258,14 @@ static void r_err_06_a_damaged_item_is_data_loss_by_name_and_others_stay_readabl
     assert_int_not_equal(damage_count, 0);
     assert_int_equal(svc_open(&fixture->service.options, &fixture->service.svc, &fixture->error),
                      CELLAR_OK);
+}
+
+static void r_err_06_a_damaged_item_is_data_loss_by_name_and_others_stay_readable(void **state)
+{
+    struct model_fixture *fixture = *state;
+    struct cellar_slice keys[2] = {cellar_slice_text("bad row")};
+    struct model_read read = {.keys = keys, .key_count = 1};
+    damage(fixture);
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read), CELLAR_DATA_LOSS,
                                "bad row");
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read), CELLAR_DATA_LOSS,
@@ -236,6 +282,29 @@ static void r_err_06_a_damaged_item_is_data_loss_by_name_and_others_stay_readabl
     read.key_count = 2;
     model_fixture_expect(fixture, "t", &read, "a[f:q@1000=v] c[f:q@1000=v]");
     assert_int_equal(set(fixture, "d", "w"), CELLAR_OK);
+}
+
+static void r_err_06_other_rows_are_still_checkpointed_beside_a_damaged_item(void **state)
+{
+    (void)state;
+    struct svc_options options;
+    model_service_options_init(&options);
+    options.log_segment_bytes = UINT64_C(1) << 20;
+    options.checkpoint_records_max = 1;
+    struct model_fixture *fixture = model_fixture_new(&options);
+    damage(fixture);
+    struct svc *svc = fixture->service.svc;
+    uint64_t before = model_svc_figure(svc, "checkpoints");
+    assert_int_equal(set(fixture, "a", "new"), CELLAR_OK);
+    assert_int_equal(set(fixture, "c", "new"), CELLAR_OK);
+    for (unsigned i = 0; i < 1000 && model_svc_figure(svc, "checkpoints") == before &&
+                         model_svc_figure(svc, "checkpoint_failures") == 0;
+         i++) {
+        (void)usleep(5000);
+    }
+    assert_int_equal(model_svc_figure(svc, "checkpoint_failures"), 0);
+    assert_true(model_svc_figure(svc, "checkpoints") > before);
+    assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
 }
 
 /* ---- refusals and their words ---------------------------------------------------------------- */
@@ -399,9 +468,12 @@ int main(void)
         RULE(r_err_02_a_draining_service_answers_unavailable_with_a_delay),
         cmocka_unit_test(
             r_err_03_a_full_map_refuses_sets_by_name_and_lets_deletes_and_reads_go_on),
+        cmocka_unit_test(r_err_03_what_was_deleted_from_a_full_map_is_room_again),
+        cmocka_unit_test(r_err_03_sets_that_wait_for_a_checkpoint_do_not_overrun_the_map),
         RULE(r_err_05_a_deadline_that_passed_on_arrival_leaves_nothing),
         RULE(r_err_05_a_deadline_ends_a_scan_between_its_chunks),
         RULE(r_err_06_a_damaged_item_is_data_loss_by_name_and_others_stay_readable),
+        cmocka_unit_test(r_err_06_other_rows_are_still_checkpointed_beside_a_damaged_item),
         RULE(r_err_08_r_err_09_malformed_mutations_are_refused_in_the_form_of_field_errors),
         RULE(r_err_08_reads_with_bad_numbers_and_families_are_refused),
         RULE(r_err_10_no_list_ends_the_process_or_tears_a_row),
