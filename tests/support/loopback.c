@@ -36,7 +36,9 @@ static enum cellar_status status_of(enum cellar_code code, const struct cellar_c
 static const char *family_text(struct cellar_slice name, char *text)
 {
     assert_true(name.bytes < FAMILY_BYTES);
-    memcpy(text, name.data, name.bytes);
+    if (name.bytes > 0) {
+        memcpy(text, name.data, name.bytes);
+    }
     text[name.bytes] = '\0';
     return text;
 }
