@@ -159,7 +159,8 @@ enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *req
 
 /** The end of a many-row write: `results` has one element an entry, in order; borrowed for the
  * call. It may come before the submitting call returns, when no entry was queued. */
-typedef void svc_batch_done_fn(void *context, const struct cellar_error *results, size_t count);
+typedef void svc_batch_done_fn(void *context, const struct cellar_error *const *results,
+                               size_t count);
 
 /** Many rows' mutations; borrowed as above. */
 struct svc_rows_write {

@@ -222,7 +222,7 @@ struct rows_write {
     void *context;
     _Atomic uint32_t left; /* entries under way, and one for the submitting thread */
     uint32_t count;
-    struct cellar_error *results;
+    const struct cellar_error **results; /* NULL: applied; each error its own block of memory */
     struct entry_write entries[];
 };
 
@@ -232,9 +232,31 @@ struct entry {
     struct tablet_items items;
 };
 
+/* What an entry says when there is no memory to say more. */
+static const struct cellar_error entry_no_memory = {
+    .code = CELLAR_OUTCOME_UNKNOWN,
+    .text = "no memory to tell what became of the entry",
+};
+
+/* Keeps an entry's error. */
+static void entry_fail(struct rows_write *rows, size_t index, const struct cellar_error *error)
+{
+    struct cellar_error *kept = cellar_mem_alloc(sizeof *kept);
+    CELLAR_ASSERT(index < rows->count && error->code != CELLAR_OK);
+    if (kept != NULL) {
+        *kept = *error;
+    }
+    rows->results[index] = kept != NULL ? kept : &entry_no_memory;
+}
+
 static void rows_write_free(struct rows_write *rows)
 {
-    cellar_mem_free(rows == NULL ? NULL : rows->results);
+    for (uint32_t i = 0; rows != NULL && rows->results != NULL && i < rows->count; i++) {
+        if (rows->results[i] != &entry_no_memory) {
+            cellar_mem_free((void *)(uintptr_t)rows->results[i]);
+        }
+    }
+    cellar_mem_free(rows == NULL ? NULL : (void *)(uintptr_t)rows->results);
     cellar_mem_free(rows);
 }
 
@@ -257,7 +279,11 @@ static void entry_done(struct store_log_record *record, enum cellar_status statu
     struct rows_write *rows = entry->rows;
     size_t index = (size_t)(entry - rows->entries);
     CELLAR_ASSERT(index < rows->count);
-    result_set(&rows->results[index], status);
+    if (status != CELLAR_OK) {
+        struct cellar_error result;
+        result_set(&result, status);
+        entry_fail(rows, index, &result);
+    }
     rows_release(rows);
 }
 
@@ -323,22 +349,24 @@ static void entry_submit(struct submit *submit, struct entry *entry, struct rows
                          uint32_t index)
 {
     struct entry_write *write = &rows->entries[index];
-    struct cellar_error *result = &rows->results[index];
+    struct cellar_error result;
     write->rows = rows;
     write->write.record.done = entry_done;
-    cellar_error_clear(result);
+    cellar_error_clear(&result);
     CELLAR_ASSERT(index < rows->count);
     atomic_fetch_add(&rows->left, 1);
-    enum cellar_status status = tablet_items_family_error(&entry->items, result);
+    enum cellar_status status = tablet_items_family_error(&entry->items, &result);
     if (status == CELLAR_OK) {
-        status = payload_make(submit, entry->row, &entry->items, result);
+        status = payload_make(submit, entry->row, &entry->items, &result);
     }
     if (status == CELLAR_OK) {
         const struct tablet_payload payload = {
             entry->row, cellar_slice_of(&submit->scratch->payload), entry->items.has_sets};
-        status = tablet_db_append(submit->svc->db, submit->table, &payload, &write->write, result);
+        status = tablet_db_append(submit->svc->db, submit->table, &payload, &write->write, &result);
     }
     if (status != CELLAR_OK) {
+        result.code = status;
+        entry_fail(rows, index, &result);
         atomic_fetch_sub(&rows->left, 1); /* the submitting thread's one is left */
     }
 }
@@ -349,7 +377,7 @@ static enum cellar_status rows_write_new(struct svc *svc, uint32_t count, struct
     struct rows_write *made =
         cellar_mem_zalloc(1, sizeof *made + count * sizeof(struct entry_write));
     if (made != NULL) {
-        made->results = cellar_mem_alloc(count * sizeof *made->results);
+        made->results = cellar_mem_zalloc(count, sizeof(const struct cellar_error *));
     }
     if (made == NULL || made->results == NULL) {
         rows_write_free(made);

@@ -149,10 +149,15 @@ static void row_done(void *context, const struct cellar_error *result)
     waiter_count_down(context, result);
 }
 
-static void batch_done(void *context, const struct cellar_error *results, size_t count)
+static void batch_done(void *context, const struct cellar_error *const *results, size_t count)
 {
     struct waiter *waiter = context;
-    memcpy(waiter->results, results, count * sizeof *results);
+    for (size_t i = 0; i < count; i++) {
+        cellar_error_clear(&waiter->results[i]);
+        if (results[i] != NULL) {
+            waiter->results[i] = *results[i];
+        }
+    }
     waiter_count_down(waiter, NULL);
 }
 

@@ -90,7 +90,7 @@ static void on_row_done(void *context, const struct cellar_error *result)
 /* One element of the results: 0, or [code, text, retry_delay_ms]. */
 static enum cellar_status put_result(struct cellar_buffer *to, const struct cellar_error *result)
 {
-    if (result->code == CELLAR_OK) {
+    if (result == NULL) {
         return cellar_wire_put_u64(to, 0);
     }
     char text[CELLAR_ERROR_TEXT_BYTES_MAX] = "";
@@ -107,21 +107,21 @@ static enum cellar_status put_result(struct cellar_buffer *to, const struct cell
 }
 
 /* The whole body of the reply: `{1: results}`. */
-static enum cellar_status put_results(struct cellar_buffer *to, const struct cellar_error *results,
-                                      size_t count)
+static enum cellar_status put_results(struct cellar_buffer *to,
+                                      const struct cellar_error *const *results, size_t count)
 {
     CELLAR_ASSERT(count <= UINT32_MAX);
     CELLAR_TRY(cellar_wire_put_map(to, 1));
     CELLAR_TRY(cellar_wire_put_u64(to, 1));
     CELLAR_TRY(cellar_wire_put_array(to, (uint32_t)count));
     for (size_t i = 0; i < count; i++) {
-        CELLAR_TRY(put_result(to, &results[i]));
+        CELLAR_TRY(put_result(to, results[i]));
     }
     return CELLAR_OK;
 }
 
 /* On a log thread. */
-static void on_rows_done(void *context, const struct cellar_error *results, size_t count)
+static void on_rows_done(void *context, const struct cellar_error *const *results, size_t count)
 {
     struct write *write = context;
     CELLAR_ASSERT(results != NULL || count == 0);

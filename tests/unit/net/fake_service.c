@@ -67,15 +67,18 @@ void fake_complete(enum cellar_status code)
 void fake_complete_rows(enum cellar_status code)
 {
     struct fake_write write = fake_take_write();
-    struct cellar_error *results = cellar_mem_zalloc(write.entry_count, sizeof *results);
+    struct cellar_error error;
+    const struct cellar_error **results =
+        cellar_mem_zalloc(write.entry_count, sizeof(const struct cellar_error *));
     CELLAR_ASSERT(results != NULL);
+    if (code != CELLAR_OK) {
+        (void)fake_fail(&error, code);
+    }
     for (size_t i = 1; i < write.entry_count; i += 2) {
-        if (code != CELLAR_OK) {
-            (void)fake_fail(&results[i], code);
-        }
+        results[i] = code == CELLAR_OK ? NULL : &error;
     }
     write.rows_done(write.context, results, write.entry_count);
-    cellar_mem_free(results);
+    cellar_mem_free((void *)(uintptr_t)results);
 }
 
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,

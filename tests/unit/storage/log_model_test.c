@@ -74,7 +74,8 @@ static void piece_append(struct test_random *random)
 static void low_water_move(struct test_random *random)
 {
     uint64_t lsn = atomic_load(&model.acknowledged_lsn);
-    uint64_t low = lsn - CELLAR_MIN(lsn, test_random_below(random, 60));
+    uint64_t behind = test_random_below(random, 60);
+    uint64_t low = lsn - CELLAR_MIN(lsn, behind);
     uint64_t known = atomic_load(&model.low_water_lsn);
     while (known < low && !atomic_compare_exchange_weak(&model.low_water_lsn, &known, low)) {
     }
