@@ -248,6 +248,7 @@ static enum cellar_status region_load(struct writer *writer)
     struct store_segment segment;
     struct store_env_cursor *cursor = &writer->cursor;
     CELLAR_ASSERT(cursor->is_valid);
+    CELLAR_TRY(store_env_cursor_check(cursor));
     if (!store_segment_decode(cursor->value, &segment)) {
         return CELLAR_DATA_LOSS;
     }

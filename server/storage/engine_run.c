@@ -70,7 +70,11 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
                                 "the disk of %s is below its reserve; free space or delete data",
                                 engine->dir.path);
     }
-    if (has_sets && atomic_load_explicit(&store->is_map_full, memory_order_relaxed)) {
+    /* What is written down takes up to twice its size while the pages it replaces are not free yet.
+     */
+    uint64_t pending_bytes = atomic_load_explicit(&store->pending_bytes, memory_order_relaxed);
+    uint64_t room_bytes = atomic_load_explicit(&store->map_room_bytes, memory_order_relaxed);
+    if (has_sets && 2 * pending_bytes >= room_bytes) {
         return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
                                 "store %u is at 90 %% of store_map_bytes; delete data or split the "
                                 "table into more tablets",

@@ -75,6 +75,9 @@ uint64_t store_env_page_count(const struct store_env *env);
 /** How full the map is, 0..100, likewise. Any thread. */
 unsigned store_env_used_percent(const struct store_env *env);
 
+/** Bytes left until the map is `percent` full, likewise. Any thread. */
+uint64_t store_env_room_bytes(const struct store_env *env, unsigned percent);
+
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 /** A read or write transaction. Remembers its first failure: later calls do nothing and return it.
@@ -129,11 +132,12 @@ enum cellar_status store_env_status(int code);
  * transaction at a time. */
 struct store_env_cursor {
     struct store_env_txn *txn;
-    struct cellar_buffer key;  /* the whole key of the current item */
-    struct cellar_slice value; /* behind the CRC, which was checked; borrowed from the map */
-    uint32_t crc;              /* the item's */
-    bool is_valid;             /* on an item */
-    uint32_t level;            /* depth of the current item */
+    struct cellar_buffer key; /* the whole key of the current item */
+    struct cellar_slice
+        value;      /* behind the CRC; borrowed from the map; see store_env_cursor_check() */
+    uint32_t crc;   /* the item's */
+    bool is_valid;  /* on an item */
+    uint32_t level; /* depth of the current item */
     uint64_t layers[STORE_ENV_LEVEL_COUNT_MAX]; /* ids of the layers on the path; [0] unused */
 };
 
@@ -152,6 +156,10 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
  */
 enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
                                                 struct cellar_slice key) CELLAR_MUST_USE;
+
+/** Holds the current item against its checksum; to be called before its value is used. DATA_LOSS.
+ */
+enum cellar_status store_env_cursor_check(const struct store_env_cursor *cursor) CELLAR_MUST_USE;
 
 /** Moves on by one item; is_valid is false behind the last. Errors as above. */
 enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor) CELLAR_MUST_USE;

@@ -154,13 +154,17 @@ static enum cellar_status item_load(struct store_env_cursor *cursor, const struc
     cursor->crc = cellar_get_u32le(data);
     cursor->value = cellar_slice_make(data + STORE_ENV_ITEM_HEAD_BYTES,
                                       found->value.mv_size - STORE_ENV_ITEM_HEAD_BYTES);
-    if (cursor->key.bytes == 0 ||
-        store_env_item_crc(cellar_slice_of(&cursor->key), cursor->value) != cursor->crc) {
-        return CELLAR_DATA_LOSS;
-    }
-    CELLAR_ASSERT(cursor->key.bytes > 0);
-    cursor->is_valid = true;
-    return CELLAR_OK;
+    CELLAR_ASSERT(cursor->key.bytes <= cursor->key.capacity);
+    cursor->is_valid = cursor->key.bytes > 0;
+    return cursor->is_valid ? CELLAR_OK : CELLAR_DATA_LOSS;
+}
+
+enum cellar_status store_env_cursor_check(const struct store_env_cursor *cursor)
+{
+    CELLAR_ASSERT(cursor->is_valid);
+    return store_env_item_crc(cellar_slice_of(&cursor->key), cursor->value) == cursor->crc
+               ? CELLAR_OK
+               : CELLAR_DATA_LOSS;
 }
 
 /* Moves between levels until the cursor is on an item or at the end. */

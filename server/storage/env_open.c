@@ -29,6 +29,7 @@
 
 #define READER_COUNT_MAX 1024u
 #define DATABASE_COUNT_MAX 8u
+#define FREE_LIST_DBI 0u
 
 static const char state_key[] = "state";
 
@@ -366,14 +367,42 @@ uint64_t store_env_retained_bytes(const struct store_env *env)
     return atomic_load(&env->retained_bytes);
 }
 
+/* Pages that LMDB has freed and will use again: its free-list database holds arrays that begin with
+ * their count. */
+static uint64_t free_pages_count(struct store_env *env)
+{
+    MDB_txn *txn = NULL;
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val value;
+    uint64_t count = 0;
+    CELLAR_ASSERT(env->native != NULL);
+    if (mdb_txn_begin(env->native, NULL, MDB_RDONLY, &txn) != MDB_SUCCESS) {
+        return 0;
+    }
+    if (mdb_cursor_open(txn, FREE_LIST_DBI, &cursor) == MDB_SUCCESS) {
+        while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == MDB_SUCCESS) {
+            count += value.mv_size >= sizeof(uint64_t) ? cellar_get_u64le(value.mv_data) : 0;
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return count;
+}
+
 void store_env_measure(struct store_env *env)
 {
     MDB_envinfo facts = {0};
     CELLAR_ASSERT(env->native != NULL);
-    if (mdb_env_info(env->native, &facts) == MDB_SUCCESS) {
-        atomic_store(&env->page_count, facts.me_last_pgno + 1);
-        atomic_store(&env->map_bytes, facts.me_mapsize);
+    if (mdb_env_info(env->native, &facts) != MDB_SUCCESS) {
+        return;
     }
+    uint64_t pages = facts.me_last_pgno + 1;
+    if (pages * ENV_PAGE_BYTES > facts.me_mapsize / 2) {
+        pages -= CELLAR_MIN(pages, free_pages_count(env)); /* it matters near the map's end only */
+    }
+    atomic_store(&env->page_count, pages);
+    atomic_store(&env->map_bytes, facts.me_mapsize);
 }
 
 uint64_t store_env_page_count(const struct store_env *env)
@@ -386,6 +415,14 @@ unsigned store_env_used_percent(const struct store_env *env)
     uint64_t map_bytes = atomic_load(&env->map_bytes);
     CELLAR_ASSERT(map_bytes > 0);
     return (unsigned)(atomic_load(&env->page_count) * ENV_PAGE_BYTES * 100 / map_bytes);
+}
+
+uint64_t store_env_room_bytes(const struct store_env *env, unsigned percent)
+{
+    uint64_t limit_bytes = atomic_load(&env->map_bytes) / 100 * percent;
+    uint64_t used_bytes = atomic_load(&env->page_count) * ENV_PAGE_BYTES;
+    CELLAR_ASSERT(percent <= 100);
+    return limit_bytes > used_bytes ? limit_bytes - used_bytes : 0;
 }
 
 /* ---- read transactions ----------------------------------------------------------------------- */

@@ -28,7 +28,6 @@
 #define PAUSE_NS 2000000
 #define THROTTLE_US 2000u
 #define PAGE_BYTES 4096u
-#define MAP_PERCENT_MAX 90u
 #define GIB (UINT64_C(1) << 30)
 
 /* ---- looking --------------------------------------------------------------------------------- */
@@ -198,7 +197,7 @@ static void store_limits_set(const struct store_engine *engine, struct store *st
     bool is_small = store_env_page_count(store->env) <= share_pages / 2;
     CELLAR_ASSERT(share_pages > 0);
     atomic_store(&store->rows_max, is_small ? UINT64_MAX : share_pages / 2);
-    atomic_store(&store->is_map_full, store_env_used_percent(store->env) >= MAP_PERCENT_MAX);
+    atomic_store(&store->map_room_bytes, store_env_room_bytes(store->env, STORE_MAP_PERCENT_MAX));
 }
 
 /* Freezes, unless a memtable is frozen already, which then goes first. */
@@ -235,6 +234,7 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     }
     CELLAR_ASSERT(facts.bytes > 0);
     atomic_fetch_sub(&engine->memtable_bytes, facts.bytes);
+    atomic_fetch_sub(&store->pending_bytes, facts.bytes);
     atomic_fetch_add(&engine->checkpoint_count, 1);
     atomic_fetch_add(&engine->checkpoint_items, item_count);
     store_limits_set(engine, store);

@@ -202,6 +202,7 @@ static enum cellar_status segment_take(struct store_rows *rows, struct store_seg
     if (!cursor_is_on_row(rows)) {
         return CELLAR_OK;
     }
+    CELLAR_TRY(store_env_cursor_check(&rows->cursor));
     if (!store_segment_decode(rows->cursor.value, segment)) {
         return CELLAR_DATA_LOSS;
     }

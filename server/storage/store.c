@@ -137,6 +137,7 @@ void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, 
         store->first_insert_us = cellar_clock_monotonic_us();
         store->first_position = position;
     }
+    atomic_fetch_add_explicit(&store->pending_bytes, batch->total_bytes, memory_order_relaxed);
     store_memtable_insert(store->active, batch, lsn);
 }
 
@@ -231,6 +232,8 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
         status = state_check(&txn->state, id, generation, log_id, error);
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
         atomic_store(&opened->rows_max, UINT64_MAX);
+        atomic_store(&opened->map_room_bytes,
+                     store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));
         opened->server_time_us = txn->state.server_time_us;
         store_env_read_end(txn);
     }

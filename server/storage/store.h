@@ -22,6 +22,9 @@
  * moves, frozen leaves the view
  */
 
+/** So full may a map be before sets are refused. */
+#define STORE_MAP_PERCENT_MAX 90u
+
 /** The memtables of one moment, oldest first; the last is the active one. Counted, never changed.
  */
 struct store_view {
@@ -41,11 +44,12 @@ struct store {
     int64_t first_insert_us;       /* monotonic; of the active memtable; the append lock's */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
-    uint64_t frozen_position;  /* the same of the frozen one */
-    bool is_checkpointing;     /* the engine's lock */
-    _Atomic uint64_t rows_max; /* distinct rows in the active memtable before it is frozen */
-    _Atomic bool is_map_full;  /* at 90 % of the map: no sets */
-    int64_t server_time_us;    /* the greatest that the environment knew at open */
+    uint64_t frozen_position;        /* the same of the frozen one */
+    bool is_checkpointing;           /* the engine's lock */
+    _Atomic uint64_t rows_max;       /* distinct rows in the active memtable before it is frozen */
+    _Atomic uint64_t map_room_bytes; /* what sets may still add before the map is 90 % full */
+    _Atomic uint64_t pending_bytes;  /* of memtables that LMDB lacks */
+    int64_t server_time_us;          /* the greatest that the environment knew at open */
 };
 
 /**

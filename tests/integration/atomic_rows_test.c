@@ -226,8 +226,7 @@ static bool read_once(struct reader *reader, struct test_random *random,
         read.key_count = 2;
     }
     size_t chunk = chunk_bytes[test_random_below(random, CELLAR_ARRAY_COUNT(chunk_bytes))];
-    enum cellar_status status =
-        model_svc_read(world->svc, TABLE, &read, chunk, answer, &error);
+    enum cellar_status status = model_svc_read(world->svc, TABLE, &read, chunk, answer, &error);
     if (status != CELLAR_OK) {
         fail_note(world, "read: %s: %s", cellar_status_text(status), error.text);
         return false;
@@ -358,8 +357,8 @@ static void world_run(const char *name, uint64_t checkpoint_records_max)
     model_service_close(&service);
 }
 
-static void r_row_11_r_row_12_r_mut_19_rows_are_whole_while_each_record_is_checkpointed(
-    void **state)
+static void
+r_row_11_r_row_12_r_mut_19_rows_are_whole_while_each_record_is_checkpointed(void **state)
 {
     (void)state;
     world_run("atomic rows, each record", 1);

@@ -41,8 +41,8 @@ static void answers_equal_the_model_through_the_library(void **state)
                                          .restart_step_count = 100});
 }
 
-static void answers_equal_the_model_through_the_library_with_a_checkpoint_every_50_records(
-    void **state)
+static void
+answers_equal_the_model_through_the_library_with_a_checkpoint_every_50_records(void **state)
 {
     (void)state;
     struct svc_options options;

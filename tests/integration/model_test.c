@@ -38,11 +38,11 @@ static void answers_equal_the_model_with_default_settings(void **state)
     model_service_options_init(&options);
     options.log_segment_bytes = UINT64_C(64) << 20;
     run("model, defaults", &options,
-        &(struct model_workload_options){.step_count = 1200,
+        &(struct model_workload_options){.step_count = 500,
                                          .record_bytes_max = 3500000,
                                          .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
-                                         .restart_step_count = 150});
+                                         .restart_step_count = 80});
 }
 
 static void answers_equal_the_model_with_a_checkpoint_every_50_records(void **state)
@@ -52,11 +52,11 @@ static void answers_equal_the_model_with_a_checkpoint_every_50_records(void **st
     model_service_options_init(&options);
     options.checkpoint_records_max = 50;
     run("model, checkpoints", &options,
-        &(struct model_workload_options){.step_count = 2000,
+        &(struct model_workload_options){.step_count = 1000,
                                          .record_bytes_max = 1800000,
                                          .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
-                                         .restart_step_count = 100,
+                                         .restart_step_count = 70,
                                          .has_crashes = true});
 }
 
@@ -68,7 +68,7 @@ static void answers_equal_the_model_with_tiny_log_segments(void **state)
     options.log_segment_bytes = 65536;
     options.log_unapplied_bytes_max = 4 * 65536;
     run("model, tiny segments", &options,
-        &(struct model_workload_options){.step_count = 3000,
+        &(struct model_workload_options){.step_count = 1800,
                                          .record_bytes_max = 15000,
                                          .value_bytes_max = 12000,
                                          .wide_columns_max = 150,
@@ -84,7 +84,7 @@ static void answers_equal_the_model_with_a_checkpoint_after_each_record(void **s
     options.checkpoint_records_max = 1;
     options.log_segment_bytes = 1u << 20;
     run("model, each record", &options,
-        &(struct model_workload_options){.step_count = 1200,
+        &(struct model_workload_options){.step_count = 700,
                                          .record_bytes_max = 200000,
                                          .value_bytes_max = 20000,
                                          .wide_columns_max = 1200,

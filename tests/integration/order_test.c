@@ -4,9 +4,9 @@
  * family, qualifier, newest first.
  *
  * Keys and qualifiers are the ones that encodings get wrong: bytes 00 and FF alone and in runs,
- * keys that begin with another whole key, 4,096-byte keys that share 4,000 bytes, lengths around the
- * limits at which storage cuts keys. Each cell's value says where the cell belongs, so that order
- * and content are checked together without a model. The same reads run while everything is in
+ * keys that begin with another whole key, 4,096-byte keys that share 4,000 bytes, lengths around
+ * the limits at which storage cuts keys. Each cell's value says where the cell belongs, so that
+ * order and content are checked together without a model. The same reads run while everything is in
  * memory, half of it, and nothing: before, between and after restarts.
  */
 #include <stdio.h>
@@ -36,7 +36,8 @@ struct world {
 };
 
 static const char *const families[] = {"a", "a.b", "a_", "aa", "b"}; /* sorted by bytes */
-static const int64_t times_us[] = {INT64_C(9223372036854775000), 5000000, 1000, 0}; /* newest first */
+static const int64_t times_us[] = {INT64_C(9223372036854775000), 5000000, 1000,
+                                   0}; /* newest first */
 
 static struct cellar_slice slice_of(const struct place *place)
 {
@@ -74,8 +75,8 @@ static void short_draw(struct world *world, struct place *place, size_t bytes_mi
 /* Long strings that share 4,000 bytes and differ behind them, or only in length. */
 static void long_draw(struct world *world, struct place *place, uint8_t shared)
 {
-    static const size_t lengths[] = {4096, 4096, 4096, 4095, 4001, 4000, 510, 511, 512, 248, 249,
-                                     250,  251,  252,  253,  256,  500,  501, 750};
+    static const size_t lengths[] = {4096, 4096, 4096, 4095, 4001, 4000, 510, 511, 512, 248,
+                                     249,  250,  251,  252,  253,  256,  500, 501, 750};
     struct place tail;
     place->count = lengths[test_random_below(&world->random, CELLAR_ARRAY_COUNT(lengths))];
     memset(place->bytes, shared, place->count);
@@ -215,8 +216,7 @@ static void row_check(const struct world *world, const struct model_row *row, si
                 assert_true(at < row->cell_first + row->cell_count);
                 const struct cellar_cell *cell = &world->answer.cells[at++];
                 assert_true(cellar_slice_equal(cell->family, cellar_slice_text(families[f])));
-                assert_true(
-                    cellar_slice_equal(cell->qualifier, slice_of(&world->qualifiers[q])));
+                assert_true(cellar_slice_equal(cell->qualifier, slice_of(&world->qualifiers[q])));
                 assert_int_equal(cell->timestamp_us, times_us[t]);
                 value_make(value, sizeof value, number, f, q, t);
                 assert_true(cellar_slice_equal(cell->value, cellar_slice_text(value)));
@@ -291,8 +291,8 @@ static void all_check(struct world *world, size_t step)
     ranges_check(world, step);
 }
 
-static void r_row_01_r_row_07_r_row_10_r_rng_09_order_is_by_bytes_in_memory_and_on_disk(
-    void **state)
+static void
+r_row_01_r_row_07_r_row_10_r_rng_09_order_is_by_bytes_in_memory_and_on_disk(void **state)
 {
     (void)state;
     struct svc_options options;

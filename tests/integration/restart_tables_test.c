@@ -43,8 +43,7 @@ static void create(struct world *world, unsigned index)
 {
     static const struct svc_family families[] = {
         {.name = {(const uint8_t *)"f", 1}},
-        {.name = {(const uint8_t *)"g", 1},
-         .rule = {.kind = CELLAR_GC_VERSIONS, .amount = 7}}};
+        {.name = {(const uint8_t *)"g", 1}, .rule = {.kind = CELLAR_GC_VERSIONS, .amount = 7}}};
     struct expected_table *expected = &world->tables[index];
     struct cellar_slice splits[SPLITS_MAX];
     struct cellar_error error;
@@ -68,9 +67,9 @@ static void create(struct world *world, unsigned index)
 
 static void drop(struct world *world, unsigned index)
 {
-    assert_int_equal(svc_drop_table(world->service.svc, NULL,
-                                    cellar_slice_text(table_names[index]), NULL),
-                     CELLAR_OK);
+    assert_int_equal(
+        svc_drop_table(world->service.svc, NULL, cellar_slice_text(table_names[index]), NULL),
+        CELLAR_OK);
     world->tables[index].exists = false;
 }
 
@@ -94,9 +93,9 @@ static void rows_check(struct world *world, unsigned index)
 {
     const struct model_read all = {0};
     size_t count = 0;
-    assert_int_equal(model_svc_read(world->service.svc, table_names[index], &all, 131072,
-                                    &world->answer, NULL),
-                     CELLAR_OK);
+    assert_int_equal(
+        model_svc_read(world->service.svc, table_names[index], &all, 131072, &world->answer, NULL),
+        CELLAR_OK);
     for (size_t i = 0; i < ROW_COUNT; i++) {
         char value[16];
         if (world->tables[index].rows[i] == 0) {
@@ -199,8 +198,8 @@ static void r_tab_01_r_tab_10_r_mut_20_tables_outlast_restarts_and_crashes(void 
     run("tables", &options);
 }
 
-static void r_tab_01_r_tab_10_r_mut_20_tables_outlast_them_with_tiny_segments_and_checkpoints(
-    void **state)
+static void
+r_tab_01_r_tab_10_r_mut_20_tables_outlast_them_with_tiny_segments_and_checkpoints(void **state)
 {
     (void)state;
     struct svc_options options;
@@ -235,7 +234,8 @@ static void status_note(struct load *load, enum cellar_status status)
 static void *load_write(void *context)
 {
     struct load *load = context;
-    const struct cellar_mutation sets[] = {model_set("f", "a", 0, "v"), model_set("f", "b", 0, "v")};
+    const struct cellar_mutation sets[] = {model_set("f", "a", 0, "v"),
+                                           model_set("f", "b", 0, "v")};
     const char *const *rows = row_names;
     for (size_t i = 0; !atomic_load(&load->is_over); i++) {
         const struct model_entry entry = {cellar_slice_text(rows[i % ROW_COUNT]), sets, 2};
@@ -280,8 +280,8 @@ static void r_tab_10_tables_are_dropped_and_made_again_under_writers_and_readers
             pthread_create(&threads[i], NULL, i % 2 == 0 ? load_write : load_read, &load), 0);
     }
     for (size_t i = 0; i < CELLAR_MAX(model_steps(40), 5u); i++) {
-        assert_int_equal(
-            svc_drop_table(fixture->service.svc, NULL, cellar_slice_text("t"), NULL), CELLAR_OK);
+        assert_int_equal(svc_drop_table(fixture->service.svc, NULL, cellar_slice_text("t"), NULL),
+                         CELLAR_OK);
         model_fixture_table(fixture, "t", 0, families, i % 2 == 0 ? splits : NULL);
         /* Some requests meet the table before it goes again. */
         uint32_t successes = atomic_load(&load.successes);

@@ -26,7 +26,7 @@ static void never_done(void *context, const struct cellar_error *result)
     fail_msg("done was called for a refused write");
 }
 
-static void batch_never_done(void *context, const struct cellar_error *results, size_t count)
+static void batch_never_done(void *context, const struct cellar_error *const *results, size_t count)
 {
     (void)context;
     (void)results;
@@ -35,8 +35,8 @@ static void batch_never_done(void *context, const struct cellar_error *results, 
 }
 
 /* A list of one set of f:q@0 in wire form. */
-static const uint8_t set_list[] = {0x91, 0x95, 0x00, 0xA1, 'f',  0xC4, 0x01,
-                                   'q',  0x00, 0xC4, 0x01, 'v'};
+static const uint8_t set_list[] = {0x91, 0x95, 0x00, 0xA1, 'f',  0xC4,
+                                   0x01, 'q',  0x00, 0xC4, 0x01, 'v'};
 
 static void r_err_02_a_draining_service_answers_unavailable_with_a_delay(void **state)
 {
@@ -47,8 +47,7 @@ static void r_err_02_a_draining_service_answers_unavailable_with_a_delay(void **
                                         .done = never_done};
     assert_int_equal(set(fixture, "before", "v"), CELLAR_OK);
     svc_drain(fixture->service.svc);
-    enum cellar_status status =
-        svc_mutate_row(fixture->service.svc, NULL, &write, &fixture->error);
+    enum cellar_status status = svc_mutate_row(fixture->service.svc, NULL, &write, &fixture->error);
     assert_int_equal(status, CELLAR_UNAVAILABLE);
     assert_true(fixture->error.retry_delay_ms > 0);
     assert_false(svc_is_ready(fixture->service.svc));
@@ -100,8 +99,8 @@ static void rows_delete(struct model_fixture *fixture, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         const struct cellar_mutation delete = model_delete_row();
         (void)snprintf(row, sizeof row, "r%04u", i);
-        assert_int_equal(
-            model_fixture_mutate(fixture, "t", cellar_slice_text(row), &delete, 1), CELLAR_OK);
+        assert_int_equal(model_fixture_mutate(fixture, "t", cellar_slice_text(row), &delete, 1),
+                         CELLAR_OK);
     }
 }
 
@@ -320,8 +319,8 @@ struct refusal {
 #define LIST "Error in field 'Mutation list' : Error in element #"
 #define WIRE(bytes) bytes, sizeof bytes - 1
 
-static void r_err_08_r_err_09_malformed_mutations_are_refused_in_the_form_of_field_errors(
-    void **state)
+static void
+r_err_08_r_err_09_malformed_mutations_are_refused_in_the_form_of_field_errors(void **state)
 {
     struct model_fixture *fixture = *state;
     static const struct refusal refusals[] = {
@@ -357,10 +356,9 @@ static void r_err_08_r_err_09_malformed_mutations_are_refused_in_the_form_of_fie
     };
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(refusals); i++) {
         const struct refusal *refusal = &refusals[i];
-        enum cellar_status status =
-            model_svc_mutate_wire(fixture->service.svc, "t", cellar_slice_text("r"),
-                                  cellar_slice_make(refusal->list, refusal->bytes),
-                                  &fixture->error);
+        enum cellar_status status = model_svc_mutate_wire(
+            fixture->service.svc, "t", cellar_slice_text("r"),
+            cellar_slice_make(refusal->list, refusal->bytes), &fixture->error);
         if (status != refusal->code || strstr(fixture->error.text, refusal->text) == NULL) {
             fail_msg("refusal %zu: %s: %s", i, cellar_status_text(status), fixture->error.text);
         }
@@ -385,9 +383,9 @@ static void r_err_08_reads_with_bad_numbers_and_families_are_refused(void **stat
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read), CELLAR_NOT_FOUND,
                                "Error in field 'columns' : Error in element #1 : Requested column "
                                "family not found");
-    columns[1] = (struct svc_column){
-        .family = cellar_slice_text("f"),
-        .qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1)};
+    columns[1] =
+        (struct svc_column){.family = cellar_slice_text("f"),
+                            .qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1)};
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read),
                                CELLAR_INVALID_ARGUMENT,
                                "Error in field 'columns' : Error in element #1");
@@ -430,10 +428,12 @@ static void r_err_10_no_list_ends_the_process_or_tears_a_row(void **state)
     struct cellar_buffer entries = {0};
     struct cellar_error results[300];
     uint8_t bytes[400];
-    const struct cellar_mutation mutations[] = {
-        model_set("f", "q", 5000, "value"), model_delete_column("f", "z", 1000, 9000),
-        model_delete_family("g"), model_set("g", "", -1, ""), model_delete_row(),
-        model_set("f", "end", 0, "x")};
+    const struct cellar_mutation mutations[] = {model_set("f", "q", 5000, "value"),
+                                                model_delete_column("f", "z", 1000, 9000),
+                                                model_delete_family("g"),
+                                                model_set("g", "", -1, ""),
+                                                model_delete_row(),
+                                                model_set("f", "end", 0, "x")};
     const struct model_entry entry = {cellar_slice_text("r"), mutations,
                                       CELLAR_ARRAY_COUNT(mutations)};
     const struct model_entry both[] = {entry, {cellar_slice_text("s"), mutations, 2}};
@@ -445,10 +445,10 @@ static void r_err_10_no_list_ends_the_process_or_tears_a_row(void **state)
         size_t count = garbage_make(&random, is_batch ? &entries : &list, bytes, sizeof bytes);
         struct cellar_slice garbage = cellar_slice_make(bytes, count);
         enum cellar_status status =
-            is_batch ? model_svc_batch_wire(fixture->service.svc, "t", garbage, results,
-                                            &fixture->error)
-                     : model_svc_mutate_wire(fixture->service.svc, "t", cellar_slice_text("r"),
-                                             garbage, &fixture->error);
+            is_batch
+                ? model_svc_batch_wire(fixture->service.svc, "t", garbage, results, &fixture->error)
+                : model_svc_mutate_wire(fixture->service.svc, "t", cellar_slice_text("r"), garbage,
+                                        &fixture->error);
         assert_true(status == CELLAR_OK || status == CELLAR_INVALID_ARGUMENT ||
                     status == CELLAR_NOT_FOUND || status == CELLAR_UNIMPLEMENTED);
     }
@@ -466,8 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RULE(r_err_02_a_draining_service_answers_unavailable_with_a_delay),
-        cmocka_unit_test(
-            r_err_03_a_full_map_refuses_sets_by_name_and_lets_deletes_and_reads_go_on),
+        cmocka_unit_test(r_err_03_a_full_map_refuses_sets_by_name_and_lets_deletes_and_reads_go_on),
         cmocka_unit_test(r_err_03_what_was_deleted_from_a_full_map_is_room_again),
         cmocka_unit_test(r_err_03_sets_that_wait_for_a_checkpoint_do_not_overrun_the_map),
         RULE(r_err_05_a_deadline_that_passed_on_arrival_leaves_nothing),

@@ -36,8 +36,8 @@ static void put(struct model_fixture *fixture, const char *row, const char *fami
     for (size_t i = 0; i < count; i++) {
         (void)snprintf(value, sizeof value, "%zu", i);
         const struct cellar_mutation set = model_set(family, "q", timestamps_us[i], value);
-        assert_int_equal(
-            model_fixture_mutate(fixture, "g", cellar_slice_text(row), &set, 1), CELLAR_OK);
+        assert_int_equal(model_fixture_mutate(fixture, "g", cellar_slice_text(row), &set, 1),
+                         CELLAR_OK);
     }
 }
 
@@ -102,11 +102,9 @@ static void r_gc_03_max_age_hides_what_is_older_and_nothing_else(void **state)
 static void r_gc_04_unions_and_intersections(void **state)
 {
     struct model_fixture *fixture = *state;
-    static const int64_t times_us[] = {NOW_US, NOW_US - 1000, NOW_US - 20000000,
-                                       NOW_US - 30000000};
+    static const int64_t times_us[] = {NOW_US, NOW_US - 1000, NOW_US - 20000000, NOW_US - 30000000};
     const struct cellar_gc_rule both[] = {newest_1, age_10_s};
-    const struct cellar_gc_rule any = {
-        .kind = CELLAR_GC_UNION, .children = both, .child_count = 2};
+    const struct cellar_gc_rule any = {.kind = CELLAR_GC_UNION, .children = both, .child_count = 2};
     const struct cellar_gc_rule all = {
         .kind = CELLAR_GC_INTERSECTION, .children = both, .child_count = 2};
     const struct cellar_gc_rule mixed[] = {all, {.kind = CELLAR_GC_VERSIONS, .amount = 2}};
@@ -133,8 +131,7 @@ static void r_gc_05_rules_act_before_versions_and_hidden_rows_are_not_returned(v
     static const int64_t times_us[] = {NOW_US, NOW_US - 1000, NOW_US - 2000};
     static const int64_t old_us[] = {1000, 2000};
     const struct cellar_gc_rule both[] = {newest_1, age_10_s};
-    const struct cellar_gc_rule any = {
-        .kind = CELLAR_GC_UNION, .children = both, .child_count = 2};
+    const struct cellar_gc_rule any = {.kind = CELLAR_GC_UNION, .children = both, .child_count = 2};
     struct model_read read = {.versions_max = 2};
     table_make(fixture, &any);
     put(fixture, "a", "r", times_us, 3);
@@ -283,10 +280,11 @@ static void r_gc_11_counts_and_ages_have_lower_limits(void **state)
     struct cellar_call call;
     struct cellar_table_info *info = NULL;
     loopback_begin(&loopback);
-    static const struct cellar_rule refused[] = {
-        {.kind = CELLAR_RULE_VERSIONS, .amount = 0},   {.kind = CELLAR_RULE_VERSIONS, .amount = -1},
-        {.kind = CELLAR_RULE_AGE, .amount = 999},      {.kind = CELLAR_RULE_AGE, .amount = 0},
-        {.kind = CELLAR_RULE_AGE, .amount = INT64_MIN}};
+    static const struct cellar_rule refused[] = {{.kind = CELLAR_RULE_VERSIONS, .amount = 0},
+                                                 {.kind = CELLAR_RULE_VERSIONS, .amount = -1},
+                                                 {.kind = CELLAR_RULE_AGE, .amount = 999},
+                                                 {.kind = CELLAR_RULE_AGE, .amount = 0},
+                                                 {.kind = CELLAR_RULE_AGE, .amount = INT64_MIN}};
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(refused); i++) {
         const struct cellar_rule around = {
             .kind = CELLAR_RULE_INTERSECTION, .children = &refused[i], .child_count = 1};

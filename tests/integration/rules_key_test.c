@@ -90,9 +90,9 @@ static void r_key_04_qualifiers_of_0_to_16384_bytes_are_kept_and_longer_ones_ref
     assert_int_equal(fixture->answer.cells[0].qualifier.bytes, 0);
     assert_true(cellar_slice_equal(fixture->answer.cells[1].qualifier, sets[1].qualifier));
     sets[0].qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1);
-    model_fixture_expect_error(
-        fixture, model_fixture_mutate(fixture, "t", cellar_slice_text("s"), sets, 1),
-        CELLAR_INVALID_ARGUMENT, "16385");
+    model_fixture_expect_error(fixture,
+                               model_fixture_mutate(fixture, "t", cellar_slice_text("s"), sets, 1),
+                               CELLAR_INVALID_ARGUMENT, "16385");
     free(bytes);
 }
 
@@ -119,17 +119,17 @@ static void r_key_06_values_up_to_1_mib_are_kept_and_above_100_mib_refused(void 
     assert_true(cellar_slice_equal(fixture->answer.cells[0].value, set.value));
     /* Until large values have files of their own. */
     set.value = cellar_slice_make(bytes, CELLAR_INLINE_VALUE_BYTES_MAX + 1);
-    model_fixture_expect_error(
-        fixture, model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
-        CELLAR_UNIMPLEMENTED, "1048577");
+    model_fixture_expect_error(fixture,
+                               model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
+                               CELLAR_UNIMPLEMENTED, "1048577");
     set.value = cellar_slice_make(bytes, VALUE_LIMIT);
-    model_fixture_expect_error(
-        fixture, model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
-        CELLAR_UNIMPLEMENTED, "104857600");
+    model_fixture_expect_error(fixture,
+                               model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
+                               CELLAR_UNIMPLEMENTED, "104857600");
     set.value = cellar_slice_make(bytes, VALUE_LIMIT + 1);
-    model_fixture_expect_error(
-        fixture, model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
-        CELLAR_INVALID_ARGUMENT, "104857601");
+    model_fixture_expect_error(fixture,
+                               model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
+                               CELLAR_INVALID_ARGUMENT, "104857601");
     free(bytes);
 }
 
@@ -157,8 +157,7 @@ static void r_key_07_family_names_are_checked_and_a_bad_one_creates_nothing(void
         enum cellar_status status = table_create(fixture, table, cellar_slice_make(text, 3));
         model_fixture_expect_error(fixture, status, CELLAR_INVALID_ARGUMENT, "amily");
     }
-    model_fixture_expect_error(fixture,
-                               table_create(fixture, table, cellar_slice_make(name, 65)),
+    model_fixture_expect_error(fixture, table_create(fixture, table, cellar_slice_make(name, 65)),
                                CELLAR_INVALID_ARGUMENT, "65");
     model_fixture_expect_error(fixture, table_create(fixture, table, cellar_slice_text("")),
                                CELLAR_INVALID_ARGUMENT, "amily");
@@ -242,9 +241,8 @@ static void r_key_10_a_batch_has_100000_mutations_at_most(void **state)
             assert_int_equal(cellar_wire_put_bytes(&entries, cellar_slice_text("r")), CELLAR_OK);
             deletes_encode(&entries, i < 2 ? 40000 : 20001 - extra);
         }
-        enum cellar_status status =
-            model_svc_batch_wire(fixture->service.svc, "t", cellar_slice_of(&entries), results,
-                                 &fixture->error);
+        enum cellar_status status = model_svc_batch_wire(
+            fixture->service.svc, "t", cellar_slice_of(&entries), results, &fixture->error);
         if (extra == 0) {
             model_fixture_expect_exact(fixture, status, CELLAR_INVALID_ARGUMENT,
                                        "Too many mutations: 100001 provided; limit 100000");

@@ -100,8 +100,8 @@ static void r_row_13_r_key_09_a_row_of_100000_columns_is_read_from_one_moment(vo
     cellar_arena_fini(&arena);
 }
 
-static void r_row_14_r_row_15_a_row_above_256_mib_fails_the_read_and_a_part_of_it_does_not(
-    void **state)
+static void
+r_row_14_r_row_15_a_row_above_256_mib_fails_the_read_and_a_part_of_it_does_not(void **state)
 {
     (void)state;
     struct svc_options options;

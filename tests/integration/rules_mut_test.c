@@ -166,8 +166,8 @@ static void r_mut_08_server_time_never_goes_back(void **state)
 static void versions_put(struct model_fixture *fixture)
 {
     const struct cellar_mutation sets[] = {
-        model_set("f", "q", 3000, "3"), model_set("f", "q", 2000, "2"),
-        model_set("f", "q", 1000, "1"), model_set("f", "q", 0, "0"),
+        model_set("f", "q", 3000, "3"),  model_set("f", "q", 2000, "2"),
+        model_set("f", "q", 1000, "1"),  model_set("f", "q", 0, "0"),
         model_set("f", "q2", 1000, "x"), model_set("g", "q", 1000, "y")};
     model_fixture_put(fixture, "r", sets, COUNT(sets));
 }
@@ -194,9 +194,10 @@ static void r_mut_09_delete_from_column_removes_its_range_and_nothing_else(void 
         if (i % 2 == 1) {
             model_service_restart(&fixture->service, false); /* what is deleted is on disk */
         }
-        assert_int_equal(one(fixture, "t", model_delete_column("f", "q", cases[index].start_us,
-                                                               cases[index].end_us)),
-                         CELLAR_OK);
+        assert_int_equal(
+            one(fixture, "t",
+                model_delete_column("f", "q", cases[index].start_us, cases[index].end_us)),
+            CELLAR_OK);
         model_fixture_expect_all(fixture, cases[index].left);
         if (i % 2 == 1) {
             model_service_restart(&fixture->service, false);
@@ -209,8 +210,9 @@ static void r_mut_10_bad_time_ranges_are_refused(void **state)
 {
     struct model_fixture *fixture = *state;
     model_fixture_table(fixture, "u", CELLAR_GRANULARITY_MICROS, families_plain, NULL);
-    static const int64_t bad[][2] = {{1000, 1000}, {2000, 1000}, {-1000, 0}, {0, -1000},
-                                     {-1, 0},      {0, -1},      {INT64_MIN, INT64_MIN}};
+    static const int64_t bad[][2] = {
+        {1000, 1000}, {2000, 1000},          {-1000, 0}, {0, -1000}, {-1, 0},
+        {0, -1},      {INT64_MIN, INT64_MIN}};
     versions_put(fixture);
     for (size_t i = 0; i < COUNT(bad); i++) {
         struct cellar_mutation delete = model_delete_column("f", "q", bad[i][0], bad[i][1]);
@@ -224,8 +226,8 @@ static void r_mut_10_bad_time_ranges_are_refused(void **state)
     model_fixture_expect_error(fixture, one(fixture, "t", model_delete_column("f", "q", 0, 1500)),
                                CELLAR_INVALID_ARGUMENT, "granularity");
     assert_int_equal(one(fixture, "u", model_delete_column("f", "q", 1, 2)), CELLAR_OK);
-    model_fixture_expect_all(
-        fixture, "r[f:q@3000=3,f:q@2000=2,f:q@1000=1,f:q@0=0,f:q2@1000=x,g:q@1000=y]");
+    model_fixture_expect_all(fixture,
+                             "r[f:q@3000=3,f:q@2000=2,f:q@1000=1,f:q@0=0,f:q2@1000=x,g:q@1000=y]");
 }
 
 static void r_mut_11_delete_from_family_and_row(void **state)
@@ -248,9 +250,9 @@ static void r_mut_12_mutations_apply_in_list_order(void **state)
 {
     struct model_fixture *fixture = *state;
     const struct cellar_mutation set = model_set("f", "q", 1000, "v");
-    const struct cellar_mutation deletes[] = {
-        model_delete_row(), model_delete_family("f"), model_delete_column("f", "q", 0, 0),
-        model_delete_column("f", "q", 1000, 2000)};
+    const struct cellar_mutation deletes[] = {model_delete_row(), model_delete_family("f"),
+                                              model_delete_column("f", "q", 0, 0),
+                                              model_delete_column("f", "q", 1000, 2000)};
     for (unsigned pass = 0; pass < 2; pass++) {
         for (size_t i = 0; i < COUNT(deletes); i++) {
             const struct cellar_mutation first[] = {deletes[i], set};
@@ -320,9 +322,12 @@ static void r_mut_16_a_refused_list_changes_nothing(void **state)
     struct cellar_mutation large = model_set("f", "q", 1000, "");
     assert_non_null(huge);
     large.value = cellar_slice_make(huge, CELLAR_INLINE_VALUE_BYTES_MAX + 1);
-    const struct cellar_mutation bad[] = {
-        model_set("nope", "q", 1000, ""), model_set("f", "q", -7, ""), model_set("f", "q", 7, ""),
-        model_delete_family("nope"),      model_delete_column("f", "q", 2000, 1000), large};
+    const struct cellar_mutation bad[] = {model_set("nope", "q", 1000, ""),
+                                          model_set("f", "q", -7, ""),
+                                          model_set("f", "q", 7, ""),
+                                          model_delete_family("nope"),
+                                          model_delete_column("f", "q", 2000, 1000),
+                                          large};
     model_fixture_set(fixture, "r", "f:q", 1000, "v");
     for (size_t i = 0; i < COUNT(bad) * 3; i++) {
         struct cellar_mutation list[] = {model_delete_row(), model_set("g", "q", 0, "w"),
@@ -513,8 +518,7 @@ static void r_bat_07_an_entry_over_a_limit_refuses_the_whole_request(void **stat
     struct cellar_mutation good[] = {model_set("f", "q", 1000, "no")};
     struct cellar_mutation bad[] = {model_set("f", "q", 1000, "no")};
     assert_non_null(bytes);
-    batch_refuse(fixture, entry_make("b", NULL, 0), true,
-                 ENTRY_ERROR "No mutations provided");
+    batch_refuse(fixture, entry_make("b", NULL, 0), true, ENTRY_ERROR "No mutations provided");
     batch_refuse(fixture, entry_make("", good, 1), false, ENTRY_ERROR);
     struct model_entry entry = {cellar_slice_make(bytes, CELLAR_ROW_BYTES_MAX + 1), good, 1};
     batch_refuse(fixture, entry, false, ENTRY_ERROR);

@@ -152,9 +152,9 @@ static void r_row_10_cells_come_by_family_and_qualifier_newest_first(void **stat
         model_set("a", "q\x01", 1000, "11")};
     const struct model_read all = {0};
     model_fixture_table(fixture, "o", 0, families, NULL);
-    assert_int_equal(model_fixture_mutate(fixture, "o", cellar_slice_text("r"), sets,
-                                          CELLAR_ARRAY_COUNT(sets)),
-                     CELLAR_OK);
+    assert_int_equal(
+        model_fixture_mutate(fixture, "o", cellar_slice_text("r"), sets, CELLAR_ARRAY_COUNT(sets)),
+        CELLAR_OK);
     for (unsigned pass = 0; pass < 2; pass++) {
         model_fixture_expect(fixture, "o", &all,
                              "r[Z:x@0=7,a:Q@0=10,a:q@9000=4,a:q@3000=3,a:q@0=5,a:q\\x01@1000=11,"
@@ -276,12 +276,23 @@ static void r_rng_06_a_row_set_that_matches_nothing_returns_nothing(void **state
 static void r_rng_07_a_prefix_returns_exactly_the_keys_that_begin_with_it(void **state)
 {
     struct model_fixture *fixture = *state;
-    static const char *const rows[] = {"a",        "a\xff",     "a\xff\xff", "a\xff\xff" "b",
-                                       "b",        "\xff",      "\xff\xff",  "\xff\xff\xff",
-                                       "\xff" "a", "\xfe\xff",  "a\xfe",     "a\xff" "c"};
-    static const char *const prefixes[] = {"a",        "a\xff",    "a\xff\xff", "\xff",
-                                           "\xff\xff", "\xfe\xff", "b",         "c",
-                                           "\xff\xff\xff\xff"};
+    static const char *const rows[] = {"a",
+                                       "a\xff",
+                                       "a\xff\xff",
+                                       "a\xff\xff"
+                                       "b",
+                                       "b",
+                                       "\xff",
+                                       "\xff\xff",
+                                       "\xff\xff\xff",
+                                       "\xff"
+                                       "a",
+                                       "\xfe\xff",
+                                       "a\xfe",
+                                       "a\xff"
+                                       "c"};
+    static const char *const prefixes[] = {
+        "a", "a\xff", "a\xff\xff", "\xff", "\xff\xff", "\xfe\xff", "b", "c", "\xff\xff\xff\xff"};
     static const size_t counts[] = {6, 4, 2, 4, 2, 1, 1, 0, 0};
     rows_put(fixture, rows, CELLAR_ARRAY_COUNT(rows));
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(prefixes); i++) {

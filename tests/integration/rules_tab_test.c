@@ -58,8 +58,8 @@ static enum cellar_code put(struct fixture *fixture, const char *table, const ch
 {
     struct cellar_mutations *list = cellar_mutations_new();
     cellar_mutations_set_at(list, "f", cellar_text("q"), 1000, cellar_text(value));
-    enum cellar_code code = cellar_mutate_row(fixture->loopback.client, table, cellar_text(row),
-                                              list, &fixture->call);
+    enum cellar_code code =
+        cellar_mutate_row(fixture->loopback.client, table, cellar_text(row), list, &fixture->call);
     cellar_mutations_free(list);
     return code;
 }
@@ -136,9 +136,8 @@ static void r_tab_01_create_returns_the_table_and_an_existing_one_stays_unchange
     cellar_schema_free(schema);
     assert_int_equal(put(fixture, "t", "r", "v"), CELLAR_E_OK);
     assert_int_equal(create(fixture, "t", others, splits), CELLAR_E_ALREADY_EXISTS);
-    assert_int_equal(
-        create(fixture, "projects/default/instances/default/tables/t", others, splits),
-        CELLAR_E_ALREADY_EXISTS);
+    assert_int_equal(create(fixture, "projects/default/instances/default/tables/t", others, splits),
+                     CELLAR_E_ALREADY_EXISTS);
     for (unsigned pass = 0; pass < 2; pass++) {
         struct cellar_table_info *info = describe(fixture, "t");
         assert_int_equal(info->family_count, 2);
@@ -198,12 +197,11 @@ static void r_tab_05_granularity_is_reported_and_checked(void **state)
         struct cellar_schema *schema = cellar_schema_new();
         cellar_schema_family(schema, "f", NULL);
         if (i > 0) {
-            cellar_schema_granularity(schema,
-                                      i == 1 ? CELLAR_TABLE_MILLIS : CELLAR_TABLE_MICROS);
+            cellar_schema_granularity(schema, i == 1 ? CELLAR_TABLE_MILLIS : CELLAR_TABLE_MICROS);
         }
-        assert_int_equal(cellar_table_create(fixture->loopback.client, names[i], schema,
-                                             &fixture->call, NULL),
-                         CELLAR_E_OK);
+        assert_int_equal(
+            cellar_table_create(fixture->loopback.client, names[i], schema, &fixture->call, NULL),
+            CELLAR_E_OK);
         cellar_schema_free(schema);
         loopback_restart(&fixture->loopback, i == 1);
         struct cellar_table_info *info = describe(fixture, names[i]);
@@ -255,8 +253,8 @@ static void r_tab_08_a_list_has_each_table_of_the_instance_once_sorted(void **st
         assert_int_equal(create(fixture, made[i], family_f, NULL), CELLAR_E_OK);
     }
     for (unsigned pass = 0; pass < 2; pass++) {
-        assert_int_equal(
-            cellar_table_list_get(fixture->loopback.client, &fixture->call, &list), CELLAR_E_OK);
+        assert_int_equal(cellar_table_list_get(fixture->loopback.client, &fixture->call, &list),
+                         CELLAR_E_OK);
         assert_int_equal(list->count, CELLAR_ARRAY_COUNT(listed));
         for (size_t i = 0; i < list->count; i++) {
             (void)snprintf(name, sizeof name, "projects/default/instances/default/tables/%s",
@@ -292,8 +290,8 @@ static void r_tab_08_r_tab_09_pages_hold_at_most_n_and_join_to_the_whole(void **
         struct cellar_slice token = cellar_slice_text("");
         size_t seen = 0; /* of t, t0 ... t5 */
         do {
-            assert_int_equal(
-                list_page(fixture->service.svc, size, token, &arena, &names), CELLAR_OK);
+            assert_int_equal(list_page(fixture->service.svc, size, token, &arena, &names),
+                             CELLAR_OK);
             assert_in_range(names.count, 1, (size_t)size);
             for (size_t i = 0; i < names.count; i++, seen++) {
                 const uint8_t *last = names.names[i].data + names.names[i].bytes - 1;
@@ -305,13 +303,12 @@ static void r_tab_08_r_tab_09_pages_hold_at_most_n_and_join_to_the_whole(void **
     }
     static const char *const foreign[] = {"x", "\x02t", "\x01", "eyJmb28iOiJiYXIifQ=="};
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(foreign); i++) {
-        assert_int_equal(list_page(fixture->service.svc, 2, cellar_slice_text(foreign[i]), &arena,
-                                   &names),
-                         CELLAR_INVALID_ARGUMENT);
+        assert_int_equal(
+            list_page(fixture->service.svc, 2, cellar_slice_text(foreign[i]), &arena, &names),
+            CELLAR_INVALID_ARGUMENT);
     }
-    assert_int_equal(
-        list_page(fixture->service.svc, -1, cellar_slice_text(""), &arena, &names),
-        CELLAR_INVALID_ARGUMENT);
+    assert_int_equal(list_page(fixture->service.svc, -1, cellar_slice_text(""), &arena, &names),
+                     CELLAR_INVALID_ARGUMENT);
     cellar_arena_fini(&arena);
     assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
 }
@@ -357,13 +354,12 @@ static void r_ins_01_r_ins_02_names_in_all_forms_name_one_table(void **state)
     assert_int_equal(put(fixture, "default/default/t", "r", "mine"), CELLAR_E_OK);
     assert_int_equal(put(fixture, "projects/p/instances/i/tables/t", "r", "theirs"), CELLAR_E_OK);
     assert_int_equal(rows_count(fixture, "t", "mine"), 1);
-    assert_int_equal(rows_count(fixture, "projects/default/instances/default/tables/t", "mine"),
-                     1);
+    assert_int_equal(rows_count(fixture, "projects/default/instances/default/tables/t", "mine"), 1);
     assert_int_equal(rows_count(fixture, "p/i/t", "theirs"), 1);
 }
 
-static void r_ins_03_r_ins_04_instances_come_with_their_first_table_where_that_is_allowed(
-    void **state)
+static void
+r_ins_03_r_ins_04_instances_come_with_their_first_table_where_that_is_allowed(void **state)
 {
     (void)state;
     struct svc_options options;

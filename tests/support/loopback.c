@@ -136,8 +136,8 @@ static enum cellar_status port_mutate(struct model_port *port, const char *table
 {
     struct cellar_call call = {0};
     struct cellar_mutations *list = list_new(entry);
-    enum cellar_code code = cellar_mutate_row(loopback_of(port)->client, table,
-                                              loopback_view(entry->row), list, &call);
+    enum cellar_code code =
+        cellar_mutate_row(loopback_of(port)->client, table, loopback_view(entry->row), list, &call);
     cellar_mutations_free(list);
     return status_of(code, &call, error);
 }
@@ -211,9 +211,8 @@ static enum cellar_status port_mutate_burst(struct model_port *port, const char 
         if (!row_came_before(entries, i)) {
             bursts[thread_count] = (struct burst){
                 .port = port, .table = table, .entries = entries, .first = i, .count = count};
-            assert_int_equal(pthread_create(&threads[thread_count], NULL, burst_run,
-                                            &bursts[thread_count]),
-                             0);
+            assert_int_equal(
+                pthread_create(&threads[thread_count], NULL, burst_run, &bursts[thread_count]), 0);
             thread_count++;
         }
     }

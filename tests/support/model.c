@@ -400,7 +400,7 @@ static void cells_delete(struct model *model, struct model_table_row *row,
 }
 
 void model_apply(struct model *model, struct cellar_slice row,
-                  const struct cellar_mutation *mutations, size_t count, int64_t time_us)
+                 const struct cellar_mutation *mutations, size_t count, int64_t time_us)
 {
     bool is_there = false;
     size_t index = row_find(model, row, &is_there);

@@ -108,7 +108,7 @@ void model_free(struct model *model);
  * @param time_us  the server's time, in the table's granularity
  */
 void model_apply(struct model *model, struct cellar_slice row,
-                  const struct cellar_mutation *mutations, size_t count, int64_t time_us);
+                 const struct cellar_mutation *mutations, size_t count, int64_t time_us);
 
 /**
  * Answers a read.

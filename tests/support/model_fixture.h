@@ -24,8 +24,8 @@ struct model_fixture {
     struct cellar_buffer text;
 };
 
-/** cmocka's setup and teardown: *state is the fixture. The first one's log takes records of 256 KiB,
- * the second one's of 4 MiB. */
+/** cmocka's setup and teardown: *state is the fixture. The first one's log takes records of 256
+ * KiB, the second one's of 4 MiB. */
 int model_fixture_setup(void **state);
 int model_fixture_setup_large(void **state);
 int model_fixture_teardown(void **state);

@@ -63,7 +63,7 @@ size_t model_steps(size_t count)
 #if defined(__SANITIZE_ADDRESS__)
     percent = percent / 3;
 #elif defined(__SANITIZE_THREAD__)
-    percent = percent / 6;
+    percent = percent / 8;
 #endif
     uint64_t scaled = count * percent / 100;
     return scaled == 0 ? 1 : (size_t)scaled;
@@ -420,7 +420,7 @@ static void write_step(struct workload *load)
     for (size_t i = 0; i < count; i++) {
         entry_note(load, names[way], &entries[i]);
         model_apply(load->model, entries[i].row, entries[i].mutations, entries[i].mutation_count,
-                     now(load));
+                    now(load));
     }
     const struct model_port_calls *calls = load->port->calls;
     if (way == 0) {

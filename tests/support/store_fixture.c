@@ -134,6 +134,9 @@ enum cellar_status test_env_get(struct store_env *env, struct cellar_slice key,
         status = CELLAR_NOT_FOUND;
     }
     if (status == CELLAR_OK) {
+        status = store_env_cursor_check(&cursor);
+    }
+    if (status == CELLAR_OK) {
         cellar_buffer_clear(to);
         status = cellar_buffer_append(to, cursor.value.data, cursor.value.bytes);
     }
@@ -154,7 +157,10 @@ enum cellar_status test_env_walk(struct store_env *env, uint64_t *item_count, bo
     while (status == CELLAR_OK && cursor.is_valid) {
         ++*item_count;
         sum += cursor.crc;
-        status = store_env_cursor_next(&cursor);
+        status = store_env_cursor_check(&cursor);
+        if (status == CELLAR_OK) {
+            status = store_env_cursor_next(&cursor);
+        }
     }
     *is_exact = *item_count == txn->state.item_count && sum == txn->state.item_crc_sum;
     store_env_cursor_fini(&cursor);
