@@ -16,6 +16,7 @@
 
 #define ROW_BYTES_MAX 512u
 #define FAMILY_GENERATION 1u
+#define STORE_DIGITS 8u
 
 static const char family_name[] = "c";
 
@@ -241,23 +242,30 @@ static uint64_t number_decode(struct cellar_slice value)
     return is_sound ? number : 0;
 }
 
-/* Takes "P/I/T" apart; the parts point into `table`'s arena. */
-static bool name_decode(struct tablet_table *table, struct cellar_slice text)
+/* Takes "P/I/T" apart; the parts point into `table`'s arena. NO_MEMORY, DATA_LOSS. */
+static enum cellar_status name_decode(struct tablet_table *table, struct cellar_slice text)
 {
     struct cellar_slice *parts[] = {&table->name.project, &table->name.instance,
                                     &table->name.table};
     const uint8_t *copy = cellar_arena_copy(&table->arena, text.data, text.bytes);
     size_t at = 0;
-    for (size_t i = 0; copy != NULL && i < 3; i++) {
-        const uint8_t *slash = i < 2 ? memchr(copy + at, '/', text.bytes - at) : copy + text.bytes;
-        if (slash == NULL || slash == copy + at) {
-            return false;
-        }
-        *parts[i] = cellar_slice_make(copy + at, (size_t)(slash - copy) - at);
-        at = (size_t)(slash - copy) + 1;
+    if (copy == NULL) {
+        return CELLAR_NO_MEMORY;
     }
-    CELLAR_ASSERT(copy == NULL || table->name.table.bytes > 0);
-    return copy != NULL;
+    for (size_t i = 0; i < 3; i++) {
+        const uint8_t *slash = memchr(copy + at, '/', text.bytes - at);
+        if ((slash == NULL) != (i == 2)) {
+            return CELLAR_DATA_LOSS;
+        }
+        size_t end = slash == NULL ? text.bytes : (size_t)(slash - copy);
+        if (end == at) {
+            return CELLAR_DATA_LOSS;
+        }
+        *parts[i] = cellar_slice_make(copy + at, end - at);
+        at = end + 1;
+    }
+    CELLAR_ASSERT(table->name.table.bytes > 0);
+    return CELLAR_OK;
 }
 
 static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_slice value,
@@ -267,14 +275,28 @@ static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_sl
     if (table == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    enum cellar_status status =
-        name_decode(table, rest) ? tablet_table_decode(table, value) : CELLAR_DATA_LOSS;
+    enum cellar_status status = name_decode(table, rest);
+    if (status == CELLAR_OK) {
+        status = tablet_table_decode(table, value);
+    }
     if (status != CELLAR_OK) {
         tablet_table_unref(table);
         return status;
     }
     CELLAR_ASSERT(table->tablet_count > 0);
     return visitor->table(visitor->context, table);
+}
+
+/* The number in "s/%08x"; 0, which no store but the catalog has, for another name. */
+static uint32_t store_id_decode(struct cellar_slice row)
+{
+    char text[STORE_DIGITS + 1] = {0};
+    if (row.bytes != 2 + STORE_DIGITS || row.data[1] != '/') {
+        return 0;
+    }
+    memcpy(text, row.data + 2, STORE_DIGITS);
+    CELLAR_ASSERT(text[STORE_DIGITS] == '\0');
+    return strspn(text, "0123456789abcdef") == STORE_DIGITS ? (uint32_t)strtoul(text, NULL, 16) : 0;
 }
 
 static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice value,
@@ -285,16 +307,11 @@ static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice
     if (row.bytes > 2 && row.data[0] == 't' && row.data[1] == '/') {
         return table_visit(cellar_slice_make(row.data + 2, row.bytes - 2), value, visitor);
     }
-    if (row.bytes == 10 && row.data[0] == 's') {
-        char text[9] = {0};
-        char *end = NULL;
-        memcpy(text, row.data + 2, 8);
-        unsigned long store_id = strtoul(text, &end, 16);
+    if (row.data[0] == 's') {
+        uint32_t store_id = store_id_decode(row);
         number = number_decode(value);
-        if (end != text + 8 || number == 0) {
-            return CELLAR_DATA_LOSS;
-        }
-        return visitor->store(visitor->context, (uint32_t)store_id, number);
+        return store_id == 0 || number == 0 ? CELLAR_DATA_LOSS
+                                            : visitor->store(visitor->context, store_id, number);
     }
     if (row.bytes == 1 && row.data[0] == 'n') {
         number = number_decode(value);

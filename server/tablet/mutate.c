@@ -2,8 +2,8 @@
  * Checking and normalising one row's mutations.
  *
  * Items of a list act one after the other, but a record's tombstones all act before its sets. So a
- * set that a later item of the list deletes or replaces is left out, and so is a tombstone that a
- * later, wider one contains. To find out, the items are sorted by position with the later one
+ * set that a later item of the list deletes or replaces is left out, and so is a tombstone below a
+ * later one of its family or row. To find out, the items are sorted by position with the later one
  * first: a row's tombstones, then each family's, each column's, then the column's sets by time. One
  * pass over them keeps, for the current row, family and column, how late the last tombstone was.
  *
@@ -180,11 +180,9 @@ static int ranked_order(const void *a, const void *b)
 struct scope {
     uint32_t row_end;
     uint32_t family_end;
-    const struct ranked_item *family;         /* any item of the current family */
-    const struct ranked_item *column;         /* any item of the current column */
-    const struct ranked_item *column_deletes; /* the column's tombstones, later first */
-    size_t column_delete_count;
-    const struct ranked_item *set; /* the set before, in the current column */
+    const struct ranked_item *family; /* any item of the current family */
+    const struct ranked_item *column; /* any item of the current column */
+    const struct ranked_item *set;    /* the set before, in the current column */
 };
 
 static void scope_enter(struct scope *scope, const struct ranked_item *ranked)
@@ -202,29 +200,8 @@ static void scope_enter(struct scope *scope, const struct ranked_item *ranked)
     if (scope->column == NULL ||
         !cellar_slice_equal(scope->column->item.qualifier, ranked->item.qualifier)) {
         scope->column = ranked;
-        scope->column_delete_count = 0;
         scope->set = NULL;
     }
-}
-
-static bool set_is_void(const struct scope *scope, const struct ranked_item *ranked)
-{
-    int64_t time_us = ranked->item.start_us;
-    CELLAR_ASSERT(ranked->item.type == STORE_ITEM_SET);
-    if (scope->set != NULL && scope->set->item.start_us == time_us) {
-        return true; /* a later set of the same cell came first */
-    }
-    for (size_t i = 0; i < scope->column_delete_count; i++) {
-        const struct ranked_item *delete = &scope->column_deletes[i];
-        if (delete->index < ranked->index) {
-            break; /* they come later first: the others are earlier still */
-        }
-        if (time_us >= delete->item.start_us &&
-            (delete->item.end_us == 0 || time_us < delete->item.end_us)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Marks what a later item makes void, in sorted order. */
@@ -245,18 +222,105 @@ static void item_judge(struct scope *scope, struct ranked_item *ranked)
     }
     if (ranked->item.type == STORE_ITEM_DELETE_COLUMN) {
         ranked->is_out = is_covered;
-        if (scope->column_delete_count == 0) {
-            scope->column_deletes = ranked;
-        }
-        scope->column_delete_count++;
         return;
     }
-    ranked->is_out = is_covered || set_is_void(scope, ranked);
+    /* A later set of the same cell came first. */
+    bool is_replaced = scope->set != NULL && scope->set->item.start_us == ranked->item.start_us;
+    ranked->is_out = is_covered || is_replaced;
     scope->set = ranked;
 }
 
+/* The first position at or behind `at` that no delete has covered yet. */
+static uint32_t uncovered_find(uint32_t *next, uint32_t at)
+{
+    uint32_t found = at;
+    while (next[found] != found) {
+        found = next[found];
+    }
+    while (next[at] != found) {
+        uint32_t step = next[at];
+        next[at] = found;
+        at = step;
+    }
+    CELLAR_ASSERT(next[found] == found);
+    return found;
+}
+
+/* The number of sets, by descending timestamp, whose timestamp is at or above `time_us`. */
+static uint32_t sets_from(const struct ranked_item *sets, uint32_t count, int64_t time_us)
+{
+    uint32_t low = 0;
+    uint32_t high = count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (sets[middle].item.start_us >= time_us) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    CELLAR_ASSERT(low <= count);
+    return low;
+}
+
+/*
+ * Marks the sets of one column that a later delete of the column covers. The deletes come later
+ * first, so the first to cover a set is the latest that does; covered sets are stepped over from
+ * then on.
+ */
+static void column_judge(const struct ranked_item *deletes, uint32_t delete_count,
+                         struct ranked_item *sets, uint32_t set_count, uint32_t *next)
+{
+    CELLAR_ASSERT(delete_count > 0 && set_count > 0);
+    for (uint32_t i = 0; i <= set_count; i++) {
+        next[i] = i;
+    }
+    for (uint32_t i = 0; i < delete_count; i++) {
+        const struct store_item *range = &deletes[i].item;
+        uint32_t end = sets_from(sets, set_count, range->start_us);
+        uint32_t at = range->end_us == 0 ? 0 : sets_from(sets, set_count, range->end_us);
+        for (at = uncovered_find(next, at); at < end; at = uncovered_find(next, at)) {
+            sets[at].is_out = sets[at].is_out || sets[at].index < deletes[i].index;
+            next[at] = at + 1;
+        }
+    }
+}
+
+static bool columns_equal(const struct ranked_item *a, const struct ranked_item *b)
+{
+    CELLAR_ASSERT(a != NULL && b != NULL);
+    return item_depth(&b->item) >= 2 && cellar_slice_equal(a->item.qualifier, b->item.qualifier) &&
+           cellar_slice_equal(a->item.family, b->item.family);
+}
+
+/* Judges every column that has both deletes and sets, which stand side by side in sorted order. */
+static void columns_judge(struct ranked_item *ranked, uint32_t count, uint32_t *next)
+{
+    uint32_t first = 0;
+    while (first < count) {
+        if (ranked[first].item.type != STORE_ITEM_DELETE_COLUMN) {
+            first++;
+            continue;
+        }
+        uint32_t sets = first;
+        while (sets < count && ranked[sets].item.type == STORE_ITEM_DELETE_COLUMN &&
+               columns_equal(&ranked[first], &ranked[sets])) {
+            sets++;
+        }
+        uint32_t end = sets;
+        while (end < count && columns_equal(&ranked[first], &ranked[end])) {
+            end++;
+        }
+        if (end > sets) {
+            column_judge(&ranked[first], sets - first, &ranked[sets], end - sets, next);
+        }
+        CELLAR_ASSERT(end > first);
+        first = end;
+    }
+}
+
 /* Sorts and judges; the kept items return to `items`, tombstones first. */
-static void items_normalise(struct tablet_items *items, struct ranked_item *ranked)
+static void items_normalise(struct tablet_items *items, struct ranked_item *ranked, uint32_t *next)
 {
     struct scope scope = {0};
     uint32_t kept = 0;
@@ -267,6 +331,7 @@ static void items_normalise(struct tablet_items *items, struct ranked_item *rank
     for (uint32_t i = 0; i < items->count; i++) {
         item_judge(&scope, &ranked[i]);
     }
+    columns_judge(ranked, items->count, next);
     for (unsigned pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < items->count; i++) {
             bool is_set = ranked[i].item.type == STORE_ITEM_SET;
@@ -285,14 +350,17 @@ static enum cellar_status items_sort(struct tablet_items *items, struct cellar_e
         return CELLAR_OK;
     }
     struct ranked_item *ranked = cellar_mem_alloc(items->count * sizeof *ranked);
-    if (ranked == NULL) {
-        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %u mutations",
-                                items->count);
+    uint32_t *next = cellar_mem_alloc((items->count + 1) * sizeof *next);
+    enum cellar_status status = ranked == NULL || next == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
+    if (status == CELLAR_OK) {
+        items_normalise(items, ranked, next);
+    } else {
+        (void)cellar_error_set(error, status, "no memory for %u mutations", items->count);
     }
-    items_normalise(items, ranked);
     CELLAR_ASSERT(items->count >= 1);
+    cellar_mem_free(next);
     cellar_mem_free(ranked);
-    return CELLAR_OK;
+    return status;
 }
 
 static uint64_t payload_bytes(const struct tablet_items *items, struct cellar_slice row)

@@ -27,6 +27,14 @@ void tablet_row_reader_fini(struct tablet_row_reader *reader)
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+/* Notes a failure of the sink, which then is not called again. */
+static enum cellar_status sink_result(struct tablet_row_reader *reader, enum cellar_status status)
+{
+    CELLAR_ASSERT(!reader->sink_has_failed);
+    reader->sink_has_failed = status != CELLAR_OK;
+    return status;
+}
+
 static enum cellar_status row_begin(struct tablet_row_reader *reader)
 {
     if (reader->has_begun) {
@@ -34,7 +42,10 @@ static enum cellar_status row_begin(struct tablet_row_reader *reader)
     }
     CELLAR_ASSERT(reader->row.bytes > 0);
     reader->has_begun = true;
-    return reader->sink->row_begin(reader->sink->context, reader->row, false);
+    CELLAR_TRY(
+        sink_result(reader, reader->sink->row_begin(reader->sink->context, reader->row, false)));
+    reader->is_open = true;
+    return CELLAR_OK;
 }
 
 /* One array of packed cells to the sink, or behind the chunk's limit into the spool. */
@@ -49,7 +60,7 @@ static enum cellar_status array_send(struct tablet_row_reader *reader, struct ce
     if (reader->row_bytes > CELLAR_ROW_ANSWER_BYTES_MAX) {
         return CELLAR_FAILED_PRECONDITION;
     }
-    return is_direct ? reader->sink->cells(reader->sink->context, packed)
+    return is_direct ? sink_result(reader, reader->sink->cells(reader->sink->context, packed))
                      : tablet_spool_put(&reader->spool, packed);
 }
 
@@ -235,6 +246,7 @@ static void row_start(struct tablet_row_reader *reader, const struct store_rows 
     reader->unwanted_run = 0;
     reader->has_column = false;
     reader->has_begun = false;
+    reader->is_open = false;
     reader->row_bytes = 0;
     reader->packed_count = 0;
     CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
@@ -262,6 +274,8 @@ enum cellar_status tablet_row_read(struct tablet_row_reader *reader, struct stor
     if (!reader->has_begun) {
         return CELLAR_OK;
     }
-    CELLAR_ASSERT(reader->row.bytes > 0);
-    return sink->row_end(sink->context, !tablet_spool_is_drained(&reader->spool));
+    CELLAR_ASSERT(reader->is_open);
+    reader->is_open = false;
+    return sink_result(reader,
+                       sink->row_end(sink->context, !tablet_spool_is_drained(&reader->spool)));
 }

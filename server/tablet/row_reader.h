@@ -41,8 +41,10 @@ struct tablet_row_reader {
     bool has_column;
     uint64_t version_index; /* of the next cell in the column */
     uint64_t version_kept;
-    bool has_begun;     /* the sink knows the row */
-    uint64_t row_bytes; /* packed, sent and spooled */
+    bool has_begun;       /* the row has been begun in the sink, or that was tried */
+    bool is_open;         /* ... and has not been ended */
+    bool sink_has_failed; /* the sink's own failure: it is not called again */
+    uint64_t row_bytes;   /* packed, sent and spooled */
 
     /* packing */
     struct cellar_buffer packed;

@@ -408,15 +408,16 @@ static enum cellar_status failure_defer(struct tablet_scan *scan, const struct c
         has_row ? cellar_slice_of(&chunk->rows.row) : cellar_slice_of(&scan->place);
     (void)row_fail(scan, row, status, &scan->late_error);
     scan->late_status = status;
-    if (chunk->row_count == 0) {
+    if (chunk->row_count == 0 || scan->reader.sink_has_failed) {
         if (error != NULL) {
             *error = scan->late_error;
         }
         return status;
     }
-    if (!scan->reader.has_begun) {
+    if (!scan->reader.is_open) {
         return CELLAR_OK;
     }
+    scan->reader.is_open = false;
     /* The sink is in the middle of a row: end the piece, the client will hold it back. */
     return chunk->sink->row_end(chunk->sink->context, true);
 }
@@ -441,7 +442,7 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     }
     bool has_spooled = !tablet_spool_is_drained(&scan->reader.spool);
     CELLAR_ASSERT(bytes_max > 0);
-    scan->reader.has_begun = false;
+    scan->reader.is_open = false;
     enum cellar_status status = has_spooled ? spool_send(scan, &chunk) : chunk_fill(scan, &chunk);
     if (status != CELLAR_OK) {
         status = failure_defer(scan, &chunk, status, error);

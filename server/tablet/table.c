@@ -161,8 +161,11 @@ static enum cellar_status family_decode(struct tablet_table *table, struct cella
     }
     family->generation = (uint32_t)generation;
     CELLAR_TRY(slice_keep(table, &family->name));
-    CELLAR_TRY(cellar_gc_rule_decode(from, &table->arena, &family->rule, NULL));
+    enum cellar_status status = cellar_gc_rule_decode(from, &table->arena, &family->rule, NULL);
     CELLAR_ASSERT(family->generation > 0);
+    if (status != CELLAR_OK) {
+        return status == CELLAR_NO_MEMORY ? status : CELLAR_DATA_LOSS;
+    }
     return cellar_wire_skip(from, NULL) ? CELLAR_OK : CELLAR_DATA_LOSS;
 }
 
@@ -208,6 +211,11 @@ static enum cellar_status tablets_decode(struct tablet_table *table, struct cell
         }
         tablets[i].store_id = (uint32_t)store_id;
         CELLAR_TRY(slice_keep(table, &tablets[i].start));
+        bool is_ordered = i == 0 ? tablets[0].start.bytes == 0
+                                 : cellar_slice_compare(tablets[i - 1].start, tablets[i].start) < 0;
+        if (!is_ordered) {
+            return CELLAR_DATA_LOSS;
+        }
         if (i > 0) {
             tablets[i - 1].end = tablets[i].start;
         }
