@@ -369,7 +369,7 @@ r_err_08_r_err_09_malformed_mutations_are_refused_in_the_form_of_field_errors(vo
 static void r_err_08_reads_with_bad_numbers_and_families_are_refused(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = calloc(1, CELLAR_QUALIFIER_BYTES_MAX + 1);
+    uint8_t *bytes = calloc(1, 16384 + 1);
     struct svc_column columns[2] = {{.family = cellar_slice_text("f"), .is_family = true},
                                     {.family = cellar_slice_text("no"), .is_family = true}};
     struct model_read read = {.versions_max = -1};
@@ -383,9 +383,8 @@ static void r_err_08_reads_with_bad_numbers_and_families_are_refused(void **stat
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read), CELLAR_NOT_FOUND,
                                "Error in field 'columns' : Error in element #1 : Requested column "
                                "family not found");
-    columns[1] =
-        (struct svc_column){.family = cellar_slice_text("f"),
-                            .qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1)};
+    columns[1] = (struct svc_column){.family = cellar_slice_text("f"),
+                                     .qualifier = cellar_slice_make(bytes, 16384 + 1)};
     model_fixture_expect_error(fixture, model_fixture_read(fixture, "t", &read),
                                CELLAR_INVALID_ARGUMENT,
                                "Error in field 'columns' : Error in element #1");

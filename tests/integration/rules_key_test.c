@@ -6,6 +6,10 @@
 
 #include "tests/support/model_fixture.h"
 
+/* The rules' own numbers, not the sources'. */
+#define ROW_LIMIT 4096u
+#define QUALIFIER_LIMIT 16384u
+#define INLINE_LIMIT 1048576u
 #define VALUE_LIMIT 104857600u
 
 /* Memory of `bytes` equal bytes, freed by the caller. */
@@ -32,8 +36,8 @@ static enum cellar_status key_read(struct model_fixture *fixture, struct cellar_
 static void r_key_01_row_keys_of_1_to_4096_bytes_of_any_value_are_kept(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = block_new(CELLAR_ROW_BYTES_MAX, 0);
-    for (size_t i = 0; i < CELLAR_ROW_BYTES_MAX; i++) {
+    uint8_t *bytes = block_new(ROW_LIMIT, 0);
+    for (size_t i = 0; i < ROW_LIMIT; i++) {
         bytes[i] = (uint8_t)i;
     }
     for (unsigned byte = 0; byte < 256; byte++) {
@@ -44,7 +48,7 @@ static void r_key_01_row_keys_of_1_to_4096_bytes_of_any_value_are_kept(void **st
         assert_int_equal(fixture->answer.row_count, 1);
         assert_true(cellar_slice_equal(fixture->answer.rows[0].key, row));
     }
-    struct cellar_slice longest = cellar_slice_make(bytes, CELLAR_ROW_BYTES_MAX);
+    struct cellar_slice longest = cellar_slice_make(bytes, ROW_LIMIT);
     assert_int_equal(key_set(fixture, longest), CELLAR_OK);
     assert_int_equal(key_read(fixture, longest), CELLAR_OK);
     assert_int_equal(fixture->answer.row_count, 1);
@@ -55,8 +59,8 @@ static void r_key_01_row_keys_of_1_to_4096_bytes_of_any_value_are_kept(void **st
 static void r_key_02_a_row_key_of_4097_bytes_is_refused(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = block_new(CELLAR_ROW_BYTES_MAX + 1, 'k');
-    struct cellar_slice row = cellar_slice_make(bytes, CELLAR_ROW_BYTES_MAX + 1);
+    uint8_t *bytes = block_new(ROW_LIMIT + 1, 'k');
+    struct cellar_slice row = cellar_slice_make(bytes, ROW_LIMIT + 1);
     model_fixture_expect_error(fixture, key_set(fixture, row), CELLAR_INVALID_ARGUMENT, "4097");
     model_fixture_expect_error(fixture, key_read(fixture, row), CELLAR_INVALID_ARGUMENT, "4097");
     model_fixture_expect_all(fixture, "");
@@ -76,12 +80,12 @@ static void r_key_03_an_empty_row_key_is_refused(void **state)
 static void r_key_04_qualifiers_of_0_to_16384_bytes_are_kept_and_longer_ones_refused(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = block_new(CELLAR_QUALIFIER_BYTES_MAX + 1, 0);
-    for (size_t i = 0; i < CELLAR_QUALIFIER_BYTES_MAX; i++) {
+    uint8_t *bytes = block_new(QUALIFIER_LIMIT + 1, 0);
+    for (size_t i = 0; i < QUALIFIER_LIMIT; i++) {
         bytes[i] = (uint8_t)(i * 7);
     }
     struct cellar_mutation sets[2] = {model_set("f", "", 1000, "v"), model_set("f", "", 1000, "w")};
-    sets[1].qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX);
+    sets[1].qualifier = cellar_slice_make(bytes, QUALIFIER_LIMIT);
     model_fixture_put(fixture, "r", sets, 2);
     model_service_restart(&fixture->service, false);
     const struct model_read all = {0};
@@ -89,7 +93,7 @@ static void r_key_04_qualifiers_of_0_to_16384_bytes_are_kept_and_longer_ones_ref
     assert_int_equal(fixture->answer.cell_count, 2);
     assert_int_equal(fixture->answer.cells[0].qualifier.bytes, 0);
     assert_true(cellar_slice_equal(fixture->answer.cells[1].qualifier, sets[1].qualifier));
-    sets[0].qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1);
+    sets[0].qualifier = cellar_slice_make(bytes, QUALIFIER_LIMIT + 1);
     model_fixture_expect_error(fixture,
                                model_fixture_mutate(fixture, "t", cellar_slice_text("s"), sets, 1),
                                CELLAR_INVALID_ARGUMENT, "16385");
@@ -112,13 +116,13 @@ static void r_key_06_values_up_to_1_mib_are_kept_and_above_100_mib_refused(void 
     struct cellar_mutation set = model_set("f", "q", 1000, "");
     const struct model_read all = {0};
     assert_non_null(bytes);
-    set.value = cellar_slice_make(bytes, CELLAR_INLINE_VALUE_BYTES_MAX);
+    set.value = cellar_slice_make(bytes, INLINE_LIMIT);
     model_fixture_put(fixture, "r", &set, 1);
     assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
     assert_int_equal(fixture->answer.cell_count, 1);
     assert_true(cellar_slice_equal(fixture->answer.cells[0].value, set.value));
     /* Until large values have files of their own. */
-    set.value = cellar_slice_make(bytes, CELLAR_INLINE_VALUE_BYTES_MAX + 1);
+    set.value = cellar_slice_make(bytes, INLINE_LIMIT + 1);
     model_fixture_expect_error(fixture,
                                model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
                                CELLAR_UNIMPLEMENTED, "1048577");

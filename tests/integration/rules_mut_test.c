@@ -318,10 +318,10 @@ static void r_mut_15_an_unknown_family_is_not_found(void **state)
 static void r_mut_16_a_refused_list_changes_nothing(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *huge = calloc(1, CELLAR_INLINE_VALUE_BYTES_MAX + 1);
+    uint8_t *huge = calloc(1, 1048576 + 1);
     struct cellar_mutation large = model_set("f", "q", 1000, "");
     assert_non_null(huge);
-    large.value = cellar_slice_make(huge, CELLAR_INLINE_VALUE_BYTES_MAX + 1);
+    large.value = cellar_slice_make(huge, 1048576 + 1);
     const struct cellar_mutation bad[] = {model_set("nope", "q", 1000, ""),
                                           model_set("f", "q", -7, ""),
                                           model_set("f", "q", 7, ""),
@@ -514,18 +514,18 @@ static void r_bat_06_a_bad_timestamp_refuses_the_whole_request(void **state)
 static void r_bat_07_an_entry_over_a_limit_refuses_the_whole_request(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = calloc(1, CELLAR_VALUE_BYTES_MAX + 1);
+    uint8_t *bytes = calloc(1, 104857600 + 1);
     struct cellar_mutation good[] = {model_set("f", "q", 1000, "no")};
     struct cellar_mutation bad[] = {model_set("f", "q", 1000, "no")};
     assert_non_null(bytes);
     batch_refuse(fixture, entry_make("b", NULL, 0), true, ENTRY_ERROR "No mutations provided");
     batch_refuse(fixture, entry_make("", good, 1), false, ENTRY_ERROR);
-    struct model_entry entry = {cellar_slice_make(bytes, CELLAR_ROW_BYTES_MAX + 1), good, 1};
+    struct model_entry entry = {cellar_slice_make(bytes, 4096 + 1), good, 1};
     batch_refuse(fixture, entry, false, ENTRY_ERROR);
-    bad[0].qualifier = cellar_slice_make(bytes, CELLAR_QUALIFIER_BYTES_MAX + 1);
+    bad[0].qualifier = cellar_slice_make(bytes, 16384 + 1);
     batch_refuse(fixture, entry_make("b", bad, 1), false, ENTRY_ERROR);
     bad[0] = good[0];
-    bad[0].value = cellar_slice_make(bytes, CELLAR_VALUE_BYTES_MAX + 1);
+    bad[0].value = cellar_slice_make(bytes, 104857600 + 1);
     batch_refuse(fixture, entry_make("b", bad, 1), false, ENTRY_ERROR);
     free(bytes);
 }

@@ -340,7 +340,8 @@ static void r_rng_09_tablets_make_no_difference(void **state)
 {
     struct model_fixture *fixture = *state;
     static const char *const families[] = {"f", NULL};
-    static const char *const splits[] = {"b", "bb", "c", "e", NULL};
+    /* Borders that are rows, that lie between rows, and a tablet without rows. */
+    static const char *const splits[] = {"b", "ba", "cc", "cd", "e", "ee", NULL};
     static const char *const rows[] = {"a", "b", "b0", "bb", "bbb", "c", "d", "dd", "e", "f"};
     static const char *const bounds[] = {"", "a", "b", "ba", "bb", "c", "cc", "e", "z"};
     const struct cellar_mutation set = model_set("f", "q", 1000, "v");

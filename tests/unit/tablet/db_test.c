@@ -329,19 +329,19 @@ static void many_tables_are_kept_in_order_while_some_go(void **state)
     (void)state;
     rig_begin(&rig);
     for (int i = 0; i < 20; i++) { /* more than the map has room for at first */
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "t%02d", i * 7 % 20);
         create(&rig, name, 0);
     }
     for (int i = 0; i < 20; i += 2) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "t%02d", i);
         assert_int_equal(drop(&rig, name, &error), CELLAR_OK);
     }
     rig_reopen(&rig);
     assert_int_equal(tablet_db_count(rig.db), 10);
     for (int i = 0; i < 20; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof name, "t%02d", i);
         assert_int_equal(store_of(&rig, name) != 0, i % 2);
     }
