@@ -390,7 +390,9 @@ int unlink(const char *path)
     if (disk.is_recording && strncmp(path, disk.directory, bytes) == 0 && path[bytes] == '/') {
         char kept[PATH_MAX];
         (void)snprintf(kept, sizeof kept, "%s/%s", disk.gone, path + bytes + 1);
-        (void)link(path, kept);
+        if (link(path, kept) != 0) {
+            kept[0] = '\0'; /* a file that was kept before, or never made */
+        }
     }
     int result = (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
     int code = errno;
