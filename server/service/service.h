@@ -249,7 +249,7 @@ struct svc_figure {
 /** Fills at most SVC_FIGURE_COUNT_MAX figures. @return how many */
 size_t svc_figures(struct svc *svc, struct svc_figure *figures);
 
-/** False while draining or after the log failed. */
+/** False while draining or after the log or a store failed. */
 bool svc_is_ready(struct svc *svc);
 
 #endif

@@ -119,7 +119,6 @@ size_t svc_figures(struct svc *svc, struct svc_figure *figures)
 
 bool svc_is_ready(struct svc *svc)
 {
-    struct store_log *log = store_engine_log(tablet_db_engine(svc->db));
-    CELLAR_ASSERT(log != NULL);
-    return !atomic_load(&svc->is_draining) && !store_log_has_failed(log);
+    CELLAR_ASSERT(svc->db != NULL);
+    return !atomic_load(&svc->is_draining) && !store_engine_has_failed(tablet_db_engine(svc->db));
 }

@@ -95,6 +95,10 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
 void store_engine_append(struct store_engine *engine, struct store *store,
                          struct store_log_record *record, struct store_batch *batch);
 
+/** True once the log or a store met an I/O error: no write is taken until the server starts again.
+ * Any thread. */
+bool store_engine_has_failed(const struct store_engine *engine);
+
 /** Takes a snapshot of a store at the durable LSN. Errors as store_snapshot_open(). */
 enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
                                          struct store_snapshot *snapshot) CELLAR_MUST_USE;

@@ -35,6 +35,8 @@ struct store_engine {
     _Atomic uint64_t low_position;   /* log position of the oldest unapplied record */
     _Atomic uint64_t low_lsn;        /* its LSN, minus one */
     _Atomic bool is_disk_short;
+    _Atomic uint64_t
+        failed_store; /* a store whose checkpoint met an I/O error: its id + 1; 0 = none */
     _Atomic uint64_t checkpoint_count;
     _Atomic uint64_t checkpoint_items;
     _Atomic uint64_t checkpoint_failures;

@@ -349,7 +349,7 @@ void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
     if (engine == NULL) {
         return;
     }
-    if (engine->is_started && !store_log_has_failed(engine->log)) {
+    if (engine->is_started && !store_engine_has_failed(engine)) {
         enum cellar_status status = store_engine_checkpoint_all(engine);
         if (status != CELLAR_OK) {
             cellar_log(CELLAR_LOG_WARN, "last_checkpoint_failed", "status=%s",

@@ -50,6 +50,12 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
 
 /* ---- appends and snapshots ------------------------------------------------------------------- */
 
+bool store_engine_has_failed(const struct store_engine *engine)
+{
+    CELLAR_ASSERT(engine->log != NULL);
+    return store_log_has_failed(engine->log) || atomic_load(&engine->failed_store) != 0;
+}
+
 enum cellar_status store_engine_admit(struct store_engine *engine, struct store *store,
                                       bool has_sets, struct cellar_error *error)
 {
@@ -64,6 +70,13 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
             error->retry_delay_ms = status == CELLAR_UNAVAILABLE ? RETRY_DELAY_MS : 0;
         }
         return status;
+    }
+    uint64_t failed_store = atomic_load_explicit(&engine->failed_store, memory_order_relaxed);
+    if (failed_store != 0) {
+        return cellar_error_set(error, CELLAR_IO_ERROR,
+                                "store %llu could not be written to the disk; writes are refused "
+                                "until the server is started again",
+                                (unsigned long long)failed_store - 1);
     }
     if (has_sets && atomic_load_explicit(&engine->is_disk_short, memory_order_relaxed)) {
         return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
@@ -156,6 +169,7 @@ size_t store_engine_figures(struct store_engine *engine, struct store_figure *fi
         {"log_groups", groups},
         {"log_records", records},
         {"log_has_failed", store_log_has_failed(engine->log) ? 1 : 0},
+        {"store_has_failed", atomic_load(&engine->failed_store) != 0 ? 1 : 0},
         {"memtable_bytes", atomic_load(&engine->memtable_bytes)},
         {"checkpoints", atomic_load(&engine->checkpoint_count)},
         {"checkpoint_items", atomic_load(&engine->checkpoint_items)},

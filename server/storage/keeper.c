@@ -134,7 +134,8 @@ static struct store *victim_claim(struct store_engine *engine)
     atomic_store(&engine->is_woken, false);
     stores_look(engine, &look);
     low_water_publish(engine, &look);
-    bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping;
+    bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping &&
+                   atomic_load(&engine->failed_store) == 0;
     struct store *victim = may_try ? victim_choose(engine, &look) : NULL;
     if (victim != NULL) {
         CELLAR_ASSERT(!victim->is_checkpointing);
@@ -183,7 +184,10 @@ void store_keeper_wake(struct store_engine *engine)
 {
     CELLAR_ASSERT(engine->log != NULL);
     if (!atomic_exchange(&engine->is_woken, true)) {
+        /* Under the lock, so that it cannot fall between a keeper's look and its wait. */
+        cellar_mutex_lock(&engine->lock);
         cellar_cond_broadcast(&engine->changed);
+        cellar_mutex_unlock(&engine->lock);
     }
 }
 
@@ -227,6 +231,9 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     enum cellar_status status = store_checkpoint(store, engine->log, &item_count);
     int64_t took_us = cellar_clock_monotonic_us() - start_us;
     if (status != CELLAR_OK) {
+        if (status == CELLAR_IO_ERROR) {
+            atomic_store(&engine->failed_store, (uint64_t)store->id + 1);
+        }
         atomic_fetch_add(&engine->checkpoint_failures, 1);
         cellar_log(CELLAR_LOG_ERROR, "checkpoint_failed", "store=%u status=%s", store->id,
                    cellar_status_text(status));
