@@ -45,6 +45,17 @@ int64_t cellar_clock_monotonic_us(void)
     return clock_read_us(CLOCK_MONOTONIC);
 }
 
+int64_t cellar_clock_real_deadline_us(int64_t deadline_us)
+{
+    CELLAR_ASSERT(deadline_us >= 0);
+    if (CELLAR_UNLIKELY(atomic_load_explicit(&clock_fake.is_on, memory_order_relaxed))) {
+        int64_t left_us = deadline_us - atomic_load(&clock_fake.monotonic_us);
+        int64_t now_us = clock_read_us(CLOCK_MONOTONIC);
+        return left_us < INT64_MAX - now_us ? CELLAR_MAX(now_us + left_us, (int64_t)0) : INT64_MAX;
+    }
+    return deadline_us;
+}
+
 void cellar_clock_fake_set(int64_t real_us, int64_t monotonic_us)
 {
     CELLAR_ASSERT(monotonic_us >= 0);

@@ -14,6 +14,12 @@ int64_t cellar_clock_real_us(void);
 /** Monotonic time, microseconds, from an unnamed start; never goes back. Any thread. */
 int64_t cellar_clock_monotonic_us(void);
 
+/**
+ * The moment of the machine's CLOCK_MONOTONIC at which `deadline_us` of cellar_clock_monotonic_us()
+ * comes, if a fake clock ran on from here; without a fake the same number. Never negative.
+ */
+int64_t cellar_clock_real_deadline_us(int64_t deadline_us);
+
 /** For tests: both clocks are fake from here and show these values. */
 void cellar_clock_fake_set(int64_t real_us, int64_t monotonic_us);
 

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/base.h"
+#include "common/clock.h"
 
 /*
  * Mutex, condition and once over pthreads, with annotations that clang checks (-Wthread-safety,
@@ -147,17 +148,18 @@ static inline void cellar_cond_wait(struct cellar_cond *cond, struct cellar_mute
 /**
  * As cellar_cond_wait(), but until a moment at most.
  *
- * @param deadline_us  microseconds of the machine's CLOCK_MONOTONIC, >= 0; a moment in the past
- *                     returns at once. A fake clock (common/clock.h) does not move it: tests
- * signal.
+ * @param deadline_us  microseconds of cellar_clock_monotonic_us(), >= 0; a moment in the past
+ *                     returns at once. What is left at the call passes in real time, under a fake
+ *                     clock too, so a fake that stands still makes no waiter spin.
  * @return false when the deadline has passed; `mutex` is held either way
  */
 static inline bool cellar_cond_timedwait(struct cellar_cond *cond, struct cellar_mutex *mutex,
                                          int64_t deadline_us) CELLAR_REQUIRES(mutex)
 {
     CELLAR_ASSERT(deadline_us >= 0);
-    struct timespec until = {.tv_sec = (time_t)(deadline_us / 1000000),
-                             .tv_nsec = (long)(deadline_us % 1000000) * 1000};
+    int64_t real_us = cellar_clock_real_deadline_us(deadline_us);
+    struct timespec until = {.tv_sec = (time_t)(real_us / 1000000),
+                             .tv_nsec = (long)(real_us % 1000000) * 1000};
     int error = pthread_cond_timedwait(&cond->native, &mutex->native, &until);
     CELLAR_ASSERT(error == 0 || error == ETIMEDOUT);
     return error == 0;

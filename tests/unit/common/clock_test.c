@@ -46,6 +46,19 @@ static void the_machine_s_clocks_come_back(void **state)
     assert_true(cellar_clock_monotonic_us() >= before);
 }
 
+static void a_deadline_of_the_fake_is_as_far_off_on_the_machine_s_clock(void **state)
+{
+    (void)state;
+    assert_int_equal(cellar_clock_real_deadline_us(5), 5);
+    int64_t before = cellar_clock_monotonic_us();
+    cellar_clock_fake_set(0, 5000000);
+    int64_t later = cellar_clock_real_deadline_us(5000000 + 3600000000);
+    assert_true(later >= before + 3600000000 && later < before + 2 * 3600000000LL);
+    assert_true(cellar_clock_real_deadline_us(5000000 - 100) < later);
+    assert_true(cellar_clock_real_deadline_us(0) >= 0);
+    assert_int_equal(cellar_clock_real_deadline_us(INT64_MAX), INT64_MAX);
+}
+
 static int end_fake(void **state)
 {
     (void)state;
@@ -59,6 +72,8 @@ int main(void)
         cmocka_unit_test_teardown(fake_clocks_stand_still, end_fake),
         cmocka_unit_test_teardown(a_step_forward_moves_both, end_fake),
         cmocka_unit_test_teardown(a_step_back_moves_the_wall_clock_only, end_fake),
+        cmocka_unit_test_teardown(a_deadline_of_the_fake_is_as_far_off_on_the_machine_s_clock,
+                                  end_fake),
         cmocka_unit_test_teardown(the_machine_s_clocks_come_back, end_fake),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

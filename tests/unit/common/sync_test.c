@@ -128,6 +128,10 @@ static void a_deadline_in_the_past_returns_at_once_with_the_mutex_held(void **st
     cellar_mutex_lock(&shared.lock);
     assert_false(cellar_cond_timedwait(&shared.changed, &shared.lock, 0));
     assert_false(cellar_cond_timedwait(&shared.changed, &shared.lock, 1999999));
+    cellar_clock_fake_set(0,
+                          INT64_MAX / 2); /* the deadline is one of the clock that callers read */
+    assert_false(cellar_cond_timedwait(&shared.changed, &shared.lock, INT64_MAX / 2));
+    cellar_clock_fake_off();
     run_thread(try_the_lock, &shared, &result);
     assert_null(result);
     cellar_mutex_unlock(&shared.lock);

@@ -1,6 +1,8 @@
 /*
  * service_writes: what is refused before anything is applied, results of batches, draining.
  */
+#include <sched.h>
+
 #include "common/log.h"
 #include "tests/support/disk.h"
 #include "tests/support/model_service.h"
@@ -64,7 +66,9 @@ static void a_write_is_applied_or_refused_with_its_reason(void **state)
     assert_int_equal(row_write(service.svc, "u", "s", "f"), CELLAR_NOT_FOUND);
     assert_int_equal(row_write(service.svc, "u v", "s", "f"), CELLAR_INVALID_ARGUMENT);
     assert_int_equal(row_count(service.svc), 1);
-    assert_int_equal(model_svc_figure(service.svc, "writes_in_flight"), 0);
+    while (model_svc_figure(service.svc, "writes_in_flight") > 0) {
+        (void)sched_yield(); /* a write is counted out after its answer */
+    }
     model_service_close(&service);
 }
 
