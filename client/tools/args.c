@@ -11,8 +11,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "client/tools/nearest.h"
 #include "common/mem.h"
 
 /* Finds the option that `text` (without dashes) names up to its end or a '='. */
@@ -31,6 +33,25 @@ static const struct cellar_option *option_find(const struct cellar_option *const
     return NULL;
 }
 
+/* The error for an option that is not there, with the one that may have been meant. */
+static enum cellar_status option_refuse(const struct cellar_option *const *options,
+                                        const char *given, struct cellar_error *error)
+{
+    char name[64];
+    CELLAR_ASSERT(strncmp(given, "--", 2) == 0);
+    (void)snprintf(name, sizeof name, "%.*s", (int)CELLAR_MIN(strcspn(given + 2, "="), 63u),
+                   given + 2);
+    struct cellar_nearest nearest = cellar_nearest_start(name);
+    for (; *options != NULL; options++) {
+        for (const struct cellar_option *at = *options; at->name != NULL; at++) {
+            cellar_nearest_add(&nearest, at->name);
+        }
+    }
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Unknown option %.100s%s%s", given,
+                            nearest.name == NULL ? "" : "; did you mean --",
+                            nearest.name == NULL ? "" : nearest.name);
+}
+
 /* Takes the option at `*index` and its value; moves on to the last argument it used. */
 static enum cellar_status option_take(const struct cellar_option *const *options, int argc,
                                       char **argv, int *index, struct cellar_given *given,
@@ -41,8 +62,7 @@ static enum cellar_status option_take(const struct cellar_option *const *options
     const char *equals = strchr(text, '=');
     CELLAR_ASSERT(*index < argc);
     if (option == NULL) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Unknown option %.100s",
-                                argv[*index]);
+        return option_refuse(options, argv[*index], error);
     }
     if (option->value == NULL && equals != NULL) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Option --%s takes no value",

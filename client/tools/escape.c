@@ -11,16 +11,22 @@
 
 /* Ranges of code points that are escaped although they are characters. */
 static const uint32_t hidden[][2] = {
-    {0x00, 0x1f},     /* controls: colours, cursor movements, line ends */
-    {0x5c, 0x5c},     /* the backslash, which begins an escape */
-    {0x7f, 0x9f},     /* delete, and the controls of eight bits */
-    {0xad, 0xad},     /* the soft hyphen, which is not seen */
-    {0x061c, 0x061c}, /* a mark of direction */
-    {0x200b, 0x200f}, /* blanks without width, marks of direction */
-    {0x2028, 0x202e}, /* line and paragraph ends, turns of direction */
-    {0x2060, 0x206f}, /* joiners, isolates of direction */
-    {0xfeff, 0xfeff}, /* the byte order mark */
-    {0xfff9, 0xfffb}, /* marks around annotations */
+    {0x00, 0x1f},       /* controls: colours, cursor movements, line ends */
+    {0x7f, 0x9f},       /* delete, and the controls of eight bits */
+    {0xad, 0xad},       /* the soft hyphen, which is not seen */
+    {0x034f, 0x034f},   /* a joiner that is not seen */
+    {0x061c, 0x061c},   /* a mark of direction */
+    {0x115f, 0x1160},   /* fillers, which are blank */
+    {0x17b4, 0x17b5},   /* vowels that are not seen */
+    {0x180b, 0x180f},   /* selectors and a separator that are not seen */
+    {0x200b, 0x200f},   /* blanks without width, marks of direction */
+    {0x2028, 0x202e},   /* line and paragraph ends, turns of direction */
+    {0x2060, 0x206f},   /* joiners, isolates of direction */
+    {0x3164, 0x3164},   /* a filler */
+    {0xfeff, 0xfeff},   /* the byte order mark */
+    {0xffa0, 0xffa0},   /* a filler */
+    {0xfff0, 0xfffb},   /* unassigned, and marks around annotations */
+    {0xe0000, 0xe0fff}, /* tags and selectors, which are not seen */
 };
 
 size_t cellar_utf8_next(struct cellar_slice bytes, uint32_t *code)
@@ -67,6 +73,20 @@ bool cellar_utf8_check(struct cellar_slice bytes)
     return true;
 }
 
+bool cellar_escape_is_hidden(uint32_t code)
+{
+    CELLAR_ASSERT(code <= 0x10ffff);
+    if (code >= 0x20 && code < 0x7f) { /* nearly all there is */
+        return false;
+    }
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(hidden); index++) {
+        if (code >= hidden[index][0] && code <= hidden[index][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* True when a character is shown as it is. */
 static bool is_shown(uint32_t code, enum cellar_escape_also also)
 {
@@ -74,12 +94,7 @@ static bool is_shown(uint32_t code, enum cellar_escape_also also)
         return false;
     }
     CELLAR_ASSERT(code <= 0x10ffff);
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(hidden); index++) {
-        if (code >= hidden[index][0] && code <= hidden[index][1]) {
-            return false;
-        }
-    }
-    return true;
+    return (code != '\\' || also == CELLAR_ESCAPE_PROSE) && !cellar_escape_is_hidden(code);
 }
 
 /* Appends bytes as \xNN each. */
@@ -99,7 +114,7 @@ enum cellar_status cellar_escape_encode(struct cellar_slice bytes, enum cellar_e
                                         struct cellar_buffer *to)
 {
     size_t shown = 0; /* bytes at the start that are shown as they are, not yet appended */
-    CELLAR_ASSERT(also == CELLAR_ESCAPE_PLAIN || also == CELLAR_ESCAPE_WORD);
+    CELLAR_ASSERT(also <= CELLAR_ESCAPE_PROSE);
     while (bytes.bytes > shown) {
         uint32_t code = 0;
         size_t length =

@@ -11,7 +11,8 @@
 /** What is escaped beside that; bits. */
 enum cellar_escape_also {
     CELLAR_ESCAPE_PLAIN = 0,
-    CELLAR_ESCAPE_WORD = 1, /* spaces and '=': a qualifier, which stands between other things */
+    CELLAR_ESCAPE_WORD = 1,  /* spaces and '=': a qualifier, which stands between other things */
+    CELLAR_ESCAPE_PROSE = 2, /* less: a sentence keeps its backslashes, and is not read back */
 };
 
 /** Appends `bytes` escaped; CELLAR_NO_MEMORY. */
@@ -25,6 +26,9 @@ enum cellar_status cellar_escape_encode(struct cellar_slice bytes, enum cellar_e
  */
 enum cellar_status cellar_escape_decode(struct cellar_slice text, struct cellar_buffer *to,
                                         struct cellar_error *error) CELLAR_MUST_USE;
+
+/** True for a character that a terminal may obey, hide or turn around instead of showing it. */
+bool cellar_escape_is_hidden(uint32_t code);
 
 /**
  * The length of the UTF-8 character at the start of `bytes`.

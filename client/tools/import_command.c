@@ -88,8 +88,10 @@ static void result_print(struct import *import)
         (void)fprintf(import->tool->err, "\r%*s\r", 78, "");
     }
     for (size_t index = 0; index < refusal_count; index++) {
-        (void)fprintf(import->tool->err, "cellar: line %" PRIu64 " refused: %s\n",
-                      refusals[index].line, refusals[index].text);
+        (void)fprintf(import->tool->err,
+                      "cellar: line %" PRIu64 " refused: ", refusals[index].line);
+        cellar_tool_say(import->tool->err, refusals[index].text);
+        (void)fprintf(import->tool->err, "\n");
     }
     CELLAR_ASSERT(refusal_count <= counts.refused_count);
     if (refusal_count < counts.refused_count) {

@@ -31,6 +31,13 @@ static const char *short_name(const char *name)
     return slash == NULL ? name : slash + 1;
 }
 
+/* Appends a text that a server gave, as what a terminal shows. */
+static enum cellar_status text_put(const char *text, struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(text != NULL);
+    return cellar_escape_encode(cellar_slice_text(text), CELLAR_ESCAPE_PLAIN, to);
+}
+
 /* The word that --granularity takes. */
 static const char *granularity_name(enum cellar_table_granularity granularity)
 {
@@ -43,7 +50,8 @@ static enum cellar_status family_text(const struct cellar_family_info *family,
                                       struct cellar_buffer *to)
 {
     CELLAR_ASSERT(family->name != NULL);
-    CELLAR_TRY(cellar_buffer_printf(to, "  family  %s", family->name));
+    CELLAR_TRY(cellar_buffer_printf(to, "  family  "));
+    CELLAR_TRY(text_put(family->name, to));
     if (family->rule.kind == CELLAR_RULE_NONE) {
         return cellar_buffer_printf(to, "  keeps everything\n");
     }
@@ -73,10 +81,11 @@ static enum cellar_status tablet_text(const struct cellar_tablet_info *tablet,
 static enum cellar_status table_text(const struct cellar_table_info *info, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(info->name != NULL);
-    CELLAR_TRY(cellar_buffer_printf(
-        to, "%s\n  name  %s\n  granularity  %s\n  schema version  %" PRIu64 "\n",
-        short_name(info->name), info->name, granularity_name(info->granularity),
-        info->schema_version));
+    CELLAR_TRY(text_put(short_name(info->name), to));
+    CELLAR_TRY(cellar_buffer_printf(to, "\n  name  "));
+    CELLAR_TRY(text_put(info->name, to));
+    CELLAR_TRY(cellar_buffer_printf(to, "\n  granularity  %s\n  schema version  %" PRIu64 "\n",
+                                    granularity_name(info->granularity), info->schema_version));
     for (size_t index = 0; index < info->family_count; index++) {
         CELLAR_TRY(family_text(&info->families[index], to));
     }
@@ -203,7 +212,7 @@ enum cellar_status cellar_table_list_print(enum cellar_format format,
         } else if (format == CELLAR_FORMAT_CSV) {
             CELLAR_TRY(cellar_csv_put(to, name));
         } else {
-            CELLAR_TRY(cellar_buffer_printf(to, "%s", short_name(list->names[index])));
+            CELLAR_TRY(text_put(short_name(list->names[index]), to));
         }
         CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
     }
@@ -222,14 +231,18 @@ static enum cellar_status server_text(const struct cellar_server_info *info,
     }
     int width = (int)CELLAR_MIN(width_max, (size_t)60);
     CELLAR_ASSERT(width > 0);
-    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %s\n", width, "version", info->version));
+    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  ", width, "version"));
+    CELLAR_TRY(text_put(info->version, to));
+    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
     CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %s\n", width, "uptime",
                                     cellar_duration_encode(uptime_s * 1000000, uptime)));
     CELLAR_TRY(cellar_buffer_printf(to, "%-*s  ", width, "data_dir"));
     CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->data_dir), CELLAR_ESCAPE_PLAIN, to));
     CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
     for (size_t index = 0; index < info->figure_count; index++) {
-        CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %" PRId64 "\n", width, info->figures[index].name,
+        int name_width = (int)CELLAR_MIN(strlen(info->figures[index].name), (size_t)width);
+        CELLAR_TRY(text_put(info->figures[index].name, to));
+        CELLAR_TRY(cellar_buffer_printf(to, "%*s  %" PRId64 "\n", width - name_width, "",
                                         info->figures[index].value));
     }
     return CELLAR_OK;

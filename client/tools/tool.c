@@ -8,53 +8,22 @@
  * `cellar: CODE: sentence`, and what to do next. Results go to standard output only, so that it can
  * be piped; it is flushed and checked before the program ends, since a full disk must not look like
  * success.
- *
- * Help comes from the same table as the commands: a command cannot be there without it. Options may
- * stand anywhere, also before the verb, which is why the verb is looked for first.
- *
- * Verbs that later versions will have are known here, so that they are refused as what this build
- * lacks and not as a typing mistake.
  */
 
 #include "client/tools/tool.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "client/tools/duration.h"
+#include "client/tools/escape.h"
+#include "client/tools/help.h"
 
-#define ENDPOINT_DEFAULT "127.0.0.1:8086"
 #define TIMEOUT_US_PATIENT INT64_C(60000000)
 #define CONNECT_ATTEMPTS_PATIENT 1000u
 #define CONNECTIONS_PATIENT 64u
 
-static const struct cellar_option global_options[] = {
-    {"endpoint", "HOST:PORT", "the server; default $CELLAR_ENDPOINT, else " ENDPOINT_DEFAULT},
-    {"instance", "PROJECT/INSTANCE", "of table names without one; default default/default"},
-    {"timeout", "DURATION", "how long to wait for the server, such as 500ms or 1m; default 10s"},
-    {"help", NULL, "show how the command is used"},
-    {NULL, NULL, NULL},
-};
-
-static const struct cellar_option format_options[] = {
-    {"format", "text|json|jsonl|csv", "how results are printed; default text"},
-    {NULL, NULL, NULL},
-};
-
 static const struct cellar_option no_options[] = {{NULL, NULL, NULL}};
-
-static const struct {
-    const char *title;
-    const struct cellar_command *commands;
-} groups[] = {
-    {"tables", cellar_table_commands},      {"reading", cellar_read_commands},
-    {"writing", cellar_write_commands},     {"importing", cellar_import_commands},
-    {"the server", cellar_server_commands},
-};
-
-static const char *const later_verbs[] = {
-    "table truncate", "family", "add",    "export", "check",         "bench",     "drop-rows",
-    "compact",        "scrub",  "sample", "shell",  "check-and-set", "increment", "append",
-};
 
 /* What to do after a failure, by code; INVALID_ARGUMENT names the command's help. */
 static const char *const next_steps[] = {
@@ -127,161 +96,22 @@ enum cellar_status cellar_tool_write(struct cellar_tool *tool, struct cellar_buf
     return CELLAR_OK;
 }
 
+void cellar_tool_say(FILE *to, const char *text)
+{
+    struct cellar_buffer safe = {0};
+    CELLAR_ASSERT(to != NULL);
+    if (cellar_escape_encode(cellar_slice_text(text), CELLAR_ESCAPE_PROSE, &safe) == CELLAR_OK &&
+        safe.bytes > 0) {
+        (void)fwrite(safe.data, 1, safe.bytes, to);
+    }
+    cellar_buffer_fini(&safe);
+}
+
 enum cellar_status cellar_tool_memory(enum cellar_status status, struct cellar_error *error)
 {
     CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_NO_MEMORY);
     return status == CELLAR_OK ? status
                                : cellar_error_set(error, status, "No memory for the output");
-}
-
-/* ---- help ---------------------------------------------------------------------------------- */
-
-/* Prints a list of options, a line each. */
-static void help_options(FILE *to, const struct cellar_option *options)
-{
-    CELLAR_ASSERT(options != NULL);
-    for (; options->name != NULL; options++) {
-        int width = fprintf(to, "  --%s%s%s", options->name, options->value == NULL ? "" : " ",
-                            options->value == NULL ? "" : options->value);
-        (void)fprintf(to, "%*s  %s\n", width < 30 ? 30 - width : 0, "", options->help);
-    }
-}
-
-/* Prints all there is to know about one command. */
-static void help_command(FILE *to, const struct cellar_command *command)
-{
-    CELLAR_ASSERT(command->verb != NULL);
-    (void)fprintf(to, "cellar %s%s%s\n\n%s.\n", command->verb, command->words[0] == '\0' ? "" : " ",
-                  command->words, command->summary);
-    if (command->help[0] != '\0') {
-        (void)fprintf(to, "\n%s", command->help);
-    }
-    (void)fprintf(to, "\n");
-    if (command->options != NULL) {
-        help_options(to, command->options);
-    }
-    if (command->has_format) {
-        help_options(to, format_options);
-    }
-    help_options(to, global_options);
-}
-
-/* Prints what `cellar help` shows: every command in a line, and what they share. */
-static void help_overview(FILE *to)
-{
-    (void)fprintf(to, "cellar: reads and writes the tables of a Cellar server.\n"
-                      "\n"
-                      "    cellar table create packages --family f:max-versions=3\n"
-                      "    cellar set packages lmdb f:Version=0.9.24\n"
-                      "    cellar get packages lmdb\n");
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(groups); index++) {
-        const struct cellar_command *command = groups[index].commands;
-        CELLAR_ASSERT(command->verb != NULL);
-        (void)fprintf(to, "\n%s\n", groups[index].title);
-        for (; command->verb != NULL; command++) {
-            (void)fprintf(to, "  %-16s %s\n", command->verb, command->summary);
-        }
-    }
-    (void)fprintf(to, "\noptions of every command\n");
-    help_options(to, global_options);
-    (void)fprintf(to,
-                  "\n"
-                  "Row keys, qualifiers and values may hold any bytes: write \\xNN for a byte and\n"
-                  "\\\\ for a backslash. Text output is escaped in the same way.\n"
-                  "\n"
-                  "Exit codes: 0 ok; 1 other failures; 2 usage, INVALID_ARGUMENT; 3 NOT_FOUND;\n"
-                  "4 ALREADY_EXISTS, FAILED_PRECONDITION, ABORTED; 5 UNAVAILABLE,\n"
-                  "RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, OUTCOME_UNKNOWN; 6 PERMISSION_DENIED,\n"
-                  "UNAUTHENTICATED.\n"
-                  "\n"
-                  "`cellar help VERB` says more about one command.\n");
-}
-
-/* ---- finding the command ------------------------------------------------------------------- */
-
-/* How many of the words (1 or 2) name `verb`; 0 when they do not. */
-static int verb_match(const char *verb, int argc, char **argv)
-{
-    const char *space = strchr(verb, ' ');
-    if (space == NULL) {
-        return argc >= 1 && strcmp(argv[0], verb) == 0 ? 1 : 0;
-    }
-    CELLAR_ASSERT(space > verb);
-    size_t first_bytes = (size_t)(space - verb);
-    return argc >= 2 && strlen(argv[0]) == first_bytes &&
-                   strncmp(argv[0], verb, first_bytes) == 0 && strcmp(argv[1], space + 1) == 0
-               ? 2
-               : 0;
-}
-
-/* Finds the command that the words begin with, and how many words its verb is. */
-static const struct cellar_command *command_find(int argc, char **argv, int *verb_words)
-{
-    CELLAR_ASSERT(argc >= 0);
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(groups); index++) {
-        for (const struct cellar_command *at = groups[index].commands; at->verb != NULL; at++) {
-            *verb_words = verb_match(at->verb, argc, argv);
-            if (*verb_words > 0) {
-                return at;
-            }
-        }
-    }
-    return NULL;
-}
-
-/* The error for words that name no command. */
-static enum cellar_status command_refuse(int argc, char **argv, struct cellar_error *error)
-{
-    CELLAR_ASSERT(argc >= 1);
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(later_verbs); index++) {
-        if (verb_match(later_verbs[index], argc, argv) > 0) {
-            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "This build does not have '%s'",
-                                    later_verbs[index]);
-        }
-    }
-    bool is_table = strcmp(argv[0], "table") == 0;
-    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                            is_table ? "'table' is followed by create, ls, describe or drop"
-                                     : "There is no command '%.100s'",
-                            argv[0]);
-}
-
-/* Steps over the options of every command that stand before the verb. */
-static int verb_index(int argc, char **argv)
-{
-    int index = 1;
-    while (index < argc && strncmp(argv[index], "--", 2) == 0) {
-        bool has_value = false;
-        for (const struct cellar_option *at = global_options; at->name != NULL; at++) {
-            has_value = has_value || (at->value != NULL && strcmp(argv[index] + 2, at->name) == 0);
-        }
-        index += has_value ? 2 : 1;
-    }
-    CELLAR_ASSERT(index >= 1);
-    return index;
-}
-
-/* `cellar help [VERB]`. */
-static enum cellar_status help_run(int argc, char **argv, FILE *out, struct cellar_error *error)
-{
-    int verb_words;
-    CELLAR_ASSERT(argc >= 0);
-    if (argc == 0) {
-        help_overview(out);
-        return CELLAR_OK;
-    }
-    if (argc == 1 && strcmp(argv[0], "table") == 0) {
-        for (const struct cellar_command *at = cellar_table_commands; at->verb != NULL; at++) {
-            (void)fprintf(out, "  %-16s %s\n", at->verb, at->summary);
-        }
-        return CELLAR_OK;
-    }
-    const struct cellar_command *command = command_find(argc, argv, &verb_words);
-    if (command == NULL) {
-        return command_refuse(argc, argv, error);
-    }
-    help_command(out, command);
-    return CELLAR_OK;
 }
 
 /* ---- running it ---------------------------------------------------------------------------- */
@@ -325,7 +155,7 @@ static enum cellar_status client_open(struct cellar_tool *tool,
     if (endpoint == NULL && environment != NULL && environment[0] != '\0') {
         endpoint = environment;
     }
-    tool->endpoint = endpoint == NULL ? ENDPOINT_DEFAULT : endpoint;
+    tool->endpoint = endpoint == NULL ? CELLAR_ENDPOINT_DEFAULT : endpoint;
     options.endpoint = tool->endpoint;
     if (command->patience == CELLAR_PATIENCE_NONE) {
         options.attempts_max = 1;
@@ -347,7 +177,7 @@ static enum cellar_status command_run(struct cellar_tool *tool,
 {
     CELLAR_ASSERT(command->run != NULL);
     if (cellar_args_has(args, "help")) {
-        help_command(tool->out, command);
+        cellar_help_command(tool->out, command);
         return CELLAR_OK;
     }
     CELLAR_TRY(args_check(tool, command, args, error));
@@ -363,19 +193,20 @@ static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char
                                         struct cellar_error *error)
 {
     int verb_words;
-    int index = verb_index(argc, argv);
+    int index = cellar_command_index(argc, argv);
     struct cellar_args args = {0};
     CELLAR_ASSERT(index < argc);
-    const struct cellar_command *command = command_find(argc - index, argv + index, &verb_words);
+    const struct cellar_command *command =
+        cellar_command_find(argc - index, argv + index, &verb_words);
     if (command == NULL) {
-        return command_refuse(argc - index, argv + index, error);
+        return cellar_command_refuse(argc - index, argv + index, error);
     }
     tool->command = command;
     /* The verb's words make place for the options before it, so that all are taken at once. */
     memmove(argv + 1 + verb_words, argv + 1, (size_t)(index - 1) * sizeof *argv);
     const struct cellar_option *const options[] = {
         command->options == NULL ? no_options : command->options,
-        command->has_format ? format_options : no_options, global_options, NULL};
+        command->has_format ? cellar_format_options : no_options, cellar_global_options, NULL};
     CELLAR_TRY(
         cellar_args_parse(options, argc - 1 - verb_words, argv + 1 + verb_words, &args, error));
     enum cellar_status status = command_run(tool, command, &args, error);
@@ -391,8 +222,9 @@ static void complain(const struct cellar_tool *tool, const struct cellar_error *
         (size_t)error->code < CELLAR_ARRAY_COUNT(next_steps) ? next_steps[error->code] : NULL;
     size_t bytes = strlen(error->text);
     bool has_stop = bytes > 0 && error->text[bytes - 1] == '.';
-    (void)fprintf(tool->err, "cellar: %s: %s%s\n", cellar_status_text(error->code), error->text,
-                  has_stop ? "" : ".");
+    (void)fprintf(tool->err, "cellar: %s: ", cellar_status_text(error->code));
+    cellar_tool_say(tool->err, error->text);
+    (void)fprintf(tool->err, "%s\n", has_stop ? "" : ".");
     if (error->code == CELLAR_INVALID_ARGUMENT && tool->command == NULL) {
         (void)fprintf(tool->err, "        `cellar help` lists the commands.\n");
     } else if (error->code == CELLAR_INVALID_ARGUMENT) {
@@ -408,20 +240,21 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     struct cellar_tool tool = {.out = out, .err = err, .format = CELLAR_FORMAT_TEXT};
     struct cellar_error error;
     enum cellar_status status = CELLAR_OK;
-    int index = verb_index(argc, argv);
+    int index = cellar_command_index(argc, argv);
     cellar_error_clear(&error);
     CELLAR_ASSERT(out != NULL && err != NULL);
+    tool.is_terminal = isatty(STDIN_FILENO) == 1 && isatty(fileno(err)) == 1;
     bool is_version = argc == 2 && strcmp(argv[1], "--version") == 0;
     bool is_help = argc == 2 && strcmp(argv[1], "--help") == 0;
     if (is_version) {
         (void)fprintf(out, "cellar %s\n", CELLAR_VERSION_TEXT);
     } else if (is_help) {
-        help_overview(out);
+        cellar_help_overview(out);
     } else if (index >= argc) {
-        help_overview(err);
+        cellar_help_overview(err);
         return cellar_tool_exit_code(CELLAR_INVALID_ARGUMENT);
     } else if (strcmp(argv[index], "help") == 0) {
-        status = help_run(argc - index - 1, argv + index + 1, out, &error);
+        status = cellar_help_run(argc - index - 1, argv + index + 1, out, &error);
     } else {
         status = arguments_run(&tool, argc, argv, &error);
     }

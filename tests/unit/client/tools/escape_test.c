@@ -53,6 +53,29 @@ static void words_have_no_blanks_and_no_equals(void **state)
     expect_encoded(BYTES("a b=c"), CELLAR_ESCAPE_WORD, "a\\x20b\\x3dc");
 }
 
+static void prose_keeps_its_backslashes(void **state)
+{
+    (void)state;
+    expect_encoded(BYTES("write \\xNN\x1b[0m\xff\xe2\x80\x8b = a b\n"), CELLAR_ESCAPE_PROSE,
+                   "write \\xNN\\x1b[0m\\xff\\xe2\\x80\\x8b = a b\\x0a");
+}
+
+static void every_character_that_is_not_seen_is_escaped(void **state)
+{
+    (void)state;
+    static const uint32_t codes[] = {0x00,   0x1f,   0x7f,   0x80,   0x9b,   0x9f,    0xad,
+                                     0x34f,  0x61c,  0x115f, 0x17b4, 0x180e, 0x200b,  0x200f,
+                                     0x2028, 0x2029, 0x202a, 0x202e, 0x2060, 0x2066,  0x2069,
+                                     0x206f, 0x3164, 0xfeff, 0xffa0, 0xfff9, 0xe0001, 0xe0fff};
+    static const uint32_t shown[] = {' ', '~', 0xa0, 0xe9, 0x65e5, 0x1f600, 0xfffd, 0x10ffff};
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(codes); index++) {
+        assert_true(cellar_escape_is_hidden(codes[index]));
+    }
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(shown); index++) {
+        assert_false(cellar_escape_is_hidden(shown[index]));
+    }
+}
+
 static void escapes_are_undone(void **state)
 {
     (void)state;
@@ -155,6 +178,8 @@ int main(void)
         cmocka_unit_test(harmless_characters_stay_and_others_are_escaped),
         cmocka_unit_test(bytes_that_are_no_characters_are_escaped),
         cmocka_unit_test(words_have_no_blanks_and_no_equals),
+        cmocka_unit_test(prose_keeps_its_backslashes),
+        cmocka_unit_test(every_character_that_is_not_seen_is_escaped),
         cmocka_unit_test(escapes_are_undone),
         cmocka_unit_test(what_is_no_escape_is_refused),
         cmocka_unit_test(random_bytes_come_back),

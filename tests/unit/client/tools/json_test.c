@@ -223,6 +223,8 @@ static void strings_and_bytes_are_written(void **state)
         {{(const uint8_t *)"\n\t\r\b\f\0\x1f\x7f", 8}, "\"\\n\\t\\r\\b\\f\\u0000\\u001f\\u007f\""},
         {{(const uint8_t *)"\xc3\xa9", 2}, "\"\xc3\xa9\""},
         {{(const uint8_t *)"\xff\0\1", 3}, "{\"b64\":\"/wAB\"}"},
+        {{(const uint8_t *)"a\xc2\x9b\xe2\x80\xae", 6}, "\"a\\u009b\\u202e\""}, /* not seen */
+        {{(const uint8_t *)"\xf3\xa0\x81\x81z", 5}, "\"\\udb40\\udc41z\""},     /* a pair */
     };
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
         struct cellar_buffer to = {0};
@@ -230,6 +232,31 @@ static void strings_and_bytes_are_written(void **state)
         assert_true(cellar_slice_equal(cellar_slice_of(&to), cellar_slice_text(cases[index].json)));
         cellar_buffer_fini(&to);
     }
+}
+
+static void a_string_that_is_no_utf8_is_still_json(void **state)
+{
+    (void)state;
+    struct cellar_buffer to = {0};
+    assert_int_equal(cellar_json_put_string(&to, cellar_slice_make("a\x9b"
+                                                                   "b",
+                                                                   3)),
+                     CELLAR_OK);
+    assert_true(cellar_slice_equal(cellar_slice_of(&to), cellar_slice_text("\"a\\ufffdb\"")));
+    cellar_buffer_fini(&to);
+}
+
+static void escaped_characters_are_read_back(void **state)
+{
+    (void)state;
+    const struct cellar_slice slice = cellar_slice_make("\xc2\x9b\xf3\xa0\x81\x81\xef\xbb\xbf", 9);
+    struct cellar_buffer json = {0};
+    struct cellar_arena arena = {0};
+    assert_int_equal(cellar_json_put_bytes(&json, slice), CELLAR_OK);
+    const struct cellar_json *root = read_ok(cellar_slice_of(&json), &arena);
+    assert_true(cellar_slice_equal(root->text, slice));
+    cellar_buffer_fini(&json);
+    cellar_arena_fini(&arena);
 }
 
 static void written_strings_are_read_back(void **state)
@@ -312,6 +339,8 @@ int main(void)
         cmocka_unit_test(nesting_and_members_are_bounded),
         cmocka_unit_test(integers_come_through_whole),
         cmocka_unit_test(strings_and_bytes_are_written),
+        cmocka_unit_test(a_string_that_is_no_utf8_is_still_json),
+        cmocka_unit_test(escaped_characters_are_read_back),
         cmocka_unit_test(written_strings_are_read_back),
         cmocka_unit_test(random_changes_do_no_harm),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),

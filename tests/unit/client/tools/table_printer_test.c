@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "client/tools/escape.h"
 #include "client/tools/table_printer.h"
 
 static const struct cellar_rule both[] = {{.kind = CELLAR_RULE_VERSIONS, .amount = 3},
@@ -129,6 +130,36 @@ static void a_server_is_printed(void **state)
     }
 }
 
+/* A server may be anybody's: what it says must not command the terminal. */
+static void names_of_a_hostile_server_are_shown_only(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"p/\x1b]0;title\a\xc2\x9b\xff"};
+    static const struct cellar_family_info family = {.name = "\x1b[2J\xe2\x80\xae"};
+    static const struct cellar_figure figure = {"\x1b[31m\xff", 1};
+    const struct cellar_table_list list = {.names = names, .count = 1};
+    const struct cellar_table_info evil = {.name = names[0],
+                                           .families = &family,
+                                           .family_count = 1,
+                                           .granularity = CELLAR_TABLE_MICROS};
+    const struct cellar_server_info server = {
+        .version = "\x1bV", .data_dir = "\x1b/\n", .figures = &figure, .figure_count = 1};
+    for (enum cellar_format format = CELLAR_FORMAT_TEXT; format <= CELLAR_FORMAT_CSV; format++) {
+        struct cellar_buffer to = {0};
+        uint32_t code;
+        assert_int_equal(cellar_table_list_print(format, &list, &to), CELLAR_OK);
+        assert_int_equal(cellar_table_print(format, &evil, &to), CELLAR_OK);
+        assert_int_equal(cellar_server_print(format, &server, &to), CELLAR_OK);
+        for (size_t at = 0; at < to.bytes;) {
+            size_t length = cellar_utf8_next(cellar_slice_make(to.data + at, to.bytes - at), &code);
+            assert_true(length > 0);
+            assert_true(code == '\n' || !cellar_escape_is_hidden(code));
+            at += length;
+        }
+        cellar_buffer_fini(&to);
+    }
+}
+
 static enum cellar_status print(void *context)
 {
     struct cellar_buffer to = {0};
@@ -152,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_table_is_printed),
         cmocka_unit_test(tables_are_listed),
         cmocka_unit_test(a_server_is_printed),
+        cmocka_unit_test(names_of_a_hostile_server_are_shown_only),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
     };
     return cmocka_run_group_tests_name("table_printer", tests, NULL, NULL);
