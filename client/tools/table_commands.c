@@ -1,5 +1,5 @@
 /*
- * table create, table ls, table describe, table drop.
+ * table create, table ls, table describe; table drop is in drop.c.
  *
  * Each turns its arguments into one call of the library and prints the answer. Split keys take
  * escapes. Nothing is kept between calls.
@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 
+#include "client/tools/drop.h"
 #include "client/tools/escape.h"
 #include "client/tools/family_text.h"
 #include "client/tools/table_printer.h"
@@ -45,6 +46,18 @@ static enum cellar_status schema_fill(const struct cellar_args *args, struct cel
     return CELLAR_OK;
 }
 
+/* Appends one line about a table that was created. */
+static enum cellar_status created_text(const struct cellar_table_info *info,
+                                       struct cellar_buffer *text)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(text, "created "));
+    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->name), CELLAR_ESCAPE_PLAIN, text));
+    return cellar_buffer_printf(text, ": %zu %s, %zu %s\n", info->family_count,
+                                info->family_count == 1 ? "family" : "families", info->tablet_count,
+                                info->tablet_count == 1 ? "tablet" : "tablets");
+}
+
 /* Prints a table that was created: one line as text, all of it otherwise. */
 static enum cellar_status created_print(struct cellar_tool *tool,
                                         const struct cellar_table_info *info,
@@ -52,13 +65,9 @@ static enum cellar_status created_print(struct cellar_tool *tool,
 {
     struct cellar_buffer text = {0};
     CELLAR_ASSERT(info != NULL);
-    enum cellar_status status =
-        tool->format == CELLAR_FORMAT_TEXT
-            ? cellar_buffer_printf(
-                  &text, "created %s: %zu %s, %zu %s\n", info->name, info->family_count,
-                  info->family_count == 1 ? "family" : "families", info->tablet_count,
-                  info->tablet_count == 1 ? "tablet" : "tablets")
-            : cellar_table_print(tool->format, info, &text);
+    enum cellar_status status = tool->format == CELLAR_FORMAT_TEXT
+                                    ? created_text(info, &text)
+                                    : cellar_table_print(tool->format, info, &text);
     status = cellar_tool_memory(status, error);
     if (status == CELLAR_OK) {
         status = cellar_tool_write(tool, &text, error);
@@ -130,22 +139,16 @@ static enum cellar_status describe_run(struct cellar_tool *tool, const struct ce
     return status;
 }
 
-/* table drop: silent when it worked, as rm is. */
-static enum cellar_status drop_run(struct cellar_tool *tool, const struct cellar_args *args,
-                                   struct cellar_error *error)
-{
-    struct cellar_call call = {0};
-    CELLAR_ASSERT(args->word_count == 1);
-    if (cellar_table_drop(tool->client, args->words[0], &call) != CELLAR_E_OK) {
-        return cellar_tool_call_error(&call, error);
-    }
-    return CELLAR_OK;
-}
-
 static const struct cellar_option create_options[] = {
     {"family", "cf[:max-versions=N][:max-age=D]", "a column family; give one for each"},
     {"split", "KEY", "a row key at which to cut the table into tablets; as many as wanted"},
     {"granularity", "millis|micros", "of timestamps; default millis"},
+    {NULL, NULL, NULL},
+};
+
+static const struct cellar_option drop_options[] = {
+    {"yes", NULL, "do not ask; needed where there is no terminal to ask on"},
+    {"dry-run", NULL, "say what would go, and change nothing"},
     {NULL, NULL, NULL},
 };
 
@@ -183,9 +186,13 @@ const struct cellar_command cellar_table_commands[] = {
     {.verb = "table drop",
      .words = "T",
      .summary = "Drops a table with all its rows",
-     .help = "There is no question first and no way back.\n",
+     .help = "    cellar table drop packages --dry-run\n"
+             "\n"
+             "There is no way back. On a terminal the table's name must be typed once more;\n"
+             "elsewhere nothing is dropped without --yes.\n",
+     .options = drop_options,
      .word_count_min = 1,
      .word_count_max = 1,
-     .run = drop_run},
+     .run = cellar_drop_run},
     {.verb = NULL},
 };

@@ -91,10 +91,102 @@ static enum cellar_status target_add(const struct cellar_args *args, struct cell
     return status;
 }
 
+/* Reads the cells that the words of delete name and counts them. */
+static enum cellar_status cells_count(struct cellar_tool *tool, const struct cellar_args *args,
+                                      const struct cellar_read *read, size_t *count,
+                                      struct cellar_error *error)
+{
+    struct cellar_call call = {0};
+    struct cellar_scan *scan = NULL;
+    struct cellar_row row;
+    *count = 0;
+    if (cellar_scan_open(tool->client, args->words[0], read, &call, &scan) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
+    }
+    while (cellar_scan_next(scan, &row)) {
+        CELLAR_ASSERT(*count == 0); /* one row was asked for */
+        *count = row.cell_count;
+    }
+    return cellar_scan_close(scan, &call) == CELLAR_E_OK ? CELLAR_OK
+                                                         : cellar_tool_call_error(&call, error);
+}
+
+/* Refuses a family that the table does not have, as the delete itself would be. */
+static enum cellar_status family_check(struct cellar_tool *tool, const char *table,
+                                       const char *family, struct cellar_error *error)
+{
+    struct cellar_call call = {0};
+    struct cellar_table_info *info = NULL;
+    CELLAR_ASSERT(family != NULL);
+    if (cellar_table_describe(tool->client, table, &call, &info) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
+    }
+    bool is_there = false;
+    for (size_t index = 0; index < info->family_count; index++) {
+        is_there = is_there || strcmp(info->families[index].name, family) == 0;
+    }
+    cellar_table_info_free(info);
+    return is_there ? CELLAR_OK
+                    : cellar_error_set(error, CELLAR_NOT_FOUND,
+                                       "Table '%.100s' has no family '%.64s'", table, family);
+}
+
+/* Limits a read to the row, family or column that the words of delete name. */
+static enum cellar_status target_read(struct cellar_tool *tool, const struct cellar_args *args,
+                                      struct cellar_read *read, struct cellar_error *error)
+{
+    struct cellar_column_text column = {0};
+    struct cellar_buffer row = {0};
+    CELLAR_ASSERT(args->word_count == 2 || args->word_count == 3);
+    enum cellar_status status =
+        cellar_escape_decode(cellar_slice_text(args->words[1]), &row, error);
+    if (status == CELLAR_OK) {
+        cellar_read_row(read, cellar_view_of(row.data, row.bytes));
+    }
+    if (status == CELLAR_OK && args->word_count == 3) {
+        status = cellar_column_text_decode(args->words[2], &column, error);
+    }
+    if (status == CELLAR_OK && args->word_count == 3) {
+        status = family_check(tool, args->words[0], cellar_column_text_family(&column), error);
+    }
+    if (status == CELLAR_OK && column.has_qualifier) {
+        cellar_read_column(read, cellar_column_text_family(&column),
+                           cellar_view_of(column.qualifier.data, column.qualifier.bytes));
+    } else if (status == CELLAR_OK && args->word_count == 3) {
+        cellar_read_family(read, cellar_column_text_family(&column));
+    }
+    cellar_buffer_fini(&row);
+    cellar_column_text_fini(&column);
+    return status;
+}
+
+/* delete --dry-run: how many cells would go. */
+static enum cellar_status delete_look(struct cellar_tool *tool, const struct cellar_args *args,
+                                      struct cellar_error *error)
+{
+    struct cellar_read *read = cellar_read_new();
+    size_t count = 0;
+    enum cellar_status status = target_read(tool, args, read, error);
+    if (status == CELLAR_OK) {
+        status = cells_count(tool, args, read, &count, error);
+    }
+    cellar_read_free(read);
+    CELLAR_ASSERT(count == 0 || status == CELLAR_OK);
+    if (status == CELLAR_OK) {
+        (void)fprintf(tool->out, "would delete %zu cell%s of row ", count, count == 1 ? "" : "s");
+        cellar_tool_say(tool->out, args->words[1]);
+        (void)fprintf(tool->out, "\n");
+    }
+    return status;
+}
+
 /* delete: a row, a family of it, or a column. */
 static enum cellar_status delete_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {
+    if (cellar_args_has(args, "dry-run")) {
+        return delete_look(tool, args, error);
+    }
     struct cellar_mutations *list = cellar_mutations_new();
     CELLAR_ASSERT(tool->client != NULL);
     enum cellar_status status = target_add(args, list, error);
@@ -107,6 +199,11 @@ static enum cellar_status delete_run(struct cellar_tool *tool, const struct cell
 
 static const struct cellar_option set_options[] = {
     {"timestamp", "US", "of the cells, microseconds since 1970; default the server's time"},
+    {NULL, NULL, NULL},
+};
+
+static const struct cellar_option delete_options[] = {
+    {"dry-run", NULL, "say how many cells would go, and change nothing"},
     {NULL, NULL, NULL},
 };
 
@@ -126,7 +223,10 @@ const struct cellar_command cellar_write_commands[] = {
     {.verb = "delete",
      .words = "T ROW [cf[:q]]",
      .summary = "Deletes a row, or one family or column of it",
-     .help = "Deleting what is not there is no error.\n",
+     .help = "    cellar delete packages lmdb f:Version\n"
+             "\n"
+             "Deleting what is not there is no error. One row is deleted without a question.\n",
+     .options = delete_options,
      .word_count_min = 2,
      .word_count_max = 3,
      .run = delete_run},

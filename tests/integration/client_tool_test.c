@@ -141,16 +141,16 @@ static void tables_are_created_shown_and_dropped(void **state)
     expect_out("shown\n");
     expect_ok(RUN("table", "ls", "--instance=p/i", "--format", "jsonl"));
     expect_out("{\"name\":\"projects/p/instances/i/tables/elsewhere\"}\n");
-    expect_ok(RUN("table", "drop", "p/i/elsewhere"));
+    expect_ok(RUN("table", "drop", "p/i/elsewhere", "--yes"));
     expect_ok(RUN("table", "ls", "--instance", "p/i"));
     expect_out("");
-    assert_int_equal(RUN("table", "drop", "p/i/elsewhere"), 3);
+    assert_int_equal(RUN("table", "drop", "p/i/elsewhere", "--yes"), 3);
     assert_int_equal(RUN("table", "describe", "nope"), 3);
     expect_err("cellar: NOT_FOUND: ");
     expect_err("cellar table ls");
     assert_int_equal(RUN("table", "create", "bad name"), 2);
     assert_int_equal(RUN("table", "create", "t", "--split", ""), 2);
-    expect_ok(RUN("table", "drop", "shown"));
+    expect_ok(RUN("table", "drop", "shown", "--yes"));
 }
 
 static void cells_are_set_read_and_deleted(void **state)
@@ -188,7 +188,38 @@ static void cells_are_set_read_and_deleted(void **state)
     assert_int_equal(RUN("set", "cells", "r", "f:q=v", "--timestamp", "1"), 2);
     expect_err("multiple of 1000");
     assert_int_equal(RUN("set", "nope", "r", "f:q=v"), 3);
-    expect_ok(RUN("table", "drop", "cells"));
+    expect_ok(RUN("table", "drop", "cells", "--yes"));
+}
+
+static void what_would_go_is_said_and_nothing_goes(void **state)
+{
+    (void)state;
+    expect_ok(RUN("table", "create", "dry", "--family", "f", "--family", "g", "--split", "m"));
+    expect_ok(RUN("set", "dry", "r\\x1b", "f:a=1", "f:b=2", "g:c=3", "--timestamp", "0"));
+    expect_ok(RUN("delete", "dry", "r\\x1b", "--dry-run"));
+    expect_out("would delete 3 cells of row r\\x1b\n");
+    expect_ok(RUN("delete", "dry", "r\\x1b", "f", "--dry-run"));
+    expect_out("would delete 2 cells of row r\\x1b\n");
+    expect_ok(RUN("delete", "dry", "r\\x1b", "g:c", "--dry-run"));
+    expect_out("would delete 1 cell of row r\\x1b\n");
+    expect_ok(RUN("delete", "dry", "nope", "--dry-run"));
+    expect_out("would delete 0 cells of row nope\n");
+    assert_int_equal(RUN("delete", "dry", "r", "x:c", "--dry-run"), 3);
+    expect_err("Table 'dry' has no family 'x'");
+    assert_int_equal(RUN("delete", "nope", "r", "--dry-run"), 3);
+    expect_ok(RUN("table", "drop", "dry", "--dry-run"));
+    expect_out("would drop projects/default/instances/default/tables/dry: 2 families, 2 tablets, "
+               "1 row\n");
+    expect_ok(RUN("table", "drop", "dry", "--dry-run", "--yes"));
+    assert_int_equal(RUN("table", "drop", "nope", "--dry-run"), 3);
+    assert_int_equal(RUN("table", "drop", "dry"), 2);
+    expect_err("'table drop' needs --yes where there is no terminal");
+    expect_ok(RUN("count", "dry"));
+    expect_out("1\n");
+    expect_ok(RUN("scan", "dry"));
+    assert_non_null(strstr(stage.out, "f:b  @0  2\n"));
+    expect_ok(RUN("table", "drop", "dry", "--yes"));
+    assert_int_equal(RUN("count", "dry"), 3);
 }
 
 static void scans_are_cut_turned_and_limited(void **state)
@@ -220,7 +251,7 @@ static void scans_are_cut_turned_and_limited(void **state)
     assert_int_equal(RUN("scan", "scanned", "--start", "b", "--end", "a"), 2);
     expect_err("start_key must be less than end_key");
     assert_int_equal(RUN("scan", "nope"), 3);
-    expect_ok(RUN("table", "drop", "scanned"));
+    expect_ok(RUN("table", "drop", "scanned", "--yes"));
 }
 
 static void json_lines_are_imported_and_the_rest_refused_by_line(void **state)
@@ -251,7 +282,7 @@ static void json_lines_are_imported_and_the_rest_refused_by_line(void **state)
     expect_out("a\n  f:q  @1000  second\n"); /* the later line of one row wins */
     assert_int_equal(RUN("import", "nope", path), 3);
     assert_string_equal(stage.out, "");
-    expect_ok(RUN("table", "drop", "lines"));
+    expect_ok(RUN("table", "drop", "lines", "--yes"));
 }
 
 static void many_refusals_are_counted(void **state)
@@ -269,7 +300,7 @@ static void many_refusals_are_counted(void **state)
     assert_null(strstr(stage.err, "line 51 "));
     expect_err("cellar: and 250 more refused\n");
     cellar_buffer_fini(&text);
-    expect_ok(RUN("table", "drop", "refused"));
+    expect_ok(RUN("table", "drop", "refused", "--yes"));
 }
 
 #define STANZAS                                                                                    \
@@ -308,7 +339,7 @@ static void debian_stanzas_are_imported_twice_and_once_the_same(void **state)
         expect_ok(RUN("scan", "debian"));
         expect_out(wanted);
     }
-    expect_ok(RUN("table", "drop", "debian"));
+    expect_ok(RUN("table", "drop", "debian", "--yes"));
 }
 
 static void families_and_timestamp_of_an_import_can_be_set(void **state)
@@ -320,7 +351,7 @@ static void families_and_timestamp_of_an_import_can_be_set(void **state)
                   "--dependency-family", "y", "--timestamp", "7000"));
     expect_ok(RUN("scan", "set"));
     expect_out("p\n  x:Package  @7000  p\n  y:Depends  @7000  q\n");
-    expect_ok(RUN("table", "drop", "set"));
+    expect_ok(RUN("table", "drop", "set", "--yes"));
 }
 
 static void what_a_scan_prints_is_imported_and_the_ledger_names_it(void **state)
@@ -348,8 +379,8 @@ static void what_a_scan_prints_is_imported_and_the_ledger_names_it(void **state)
     assert_non_null(strstr(lines, "\\x00\\xff\n"));
     assert_non_null(strstr(lines, "plain\n"));
     cellar_buffer_fini(&copy);
-    expect_ok(RUN("table", "drop", "from"));
-    expect_ok(RUN("table", "drop", "to"));
+    expect_ok(RUN("table", "drop", "from", "--yes"));
+    expect_ok(RUN("table", "drop", "to", "--yes"));
 }
 
 static void rows_too_large_for_one_write_are_refused_by_line(void **state)
@@ -376,7 +407,7 @@ static void rows_too_large_for_one_write_are_refused_by_line(void **state)
     expect_ok(RUN("count", "wide"));
     expect_out("1\n");
     cellar_buffer_fini(&text);
-    expect_ok(RUN("table", "drop", "wide"));
+    expect_ok(RUN("table", "drop", "wide", "--yes"));
 }
 
 int main(void)
@@ -385,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_server_is_asked_how_it_is),
         cmocka_unit_test(tables_are_created_shown_and_dropped),
         cmocka_unit_test(cells_are_set_read_and_deleted),
+        cmocka_unit_test(what_would_go_is_said_and_nothing_goes),
         cmocka_unit_test(scans_are_cut_turned_and_limited),
         cmocka_unit_test(json_lines_are_imported_and_the_rest_refused_by_line),
         cmocka_unit_test(many_refusals_are_counted),

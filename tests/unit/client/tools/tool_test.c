@@ -111,7 +111,13 @@ static void wrong_arguments_are_usage_errors(void **state)
         const char *arguments[8];
         const char *text;
     } cases[] = {
-        {{"nope"}, "There is no command 'nope'"},
+        {{"nope"}, "There is no command 'nope'."},
+        {{"scna", "t"}, "There is no command 'scna'; did you mean scan."},
+        {{"tabel", "ls"}, "There is no command 'tabel'; did you mean table ls."},
+        {{"drop", "t"}, "There is no command 'drop'; did you mean table drop."},
+        {{"scan", "t", "--perfix", "a"}, "Unknown option --perfix; did you mean --prefix."},
+        {{"scan", "t", "--perfix=a"}, "Unknown option --perfix=a; did you mean --prefix."},
+        {{"table", "drop", "t"}, "'table drop' needs --yes"},
         {{"table"}, "'table' is followed by create, ls, describe or drop"},
         {{"table", "nope"}, "'table' is followed by"},
         {{"set"}, "'set' is followed by T ROW cf:q=VALUE ..., but got 0 words"},
@@ -164,6 +170,14 @@ static void an_error_says_what_to_do_next(void **state)
     free(done.out);
     free(done.err);
     expect(RUN("nope"), 2, "", "`cellar help` lists the commands.");
+}
+
+static void what_stands_in_an_error_cannot_command_a_terminal(void **state)
+{
+    (void)state;
+    expect(RUN("\x1b[31mred\a"), 2, "", "There is no command '\\x1b[31mred\\x07'.\n");
+    expect(RUN("get", "t", "r", "--\xe2\x80\xae\x9b"), 2, "", "--\\xe2\\x80\\xae\\x9b");
+    expect(RUN("get", "t", "\\\x1b"), 2, "", "'\\\\x1b' is no escape: write \\xNN");
 }
 
 static void a_server_that_cannot_be_reached_is_exit_code_5(void **state)
@@ -226,6 +240,7 @@ int main(void)
         cmocka_unit_test(verbs_of_later_versions_are_refused_as_such),
         cmocka_unit_test(wrong_arguments_are_usage_errors),
         cmocka_unit_test(an_error_says_what_to_do_next),
+        cmocka_unit_test(what_stands_in_an_error_cannot_command_a_terminal),
         cmocka_unit_test(a_server_that_cannot_be_reached_is_exit_code_5),
         cmocka_unit_test(options_may_stand_before_and_behind_the_verb),
         cmocka_unit_test(the_environment_names_the_endpoint_unless_an_option_does),
