@@ -18,14 +18,13 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client/tools/deb822.h"
+#include "client/tools/import_input.h"
 #include "client/tools/importer.h"
 #include "client/tools/jsonl.h"
 #include "client/tools/line_reader.h"
@@ -43,6 +42,7 @@
 struct import {
     struct cellar_tool *tool;
     struct cellar_importer *importer;
+    struct cellar_import_input *input;
     struct cellar_line_reader lines;
     struct cellar_arena arena;
     struct cellar_record record;
@@ -287,24 +287,17 @@ static enum cellar_status format_get(const struct cellar_args *args, bool *is_de
 static enum cellar_status input_open(struct import *import, const char *path, bool is_deb822,
                                      struct cellar_error *error)
 {
-    struct stat status;
-    char reason[128];
-    bool is_stdin = strcmp(path, "-") == 0;
+    CELLAR_TRY(cellar_import_input_open(path, NULL, &import->input, error));
+    const struct cellar_import_input_info *info = cellar_import_input_info(import->input);
     import->lines.bytes_max = LINE_BYTES_MAX;
-    import->lines.fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (import->lines.fd < 0 || fstat(import->lines.fd, &status) != 0) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Cannot open '%.200s': %s", path,
-                                strerror_r(errno, reason, sizeof reason));
-    }
-    if (S_ISDIR(status.st_mode)) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "'%.200s' is a folder", path);
-    }
-    CELLAR_ASSERT(import->lines.fd >= 0);
+    import->lines.source = (struct cellar_line_source){.read = cellar_import_input_read,
+                                                       .skip = cellar_import_input_skip,
+                                                       .context = import->input};
+    CELLAR_ASSERT(info->is_stdin || path[0] != '-' || path[1] != 0);
     /* Only a file has a time that is the same at the next import. */
     if (is_deb822 && import->timestamp_us < 0) {
-        int64_t file_ms = (int64_t)status.st_mtim.tv_sec * 1000 + status.st_mtim.tv_nsec / 1000000;
-        import->timestamp_us =
-            is_stdin ? cellar_clock_real_us() / 1000 * 1000 : CELLAR_MAX(file_ms, 0) * 1000;
+        int64_t time_us = info->mtime_us < 0 ? cellar_clock_real_us() : info->mtime_us;
+        import->timestamp_us = time_us / 1000 * 1000;
     }
     return CELLAR_OK;
 }
@@ -401,7 +394,7 @@ static enum cellar_status import_do(struct import *import, bool is_deb822,
 static enum cellar_status import_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {
-    struct import import = {.tool = tool, .lines = {.fd = -1}};
+    struct import import = {.tool = tool};
     struct cellar_importer_options options = {.client = tool->client, .table = args->words[0]};
     bool is_deb822 = false;
     CELLAR_ASSERT(args->word_count == 2);
@@ -421,9 +414,7 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
     if (options.ledger != NULL && fclose(options.ledger) != 0 && status == CELLAR_OK) {
         status = cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write the ledger");
     }
-    if (import.lines.fd > STDIN_FILENO) {
-        (void)close(import.lines.fd);
-    }
+    cellar_import_input_close(import.input);
     cellar_line_reader_fini(&import.lines);
     cellar_arena_fini(&import.arena);
     cellar_record_fini(&import.record);

@@ -1,5 +1,5 @@
 /*
- * Lines out of a descriptor.
+ * Lines out of a stream of bytes.
  *
  * One buffer holds what was read and not yet given; it grows to the longest line and no further
  * than `bytes_max`. A longer line is stepped over piece by piece and given as one that is too long,
@@ -7,9 +7,6 @@
  */
 
 #include "client/tools/line_reader.h"
-
-#include <errno.h>
-#include <unistd.h>
 
 #define READ_BYTES 65536u
 
@@ -31,16 +28,12 @@ static enum cellar_status more_read(struct cellar_line_reader *reader, struct ce
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory to read line %llu",
                                 (unsigned long long)reader->number + 1);
     }
-    ssize_t got;
-    do {
-        got = read(reader->fd, reader->data.data + reader->data.bytes, READ_BYTES);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0) {
-        return cellar_error_set(error, CELLAR_IO_ERROR, "Cannot read the input behind line %llu",
-                                (unsigned long long)reader->number);
-    }
+    size_t got = 0;
+    CELLAR_TRY(reader->source.read(reader->source.context, reader->data.data + reader->data.bytes,
+                                   READ_BYTES, &got, error));
+    CELLAR_ASSERT(got <= READ_BYTES);
     reader->is_end = got == 0;
-    reader->data.bytes += (size_t)got;
+    reader->data.bytes += got;
     return CELLAR_OK;
 }
 
@@ -52,11 +45,13 @@ static void line_give(struct cellar_line_reader *reader, size_t bytes, bool has_
     reader->number++;
     CELLAR_ASSERT(reader->number > 0);
     *line = (struct cellar_line){.number = reader->number,
+                                 .has_newline = has_newline,
                                  .is_too_long = reader->is_skipping || bytes > reader->bytes_max};
     if (!line->is_too_long && bytes > 0) {
         line->text = cellar_slice_make(reader->data.data + reader->start, bytes);
     }
     reader->start += bytes + (has_newline ? 1u : 0u);
+    reader->position += bytes + (has_newline ? 1u : 0u);
     reader->scanned = 0;
     reader->is_skipping = false;
 }
@@ -87,9 +82,38 @@ enum cellar_status cellar_line_reader_next(struct cellar_line_reader *reader,
         /* The line is too long already: forget what is there and look for its end only. */
         if (left > reader->bytes_max) {
             reader->is_skipping = true;
+            reader->position += left;
             reader->start = reader->data.bytes;
             reader->scanned = 0;
         }
         CELLAR_TRY(more_read(reader, error));
     }
+}
+
+enum cellar_status cellar_line_reader_skip(struct cellar_line_reader *reader, uint64_t position,
+                                           uint64_t number, struct cellar_error *error)
+{
+    CELLAR_ASSERT(position >= reader->position && !reader->is_skipping);
+    while (reader->position < position) {
+        size_t left = reader->data.bytes - reader->start;
+        size_t dropped = (size_t)CELLAR_MIN((uint64_t)left, position - reader->position);
+        reader->start += dropped;
+        reader->position += dropped;
+        reader->scanned = 0;
+        if (reader->position == position) {
+            break;
+        }
+        if (reader->source.skip != NULL) {
+            CELLAR_TRY(
+                reader->source.skip(reader->source.context, position - reader->position, error));
+            reader->position = position;
+        } else if (reader->is_end) {
+            return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                    "The input ends before the place where to go on");
+        } else {
+            CELLAR_TRY(more_read(reader, error));
+        }
+    }
+    reader->number = number;
+    return CELLAR_OK;
 }
