@@ -61,22 +61,24 @@ static const char *block_find(const char *text, const char *fence, size_t *bytes
     return start;
 }
 
-/* The folder of this source file's project, and that of the built libraries. */
+/* The folder of this source file's project, and that of the built libraries. A path that the
+ * compiler was given relative to the build's folder starts there. */
 static void folders_find(char root[512], char libraries[512])
 {
-    (void)snprintf(root, 512, "%s", __FILE__);
-    char *tests = strstr(root, "tests/integration/");
+    char build[400];
+    char source[] = __FILE__;
+    char *tests = strstr(source, "tests/integration/");
     assert_non_null(tests);
     *tests = '\0';
-    if (root[0] == '\0') {
-        (void)snprintf(root, 512, "./");
-    }
-    ssize_t bytes = readlink("/proc/self/exe", libraries, 500);
+    ssize_t bytes = readlink("/proc/self/exe", build, sizeof build - 1);
     assert_true(bytes > 0);
-    libraries[bytes] = '\0';
-    char *own_folder = strstr(libraries, "/tests/integration.");
+    build[bytes] = '\0';
+    char *own_folder = strstr(build, "/tests/integration.");
     assert_non_null(own_folder);
-    (void)snprintf(own_folder, 16, "/lib");
+    *own_folder = '\0';
+    (void)snprintf(root, 512, "%s%s%.100s", source[0] == '/' ? "" : build,
+                   source[0] == '/' ? "" : "/", source);
+    (void)snprintf(libraries, 512, "%s/lib", build);
 }
 
 /* Compiles and runs one program; `wanted` is what it must print. */
