@@ -1,16 +1,14 @@
 # Functions that make targets. A layer is known by a short name (storage) and by its folder
 # (server/storage); cellar_link() takes either.
 
-# cellar_layer(NAME FOLDER [TARGET target] [INCLUDE folder] [LINK layers-or-libraries...])
-# One static library, cellar_NAME unless TARGET says otherwise, of all .c files in FOLDER and below, but
-# for main.c; INCLUDE names a further folder of its headers. A folder without .c files passes its links on.
+# cellar_layer(NAME FOLDER [INCLUDE folder] [LINK layers-or-libraries...])
+# One static library, cellar_NAME, of all .c files in FOLDER and below, but for main.c; INCLUDE names a
+# further folder of its headers. A folder without .c files passes its links on.
 function(cellar_layer name folder)
-  cmake_parse_arguments(PARSE_ARGV 2 arg "" "TARGET;INCLUDE" "LINK")
-  if(NOT arg_TARGET)
-    set(arg_TARGET cellar_${name})
-  endif()
-  set_property(GLOBAL PROPERTY CELLAR_TARGET_${name} ${arg_TARGET})
-  set_property(GLOBAL PROPERTY CELLAR_TARGET_${folder} ${arg_TARGET})
+  cmake_parse_arguments(PARSE_ARGV 2 arg "" "INCLUDE" "LINK")
+  set(target cellar_${name})
+  set_property(GLOBAL PROPERTY CELLAR_TARGET_${name} ${target})
+  set_property(GLOBAL PROPERTY CELLAR_TARGET_${folder} ${target})
   set_property(GLOBAL PROPERTY CELLAR_FOLDER_${name} ${folder})
   set_property(GLOBAL APPEND PROPERTY CELLAR_LAYERS ${name})
   file(GLOB_RECURSE sources RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${folder}/*.c)
@@ -21,15 +19,15 @@ function(cellar_layer name folder)
   file(GLOB_RECURSE headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS ${patterns})
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   if(sources)
-    add_library(${arg_TARGET} STATIC ${sources})
+    add_library(${target} STATIC ${sources})
     set(scope PUBLIC)
   else()
-    add_library(${arg_TARGET} INTERFACE)
+    add_library(${target} INTERFACE)
     set(scope INTERFACE)
   endif()
-  target_sources(${arg_TARGET} ${scope}
+  target_sources(${target} ${scope}
     FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${headers})
-  cellar_link(${arg_TARGET} ${scope} ${arg_LINK})
+  cellar_link(${target} ${scope} ${arg_LINK})
 endfunction()
 
 # cellar_program(NAME LAYER): the program NAME from LAYER's main.c, installed to bin.
@@ -42,7 +40,7 @@ function(cellar_program name layer)
   add_executable(${name}_program ${main})
   set_target_properties(${name}_program PROPERTIES OUTPUT_NAME ${name})
   cellar_link(${name}_program PRIVATE ${layer})
-  install(TARGETS ${name}_program RUNTIME)
+  install(TARGETS ${name}_program RUNTIME COMPONENT programs)
 endfunction()
 
 # cellar_link(TARGET SCOPE layers-or-libraries...)

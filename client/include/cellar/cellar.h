@@ -42,6 +42,9 @@
 extern "C" {
 #endif
 
+/* What is declared here is what the shared library exports. */
+#pragma GCC visibility push(default)
+
 #define CELLAR_VERSION_TEXT "0.1.0"
 
 /** How a call ended; the numbers are those of the protocol. */
@@ -607,6 +610,8 @@ const struct cellar_row *cellar_rows_at(const struct cellar_rows *rows, size_t i
 
 /** Frees rows. */
 void cellar_rows_free(struct cellar_rows *rows);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

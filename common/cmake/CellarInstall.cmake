@@ -1,0 +1,81 @@
+# libcellar as others use it: a shared and a static library, their headers, and what pkg-config and
+# find_package() read. Programs are installed by cellar_program().
+
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+# cellar_library(NAME LAYERS layers...)
+# The shared library NAME and the static NAME_static of the layers' objects. client/libNAME.map and the
+# visibility in the public headers say what the shared one exports; client/include holds the headers.
+function(cellar_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LAYERS")
+  set(objects)
+  foreach(layer ${arg_LAYERS})
+    get_property(target GLOBAL PROPERTY CELLAR_TARGET_${layer})
+    list(APPEND objects $<TARGET_OBJECTS:${target}>)
+  endforeach()
+  set(include ${PROJECT_SOURCE_DIR}/client/include)
+  set(map ${PROJECT_SOURCE_DIR}/client/lib${name}.map)
+  file(GLOB headers CONFIGURE_DEPENDS ${include}/${name}/*.h)
+  add_library(${name} SHARED ${objects})
+  add_library(${name}_static STATIC ${objects})
+  foreach(target ${name} ${name}_static)
+    add_library(${name}::${target} ALIAS ${target})
+    target_sources(${target} PUBLIC FILE_SET HEADERS BASE_DIRS ${include} FILES ${headers})
+    target_link_libraries(${target} PRIVATE Threads::Threads)
+    set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} LINKER_LANGUAGE C)
+  endforeach()
+  set_target_properties(${name} PROPERTIES
+    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map})
+  target_link_options(${name} PRIVATE -Wl,--version-script=${map})
+  if(CELLAR_SANITIZE STREQUAL "none" AND NOT CELLAR_FUZZ)
+    target_link_options(${name} PRIVATE -Wl,--no-undefined)
+  endif()
+  cellar_library_install(${name})
+endfunction()
+
+# What cellar_library() made, and the files by which other builds find it.
+function(cellar_library_install name)
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/${name})
+  set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(TARGETS ${name} ${name}_static EXPORT ${name}-targets
+    LIBRARY COMPONENT library NAMELINK_COMPONENT development
+    ARCHIVE COMPONENT development
+    FILE_SET HEADERS COMPONENT development)
+  install(EXPORT ${name}-targets NAMESPACE ${name}:: DESTINATION ${package_dir}
+    COMPONENT development)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/${name}-config-version.cmake
+    COMPATIBILITY SameMajorVersion)
+  install(
+    FILES ${PROJECT_SOURCE_DIR}/client/${name}-config.cmake
+          ${PROJECT_BINARY_DIR}/${name}-config-version.cmake
+    DESTINATION ${package_dir} COMPONENT development)
+  # The prefix is found from the file's own place, so that an installed tree can be moved.
+  file(RELATIVE_PATH CELLAR_PC_PREFIX /${pkgconfig_dir} /)
+  configure_file(${PROJECT_SOURCE_DIR}/client/${name}.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${pkgconfig_dir}
+    COMPONENT development)
+endfunction()
+
+# Debian packages, by `cpack` in a build configured with -DCMAKE_INSTALL_PREFIX=/usr.
+function(cellar_packages)
+  set(CPACK_GENERATOR DEB)
+  set(CPACK_PACKAGE_CONTACT "the Cellar project")
+  set(CPACK_PACKAGING_INSTALL_PREFIX ${CMAKE_INSTALL_PREFIX})
+  set(CPACK_STRIP_FILES ON)
+  set(CPACK_DEB_COMPONENT_INSTALL ON)
+  set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+  set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+  set(CPACK_DEBIAN_PACKAGE_SECTION database)
+  set(library libcellar${PROJECT_VERSION_MAJOR})
+  set(CPACK_DEBIAN_PROGRAMS_PACKAGE_NAME cellar)
+  set(CPACK_COMPONENT_PROGRAMS_DESCRIPTION "Cellar, a wide-column server, and its tool")
+  set(CPACK_DEBIAN_LIBRARY_PACKAGE_NAME ${library})
+  set(CPACK_DEBIAN_LIBRARY_PACKAGE_SECTION libs)
+  set(CPACK_COMPONENT_LIBRARY_DESCRIPTION "Client library of Cellar")
+  set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libcellar-dev)
+  set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+  set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${library} (= ${PROJECT_VERSION})")
+  set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Client library of Cellar: headers and static library")
+  include(CPack)
+endfunction()
