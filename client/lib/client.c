@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/lib/retry.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
@@ -175,16 +176,13 @@ void cellar_client_close(struct cellar_client *client)
     cellar_mem_free(client);
 }
 
-/* splitmix64 */
 uint64_t cellar_client_random(struct cellar_client *client)
 {
     CELLAR_ASSERT(client != NULL);
     cellar_mutex_lock(&client->random_lock);
-    uint64_t bits = client->random_state += UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t bits = cellar_random_next(&client->random_state);
     cellar_mutex_unlock(&client->random_lock);
-    bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
-    return bits ^ bits >> 31;
+    return bits;
 }
 
 enum cellar_status cellar_client_table_name(const struct cellar_client *client, const char *table,

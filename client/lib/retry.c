@@ -23,8 +23,17 @@
 #define BACKOFF_DOUBLINGS_MAX 6u
 #define SENT_COUNT_MAX 1u /* of writes */
 
-/* The delay before the next attempt, half of it by chance. */
-static int64_t backoff_us(uint32_t attempt_count, uint32_t hint_ms, uint64_t random)
+/* splitmix64 */
+uint64_t cellar_random_next(uint64_t *state)
+{
+    CELLAR_ASSERT(state != NULL);
+    uint64_t bits = *state += UINT64_C(0x9e3779b97f4a7c15);
+    bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+    return bits ^ bits >> 31;
+}
+
+int64_t cellar_retry_backoff_us(uint32_t attempt_count, uint32_t hint_ms, uint64_t random)
 {
     CELLAR_ASSERT(attempt_count >= 1);
     uint32_t doublings = CELLAR_MIN(attempt_count - 1, BACKOFF_DOUBLINGS_MAX);
@@ -84,8 +93,9 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
     retry->sent_count += attempt == CELLAR_ATTEMPT_SENT ? 1u : 0u;
     bool is_wanted = may_send_again(retry, attempt, error->code, &has_pause) &&
                      retry->attempt_count < retry->attempts_max;
-    int64_t pause_us =
-        has_pause ? backoff_us(retry->attempt_count, error->retry_delay_ms, chance.random) : 0;
+    int64_t pause_us = has_pause ? cellar_retry_backoff_us(retry->attempt_count,
+                                                           error->retry_delay_ms, chance.random)
+                                 : 0;
     if (is_wanted && (retry->deadline_us == 0 || pause_us < retry->deadline_us - chance.now_us)) {
         *delay_us = pause_us;
         return true;

@@ -40,8 +40,20 @@ struct cellar_retry_chance {
     uint64_t random; /* any 64 bits */
 };
 
+/** The next 64 random bits of a sequence that `state` holds; good for jitter only. */
+uint64_t cellar_random_next(uint64_t *state);
+
 /**
- * Counts an attempt that failed and decides.
+ * The pause before the next attempt, half of it by chance.
+ *
+ * @param attempt_count  attempts so far, >= 1
+ * @param hint_ms        what the server asked for; 0 = nothing
+ */
+int64_t cellar_retry_backoff_us(uint32_t attempt_count, uint32_t hint_ms, uint64_t random);
+
+/**
+ * Counts an attempt that failed and decides. The one place where it is decided whether a request is
+ * safe to send again: for blocking calls, asynchronous calls and the rows of a writer.
  *
  * @param error     of the attempt; its code becomes CELLAR_OUTCOME_UNKNOWN when a write may have
  *                  been applied and is not sent again
