@@ -1,0 +1,619 @@
+/*
+ * The core of the asynchronous client: queue, connections, deadlines, retries.
+ *
+ *     add --> QUEUED --a line has room--> FLYING --REPLY, final ERROR--> OVER --> finished list
+ *               ^  \                        |
+ *               |   +---deadline, stop------|----------------------------> OVER
+ *               |                           |  UNAVAILABLE, line broke:
+ *               +--PAUSED <--retry.c: again-+  what may go again
+ *
+ *     line:  FREE --dial--> DIALING --dialed--> UP --broken, left, silent--> ENDING --closed-->
+ * FREE
+ *
+ * Each call is in one place: QUEUED ones are in the queue, FLYING ones in their line's table,
+ * PAUSED ones only in the heap of timers, in which all of them are, with their deadline or next
+ * attempt. So a call ends in time whatever the connections do. A call whose time passes in flight
+ * leaves its id behind: CANCEL is sent, and the answer, when it comes, meets an empty place in the
+ * table.
+ *
+ * A line that let a call's time pass without sending a byte since is `silent`: it gets no more
+ * calls, another line takes its place, and it is closed when its calls are over. Their deadlines
+ * are theirs; one call's short time is no reason to break the others off.
+ *
+ * Whether a failed call goes again is said by cellar_retry_again(), as for blocking calls. What a
+ * broken line had not sent in full (`sent_mark`) was not applied. When connecting fails and no line
+ * is left, each call that waits counts it; between two tries lies a pause that grows.
+ *
+ * Pure: time comes in, bytes go through memory. Owned by one driver at a time.
+ */
+
+#include "client/lib/async_core.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "client/lib/call.h"
+#include "common/mem.h"
+
+#define LINE_BUSY_CALLS 32u            /* from here on another line is worth its price */
+#define LINE_OUTPUT_BYTES_MAX 8388608u /* unsent; beyond it calls wait in the queue */
+#define LINE_NONE UINT32_MAX
+
+static const uint8_t line_moves[][4] = {
+    /* to:                  FREE DIALING UP ENDING */
+    [CELLAR_LINE_FREE] = {0, 1, 0, 0},
+    [CELLAR_LINE_DIALING] = {1, 0, 1, 0},
+    [CELLAR_LINE_UP] = {0, 0, 0, 1},
+    [CELLAR_LINE_ENDING] = {1, 0, 0, 0},
+};
+
+/* Changes a line's state; every change passes here and must be in the table. */
+static void line_move(struct cellar_line *line, enum cellar_line_state to)
+{
+    CELLAR_ASSERT(line_moves[line->state][to] == 1);
+    CELLAR_ASSERT(to == CELLAR_LINE_UP || line->call_count == 0);
+    line->state = to;
+}
+
+enum cellar_status cellar_core_init(struct cellar_core *core, const struct cellar_core_terms *terms)
+{
+    CELLAR_ASSERT(terms->lines_max >= 1 && terms->lines_max <= CELLAR_CORE_LINES_MAX);
+    CELLAR_ASSERT(terms->dial_us_max > 0);
+    *core = (struct cellar_core){
+        .terms = *terms, .line_count = 2 * terms->lines_max, .random_state = terms->seed};
+    core->lines = cellar_mem_zalloc(core->line_count, sizeof *core->lines);
+    return core->lines == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
+}
+
+void cellar_core_fini(struct cellar_core *core)
+{
+    CELLAR_ASSERT(core->call_count == 0 && core->finished.first == NULL);
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        CELLAR_ASSERT(core->lines[index].state == CELLAR_LINE_FREE);
+    }
+    cellar_timers_fini(&core->timers);
+    cellar_mem_free(core->lines);
+    memset(core, 0, sizeof *core);
+}
+
+/* The clock and the dice for a decision. */
+static struct cellar_retry_chance chance_make(struct cellar_core *core, int64_t now_us)
+{
+    return (struct cellar_retry_chance){.now_us = now_us,
+                                        .random = cellar_random_next(&core->random_state)};
+}
+
+/* ---- calls --------------------------------------------------------------------------------- */
+
+/* Takes a call out of where it is. */
+static void call_leave(struct cellar_core *core, struct cellar_async_call *call)
+{
+    if (call->place == CELLAR_ASYNC_QUEUED) {
+        cellar_async_remove(&core->queued, call);
+    } else if (call->place == CELLAR_ASYNC_FLYING) {
+        struct cellar_line *line = &core->lines[call->line_index];
+        uint32_t slot = call->request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1);
+        CELLAR_ASSERT(line->calls[slot] == call && line->call_count > 0);
+        line->calls[slot] = NULL;
+        line->call_count--;
+    }
+    cellar_timers_remove(&core->timers, &call->timer);
+}
+
+/* Ends a call, which is nowhere, with what its error says. */
+static void call_end(struct cellar_core *core, struct cellar_async_call *call)
+{
+    CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER && core->call_count > 0);
+    CELLAR_ASSERT(call->timer.place == 0);
+    call->place = CELLAR_ASYNC_OVER;
+    core->call_count--;
+    cellar_async_append(&core->finished, call);
+}
+
+/* Puts a call into a place that is no list but the timers. */
+static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
+                      enum cellar_async_place place, int64_t at_us)
+{
+    CELLAR_ASSERT(place != CELLAR_ASYNC_OVER);
+    call->place = place;
+    if (place == CELLAR_ASYNC_QUEUED) {
+        cellar_async_append(&core->queued, call);
+    }
+    if (cellar_timers_set(&core->timers, &call->timer, at_us) != CELLAR_OK) {
+        call_leave(core, call);
+        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory for a call");
+        call_end(core, call);
+    }
+}
+
+/* Decides over a call, which is nowhere, after a failed attempt. */
+static void call_failed(struct cellar_core *core, struct cellar_async_call *call,
+                        enum cellar_attempt attempt, int64_t now_us)
+{
+    int64_t delay_us;
+    CELLAR_ASSERT(call->error.code != CELLAR_OK);
+    call->attempt = attempt;
+    if (!cellar_retry_again(&call->retry, attempt, chance_make(core, now_us), &call->error,
+                            &delay_us)) {
+        call_end(core, call);
+        return;
+    }
+    if (call->kind->restart != NULL && call->kind->restart(call) != CELLAR_OK) {
+        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call again");
+        call_end(core, call);
+        return;
+    }
+    if (delay_us > 0) {
+        call_wait(core, call, CELLAR_ASYNC_PAUSED, now_us + delay_us);
+    } else {
+        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+    }
+}
+
+/* Tells the server that nobody waits for a request any more. */
+static void line_forget(struct cellar_line *line, uint32_t request_id)
+{
+    CELLAR_ASSERT(line->state == CELLAR_LINE_UP);
+    /* A line on which it cannot be told keeps the request for ever: another takes its place. */
+    if (cellar_engine_cancel(&line->engine, request_id) != CELLAR_OK) {
+        line->is_silent = true;
+    }
+}
+
+/* Ends a call in whatever place, with a code after which it does not go again. */
+static void call_abort(struct cellar_core *core, struct cellar_async_call *call,
+                       const struct cellar_error *error, int64_t now_us)
+{
+    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
+    CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER);
+    if (call->place == CELLAR_ASYNC_FLYING) {
+        struct cellar_line *line = &core->lines[call->line_index];
+        attempt = line->sent_bytes >= call->sent_mark ? CELLAR_ATTEMPT_SENT : CELLAR_ATTEMPT_UNSENT;
+        line_forget(line, call->request_id);
+    }
+    call_leave(core, call);
+    call->error = *error;
+    call->retry.attempts_max = 0;
+    call_failed(core, call, attempt, now_us);
+}
+
+/* A call's timer: its pause is over, or its time is. */
+static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
+{
+    struct cellar_core *core = context;
+    struct cellar_async_call *call = CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer);
+    struct cellar_error error;
+    char last[CELLAR_ERROR_TEXT_BYTES_MAX / 2];
+    CELLAR_ASSERT(call->place >= CELLAR_ASYNC_QUEUED && call->place <= CELLAR_ASYNC_FLYING);
+    if (call->place == CELLAR_ASYNC_PAUSED) {
+        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+        return;
+    }
+    if (call->place == CELLAR_ASYNC_FLYING) {
+        struct cellar_line *line = &core->lines[call->line_index];
+        line->is_silent = line->is_silent || line->received_bytes == call->received_mark;
+        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
+                               "The time limit passed while waiting for the server");
+    } else if (call->error.code == CELLAR_OK) {
+        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
+                               "The time limit passed before the request could be sent");
+    } else {
+        (void)snprintf(last, sizeof last, "%.300s", call->error.text);
+        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
+                               "The time limit passed before the request could be sent again: %s",
+                               last);
+    }
+    call_abort(core, call, &error, now_us);
+}
+
+void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, int64_t now_us)
+{
+    CELLAR_ASSERT(call->place == CELLAR_ASYNC_NEW && call->kind != NULL);
+    CELLAR_ASSERT(call->retry.deadline_us > 0 && call->body.bytes > 0);
+    core->call_count++;
+    call->timer.fire = call_fire;
+    cellar_error_clear(&call->error);
+    call_wait(core, call, CELLAR_ASYNC_QUEUED, CELLAR_MAX(call->retry.deadline_us, now_us));
+}
+
+void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call)
+{
+    struct cellar_error error;
+    CELLAR_ASSERT(call->place != CELLAR_ASYNC_NEW);
+    if (call->place == CELLAR_ASYNC_OVER ||
+        (call->place == CELLAR_ASYNC_FLYING && call->retry.safety != CELLAR_SAFETY_READ)) {
+        return;
+    }
+    (void)cellar_error_set(&error, CELLAR_CANCELLED, "The call was cancelled");
+    call_abort(core, call, &error, 0);
+}
+
+struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
+{
+    struct cellar_async_call *call = cellar_async_take(&core->finished);
+    CELLAR_ASSERT(call == NULL || call->place == CELLAR_ASYNC_OVER);
+    return call;
+}
+
+/* ---- queue to lines ------------------------------------------------------------------------ */
+
+/* Whether a line takes calls, or will. */
+static bool line_is_usable(const struct cellar_line *line)
+{
+    return line->state == CELLAR_LINE_DIALING ||
+           (line->state == CELLAR_LINE_UP && !line->is_silent &&
+            line->engine.state <= CELLAR_ENGINE_OPEN);
+}
+
+/* Whether a line takes a call now. */
+static bool line_has_room(const struct cellar_line *line)
+{
+    CELLAR_ASSERT(line->call_count <= CELLAR_ENGINE_REQUESTS_MAX);
+    return line_is_usable(line) && line->state == CELLAR_LINE_UP &&
+           line->engine.state == CELLAR_ENGINE_OPEN &&
+           line->engine.in_flight_count < line->engine.requests_max &&
+           cellar_engine_output(&line->engine).bytes < LINE_OUTPUT_BYTES_MAX;
+}
+
+/* The line with the fewest calls that has room, or LINE_NONE. */
+static uint32_t line_pick(const struct cellar_core *core)
+{
+    uint32_t picked = LINE_NONE;
+    CELLAR_ASSERT(core->line_count <= 2 * CELLAR_CORE_LINES_MAX);
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        const struct cellar_line *line = &core->lines[index];
+        if (line_has_room(line) &&
+            (picked == LINE_NONE || line->call_count < core->lines[picked].call_count)) {
+            picked = index;
+        }
+    }
+    return picked;
+}
+
+/* Hands the first queued call to a line. */
+static void call_fly(struct cellar_core *core, struct cellar_async_call *call, uint32_t index,
+                     int64_t now_us)
+{
+    struct cellar_line *line = &core->lines[index];
+    cellar_async_body_limit(call, call->retry.deadline_us - now_us);
+    cellar_async_remove(&core->queued, call);
+    call->place = CELLAR_ASYNC_NEW;
+    if (cellar_engine_submit(&line->engine, call->operation, cellar_slice_of(&call->body),
+                             &call->request_id, &call->error) != CELLAR_OK) {
+        cellar_timers_remove(&core->timers, &call->timer);
+        call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
+        return;
+    }
+    uint32_t slot = call->request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1);
+    CELLAR_ASSERT(line->calls[slot] == NULL);
+    line->calls[slot] = call;
+    line->call_count++;
+    call->place = CELLAR_ASYNC_FLYING;
+    call->line_index = index;
+    call->credit_owed = 0;
+    call->sent_mark = line->sent_bytes + cellar_engine_output(&line->engine).bytes;
+    call->received_mark = line->received_bytes;
+}
+
+bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
+{
+    uint32_t usable_count = 0;
+    uint32_t free_index = LINE_NONE;
+    CELLAR_ASSERT(index != NULL);
+    for (uint32_t at = 0; at < core->line_count; at++) {
+        const struct cellar_line *line = &core->lines[at];
+        if (line->state == CELLAR_LINE_FREE) {
+            free_index = CELLAR_MIN(free_index, at);
+        }
+        if (line_is_usable(line)) {
+            usable_count++;
+            /* One at a time, and none while another has little to do. */
+            if (line->limit_us != 0 ||
+                (line_has_room(line) && line->call_count < LINE_BUSY_CALLS)) {
+                return false;
+            }
+        }
+    }
+    if (free_index == LINE_NONE || usable_count >= core->terms.lines_max ||
+        now_us < core->dial_after_us || (usable_count == 0 && core->queued.first == NULL)) {
+        return false;
+    }
+    line_move(&core->lines[free_index], CELLAR_LINE_DIALING);
+    core->lines[free_index].limit_us = now_us + core->terms.dial_us_max;
+    *index = free_index;
+    return true;
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+/* Notes that connecting failed: the next try waits, and who waits for a line counts it. */
+static void dial_note(struct cellar_core *core, const struct cellar_error *error, int64_t now_us)
+{
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    core->last_failure = *error;
+    core->last_failure_us = now_us;
+    core->dial_failure_count++;
+    core->dial_after_us =
+        now_us + cellar_retry_backoff_us(core->dial_failure_count, error->retry_delay_ms,
+                                         cellar_random_next(&core->random_state));
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        if (line_is_usable(&core->lines[index])) {
+            return;
+        }
+    }
+    struct cellar_async_list waiting = core->queued;
+    core->queued = (struct cellar_async_list){NULL, NULL};
+    struct cellar_async_call *call;
+    while ((call = cellar_async_take(&waiting)) != NULL) {
+        call->place = CELLAR_ASYNC_NEW;
+        cellar_timers_remove(&core->timers, &call->timer);
+        call->error = *error;
+        call_failed(core, call, CELLAR_ATTEMPT_CONNECT, now_us);
+    }
+}
+
+void cellar_core_dial_failed(struct cellar_core *core, uint32_t index,
+                             const struct cellar_error *error, int64_t now_us)
+{
+    CELLAR_ASSERT(index < core->line_count);
+    line_move(&core->lines[index], CELLAR_LINE_FREE);
+    core->lines[index].limit_us = 0;
+    dial_note(core, error, now_us);
+}
+
+void cellar_core_dialed(struct cellar_core *core, uint32_t index, int64_t now_us)
+{
+    struct cellar_error error;
+    struct cellar_line *line = &core->lines[index];
+    CELLAR_ASSERT(index < core->line_count && line->call_count == 0);
+    line_move(line, CELLAR_LINE_UP);
+    line->sent_bytes = 0;
+    line->received_bytes = 0;
+    line->is_silent = false;
+    cellar_engine_init(&line->engine);
+    if (cellar_engine_greet(&line->engine, core->terms.client_name) != CELLAR_OK) {
+        (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a connection");
+        cellar_core_broken(core, index, &error, now_us);
+    }
+}
+
+void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct cellar_error *error,
+                        int64_t now_us)
+{
+    struct cellar_line *line = &core->lines[index];
+    CELLAR_ASSERT(index < core->line_count && line->state == CELLAR_LINE_UP);
+    cellar_engine_break(&line->engine, error);
+    const struct cellar_error reason = line->engine.error;
+    struct cellar_async_list lost = {NULL, NULL};
+    for (uint32_t slot = 0; line->call_count > 0; slot++) {
+        struct cellar_async_call *call = line->calls[slot];
+        CELLAR_ASSERT(slot < CELLAR_ENGINE_REQUESTS_MAX);
+        if (call != NULL) {
+            call_leave(core, call);
+            cellar_async_append(&lost, call);
+        }
+    }
+    line_move(line, CELLAR_LINE_ENDING);
+    core->last_failure = reason;
+    core->last_failure_us = now_us;
+    struct cellar_async_call *call;
+    while ((call = cellar_async_take(&lost)) != NULL) {
+        call->error = reason;
+        call_failed(core, call,
+                    line->sent_bytes >= call->sent_mark ? CELLAR_ATTEMPT_SENT
+                                                        : CELLAR_ATTEMPT_UNSENT,
+                    now_us);
+    }
+    if (line->limit_us != 0) { /* it never opened */
+        line->limit_us = 0;
+        dial_note(core, &reason, now_us);
+    }
+}
+
+void cellar_core_closed(struct cellar_core *core, uint32_t index)
+{
+    CELLAR_ASSERT(index < core->line_count);
+    line_move(&core->lines[index], CELLAR_LINE_FREE);
+    cellar_engine_fini(&core->lines[index].engine);
+}
+
+struct cellar_slice cellar_core_output(const struct cellar_core *core, uint32_t index)
+{
+    CELLAR_ASSERT(index < core->line_count && core->lines[index].state == CELLAR_LINE_UP);
+    return cellar_engine_output(&core->lines[index].engine);
+}
+
+void cellar_core_sent(struct cellar_core *core, uint32_t index, size_t bytes)
+{
+    CELLAR_ASSERT(index < core->line_count && core->lines[index].state == CELLAR_LINE_UP);
+    cellar_engine_sent(&core->lines[index].engine, bytes);
+    core->lines[index].sent_bytes += bytes;
+}
+
+bool cellar_core_room(struct cellar_core *core, uint32_t index, int64_t now_us, uint8_t **room,
+                      size_t *bytes)
+{
+    struct cellar_error error;
+    CELLAR_ASSERT(index < core->line_count && core->lines[index].state == CELLAR_LINE_UP);
+    if (cellar_engine_room(&core->lines[index].engine, room, bytes) == CELLAR_OK) {
+        CELLAR_ASSERT(*bytes > 0); /* every event is taken at once */
+        return true;
+    }
+    (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory to read an answer into");
+    cellar_core_broken(core, index, &error, now_us);
+    return false;
+}
+
+/* ---- answers ------------------------------------------------------------------------------- */
+
+/* Gives the server credit for a part, and the call time for the next one. */
+static enum cellar_status part_done(struct cellar_core *core, struct cellar_async_call *call,
+                                    size_t bytes, int64_t now_us)
+{
+    struct cellar_line *line = &core->lines[call->line_index];
+    CELLAR_ASSERT(call->place == CELLAR_ASYNC_FLYING);
+    call->credit_owed += bytes;
+    if (call->credit_owed >= CELLAR_CORE_CREDIT_BYTES / 2) {
+        CELLAR_TRY(cellar_engine_credit(&line->engine, call->request_id, call->credit_owed));
+        call->credit_owed = 0;
+    }
+    if (call->idle_us > 0) {
+        call->retry.deadline_us = now_us + call->idle_us;
+        return cellar_timers_set(&core->timers, &call->timer, call->retry.deadline_us);
+    }
+    return CELLAR_OK;
+}
+
+/* Takes the part of a read. */
+static void part_take(struct cellar_core *core, struct cellar_async_call *call,
+                      const struct cellar_event *event, int64_t now_us)
+{
+    size_t bytes = event->body.bytes;
+    CELLAR_ASSERT(event->kind == CELLAR_EVENT_PART);
+    enum cellar_status status = call->kind->take(call, event, &call->error);
+    if (status == CELLAR_OK) {
+        status = part_done(core, call, bytes, now_us);
+        if (status != CELLAR_OK) {
+            (void)cellar_error_set(&call->error, status, "No memory for a read");
+        }
+    }
+    if (status != CELLAR_OK) {
+        line_forget(&core->lines[call->line_index], call->request_id);
+        call_leave(core, call);
+        call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
+    }
+}
+
+/* Takes the REPLY or ERROR that ends a request. */
+static void answer_take(struct cellar_core *core, struct cellar_async_call *call,
+                        const struct cellar_event *event, int64_t now_us)
+{
+    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
+    CELLAR_ASSERT(event->kind != CELLAR_EVENT_PART);
+    call_leave(core, call);
+    if (event->kind == CELLAR_EVENT_REPLY) {
+        cellar_error_clear(&call->error);
+        if (call->kind->take(call, event, &call->error) == CELLAR_OK) {
+            cellar_error_clear(&call->error);
+            call_end(core, call);
+            return;
+        }
+        /* An answer that cannot be understood or kept says nothing about a write. */
+        if (call->error.code != CELLAR_UNAVAILABLE) {
+            attempt = CELLAR_ATTEMPT_SENT;
+        }
+    } else if (!cellar_call_error_decode(event->body, &call->error)) {
+        attempt = CELLAR_ATTEMPT_SENT;
+    }
+    call_failed(core, call, attempt, now_us);
+}
+
+/* After events were taken: what became of the line. */
+static void line_settle(struct cellar_core *core, uint32_t index, int64_t now_us)
+{
+    struct cellar_error error;
+    struct cellar_line *line = &core->lines[index];
+    CELLAR_ASSERT(line->state == CELLAR_LINE_UP);
+    if (line->engine.state == CELLAR_ENGINE_BROKEN) {
+        cellar_core_broken(core, index, &line->engine.error, now_us);
+        return;
+    }
+    if (line->limit_us != 0 && line->engine.state >= CELLAR_ENGINE_OPEN) {
+        line->limit_us = 0;
+        core->dial_failure_count = 0;
+    }
+    bool is_left = line->engine.state == CELLAR_ENGINE_LEAVING || line->is_silent;
+    if (is_left && line->call_count == 0) {
+        (void)cellar_error_set(&error, CELLAR_UNAVAILABLE,
+                               line->is_silent ? "The server does not answer"
+                                               : "The server is about to stop");
+        cellar_core_broken(core, index, &error, now_us);
+    }
+}
+
+void cellar_core_received(struct cellar_core *core, uint32_t index, size_t bytes, int64_t now_us)
+{
+    struct cellar_event event;
+    struct cellar_line *line = &core->lines[index];
+    CELLAR_ASSERT(index < core->line_count && line->state == CELLAR_LINE_UP);
+    cellar_engine_received(&line->engine, bytes);
+    line->received_bytes += bytes;
+    line->is_silent = false;
+    while (cellar_engine_event(&line->engine, &event)) {
+        struct cellar_async_call *call =
+            line->calls[event.request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1)];
+        if (call == NULL || call->request_id != event.request_id) {
+            continue; /* nobody waits for it any more */
+        }
+        if (event.kind == CELLAR_EVENT_PART) {
+            part_take(core, call, &event, now_us);
+        } else {
+            answer_take(core, call, &event, now_us);
+        }
+    }
+    line_settle(core, index, now_us);
+}
+
+/* ---- time ---------------------------------------------------------------------------------- */
+
+void cellar_core_turn(struct cellar_core *core, int64_t now_us)
+{
+    struct cellar_error error;
+    cellar_timers_run(&core->timers, core, now_us);
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        struct cellar_line *line = &core->lines[index];
+        if (line->state == CELLAR_LINE_UP && line->limit_us != 0 && line->limit_us <= now_us) {
+            (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server does not greet");
+            cellar_core_broken(core, index, &error, now_us);
+        } else if (line->state == CELLAR_LINE_UP) {
+            line_settle(core, index, now_us);
+        }
+    }
+    uint32_t index = line_pick(core);
+    while (core->queued.first != NULL && index != LINE_NONE) {
+        CELLAR_ASSERT(core->queued.first->place == CELLAR_ASYNC_QUEUED);
+        call_fly(core, core->queued.first, index, now_us);
+        index = line_pick(core);
+    }
+}
+
+int64_t cellar_core_next_us(const struct cellar_core *core)
+{
+    const struct cellar_timer *first = cellar_timers_first(&core->timers);
+    int64_t next_us = first == NULL ? INT64_MAX : first->at_us;
+    bool is_usable = false;
+    CELLAR_ASSERT(core->line_count > 0);
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        const struct cellar_line *line = &core->lines[index];
+        if (line->limit_us != 0) {
+            next_us = CELLAR_MIN(next_us, line->limit_us);
+        }
+        is_usable = is_usable || line_is_usable(line);
+    }
+    return core->queued.first != NULL && !is_usable ? CELLAR_MIN(next_us, core->dial_after_us)
+                                                    : next_us;
+}
+
+void cellar_core_stop(struct cellar_core *core, int64_t now_us)
+{
+    struct cellar_error error;
+    (void)cellar_error_set(&error, CELLAR_CANCELLED, "The client was closed");
+    /* Every call has a timer; taking one out may move another to a place that was passed. */
+    while (core->call_count > 0) {
+        for (uint32_t place = 0; place < core->timers.count; place++) {
+            struct cellar_timer *timer = core->timers.heap[place];
+            if (timer->fire == call_fire) {
+                call_abort(core, CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
+                           &error, now_us);
+            }
+        }
+    }
+    CELLAR_ASSERT(core->queued.first == NULL);
+    for (uint32_t index = 0; index < core->line_count; index++) {
+        CELLAR_ASSERT(core->lines[index].call_count == 0);
+        if (core->lines[index].state == CELLAR_LINE_UP) {
+            core->lines[index].limit_us = 0;
+            cellar_core_broken(core, index, &error, now_us);
+        }
+    }
+}
