@@ -91,12 +91,16 @@
     F(1, text, table)                                                                              \
     F(2, bytes, row)                                                                               \
     F(3, raw, mutations)                                                                           \
-    F(4, raw, token) /* reserved */                                                                \
+    F(4, bytes, token)                                                                             \
+    F(5, u64, token_start_us) /* since 1970; absent: on arrival */                                 \
+    F(6, u64, token_life_us)  /* absent: 15 minutes */                                             \
     F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_MUTATE_ROWS_REQUEST(F)                                               \
     F(1, text, table)                                                                              \
-    F(2, raw, entries) /* array of [row bytes, mutations] */                                       \
+    F(2, raw, entries) /* array of [row bytes, mutations] or [..., token bytes | nil] */           \
+    F(3, u64, token_start_us)                                                                      \
+    F(4, u64, token_life_us)                                                                       \
     F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_MUTATE_ROWS_REPLY(F)                                                 \

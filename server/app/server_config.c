@@ -71,6 +71,8 @@ const struct cellar_config_option cellar_server_options[] = {
     BYTES("log-segment-bytes", "64m", 65536, GIB, "size of a file of the log"),
     BYTES("store-map-bytes", "64g", MIB, 65536 * GIB,
           "how large a store may become; for stores made from now on"),
+    COUNT("store-tokens-max", "1000000", 1, 100000000,
+          "live idempotency tokens of one store"),
     COUNT("checkpoint-records-max", "0", 0, INT64_MAX,
           "checkpoint a store after this many records; 0 is never for that reason"),
     SWITCH("implicit-instances", "true", false,
@@ -173,6 +175,7 @@ static void resolve_svc(const struct cellar_config *settings, struct svc_options
         cellar_config_number(settings, "log-unapplied-records-max");
     options->log_segment_bytes = cellar_config_number(settings, "log-segment-bytes");
     options->store_map_bytes = cellar_config_number(settings, "store-map-bytes");
+    options->store_tokens_max = cellar_config_number(settings, "store-tokens-max");
     options->checkpoint_records_max = cellar_config_number(settings, "checkpoint-records-max");
     options->implicit_instances = cellar_config_bool(settings, "implicit-instances");
 }

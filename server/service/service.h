@@ -32,9 +32,10 @@ struct svc_options {
     uint64_t log_unapplied_records_max; /* default 1,000,000 */
     uint64_t log_segment_bytes;         /* default 64 MiB; 64 KiB to 1 GiB */
     uint64_t store_map_bytes;           /* default 64 GiB; for stores made from now on */
-    uint64_t checkpoint_records_max;    /* freeze a store's memtable after this many records;
-                                           0 = never for that reason (tests) */
-    bool implicit_instances;            /* default true */
+    uint64_t store_tokens_max;       /* live idempotency tokens of one store; default 1,000,000 */
+    uint64_t checkpoint_records_max; /* freeze a store's memtable after this many records;
+                                        0 = never for that reason (tests) */
+    bool implicit_instances;         /* default true */
 };
 
 void svc_options_init(struct svc_options *options);
@@ -136,6 +137,12 @@ enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *req
  * not block. */
 typedef void svc_done_fn(void *context, const struct cellar_error *result);
 
+/** How long tokens are remembered. */
+struct svc_token_time {
+    int64_t start_us; /* when the client sent the request first, since 1970; 0: now */
+    int64_t life_us;  /* from then on, 15 minutes at most; 0: 15 minutes */
+};
+
 /** One row's mutations; everything is borrowed until the submitting call returns. */
 struct svc_row_write {
     struct cellar_slice table; /* name in any form */
@@ -143,15 +150,19 @@ struct svc_row_write {
     struct cellar_slice mutations; /* the MessagePack list of mutation.h */
     svc_done_fn *done;
     void *context;
+    struct cellar_slice token; /* 8 to 128 bytes: a repetition is applied once and gets the first
+                                  outcome again; data NULL: none */
+    struct svc_token_time token_time;
 };
 
 /**
  * Checks and queues one row's mutations.
  *
  * @param write  write->done is called once, later, when CELLAR_OK is returned; never otherwise
- * @return CELLAR_OK: queued. Else nothing was applied and `error` says why: INVALID_ARGUMENT,
- *         NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED, IO_ERROR,
- *         NO_MEMORY
+ * @return CELLAR_OK: queued. OUTCOME_UNKNOWN: its token is known, but the log has failed. Else
+ *         nothing was applied and `error` says why: INVALID_ARGUMENT, NOT_FOUND, UNIMPLEMENTED,
+ *         FAILED_PRECONDITION (the token's time is over), UNAVAILABLE, RESOURCE_EXHAUSTED,
+ *         DEADLINE_EXCEEDED, DATA_LOSS, IO_ERROR, NO_MEMORY
  */
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
                                   const struct svc_row_write *write, struct cellar_error *error)
@@ -165,9 +176,11 @@ typedef void svc_batch_done_fn(void *context, const struct cellar_error *const *
 /** Many rows' mutations; borrowed as above. */
 struct svc_rows_write {
     struct cellar_slice table;
-    struct cellar_slice entries; /* the MessagePack array of [row, mutations] */
+    struct cellar_slice entries; /* the MessagePack array of [row, mutations] and [row, mutations,
+                                    token | nil] */
     svc_batch_done_fn *done;
     void *context;
+    struct svc_token_time token_time; /* of all entries' tokens */
 };
 
 /**

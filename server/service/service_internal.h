@@ -24,4 +24,13 @@ enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *req
                                   struct cellar_slice name, struct tablet_table **table,
                                   struct cellar_error *error) CELLAR_MUST_USE;
 
+/** Checks a token's form; one without data is none. INVALID_ARGUMENT. */
+enum cellar_status svc_token_check(struct cellar_slice token, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** When the tokens of a request end. @param now_us the server's time. INVALID_ARGUMENT;
+ * FAILED_PRECONDITION when that is past */
+enum cellar_status svc_token_expiry(const struct svc_token_time *time, int64_t now_us,
+                                    int64_t *expiry_us, struct cellar_error *error) CELLAR_MUST_USE;
+
 #endif

@@ -26,6 +26,7 @@ void svc_options_init(struct svc_options *options)
         .log_unapplied_records_max = 1000000,
         .log_segment_bytes = 64 * MIB,
         .store_map_bytes = 65536 * MIB,
+        .store_tokens_max = 1000000,
         .implicit_instances = true,
     };
 }
@@ -42,6 +43,7 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
         .unapplied_records_max = options->log_unapplied_records_max,
         .segment_bytes = options->log_segment_bytes,
         .map_bytes = options->store_map_bytes,
+        .store_tokens_max = options->store_tokens_max,
         .checkpoint_records_max = options->checkpoint_records_max,
     };
     struct svc *opened = cellar_mem_zalloc(1, sizeof *opened);

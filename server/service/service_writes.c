@@ -14,6 +14,7 @@
 
 #include "common/sync.h"
 #include "server/service/service_internal.h"
+#include "server/tablet/append.h"
 #include "server/tablet/mutate.h"
 
 #define DRAIN_DELAY_MS 1000u
@@ -74,6 +75,15 @@ struct submit {
     struct tablet_table *table; /* a reference; NULL until found */
     struct scratch *scratch;
     struct cellar_error *error;
+    int64_t token_now_us; /* when their life was checked */
+    int64_t token_expiry_us;
+};
+
+/* One row of a request, checked. */
+struct entry {
+    struct cellar_slice row;
+    struct cellar_slice token; /* data NULL: none */
+    struct tablet_items items;
 };
 
 /* Counts a request in, unless the server drains. */
@@ -99,10 +109,16 @@ static void write_leave(struct svc *svc)
     CELLAR_ASSERT(before > 0);
 }
 
-/* Finds the table and the scratch for a request that was counted in. */
+/* Finds the table and the scratch for a request that was counted in, and the end of its tokens. */
 static enum cellar_status submit_begin(struct submit *submit, const struct svc_request *request,
-                                       struct cellar_slice table)
+                                       struct cellar_slice table,
+                                       const struct svc_token_time *token_time)
 {
+    if (token_time != NULL) {
+        submit->token_now_us = tablet_db_time(submit->svc->db);
+        CELLAR_TRY(svc_token_expiry(token_time, submit->token_now_us, &submit->token_expiry_us,
+                                    submit->error));
+    }
     submit->scratch = scratch_get();
     if (submit->scratch == NULL) {
         return cellar_error_set(submit->error, CELLAR_NO_MEMORY, "no memory for a write");
@@ -127,20 +143,42 @@ static void result_set(struct cellar_error *result, enum cellar_status status)
 }
 
 /* Checked items into a payload in the scratch. */
-static enum cellar_status payload_make(struct submit *submit, struct cellar_slice row,
-                                       struct tablet_items *items, struct cellar_error *error)
+static enum cellar_status payload_make(struct submit *submit, struct entry *entry,
+                                       struct cellar_error *error)
 {
     struct tablet_db *db = submit->svc->db;
     struct cellar_buffer *payload = &submit->scratch->payload;
     uint64_t bytes_max = store_engine_record_bytes_max(tablet_db_engine(db));
-    int64_t time_us = items->needs_time ? tablet_db_time(db) : 0;
+    int64_t time_us = entry->items.needs_time ? tablet_db_time(db) : 0;
     CELLAR_ASSERT(bytes_max > 0);
     cellar_buffer_clear(payload);
-    const struct tablet_record_facts facts = {row, time_us, bytes_max};
+    const struct tablet_record_facts facts = {entry->row, time_us, bytes_max, entry->token,
+                                              submit->token_expiry_us};
     enum cellar_status status =
-        tablet_items_encode(&submit->table->schema, items, &facts, payload, error);
+        tablet_items_encode(&submit->table->schema, &entry->items, &facts, payload, error);
     return status == CELLAR_NO_MEMORY ? cellar_error_set(error, status, "no memory for a write")
                                       : status;
+}
+
+/* A checked row into the log. */
+static enum cellar_status entry_append(struct submit *submit, struct entry *entry,
+                                       struct tablet_write *write, struct cellar_error *error)
+{
+    CELLAR_TRY(tablet_items_family_error(&entry->items, error));
+    CELLAR_TRY(payload_make(submit, entry, error));
+    const struct tablet_payload payload = {entry->row, cellar_slice_of(&submit->scratch->payload),
+                                           entry->items.has_sets, entry->token,
+                                           submit->token_now_us};
+    CELLAR_ASSERT(payload.bytes.bytes > 0);
+    return tablet_append(submit->svc->db, submit->table, &payload, write, error);
+}
+
+/* How a write ended. One that repeats another by its token says nothing about that one when it
+ * fails itself. */
+static enum cellar_status write_status(const struct tablet_write *write, enum cellar_status status)
+{
+    CELLAR_ASSERT(write->record.done != NULL);
+    return status != CELLAR_OK && write->is_repeat ? CELLAR_OUTCOME_UNKNOWN : status;
 }
 
 /* ---- one row --------------------------------------------------------------------------------- */
@@ -158,7 +196,7 @@ static void row_done(struct store_log_record *record, enum cellar_status status)
     struct row_write *row = CELLAR_CONTAINER_OF(write, struct row_write, write);
     struct svc *svc = row->svc;
     struct cellar_error result;
-    result_set(&result, status);
+    result_set(&result, write_status(write, status));
     row->done(row->context, &result);
     cellar_mem_free(row);
     CELLAR_ASSERT(svc != NULL);
@@ -168,17 +206,13 @@ static void row_done(struct store_log_record *record, enum cellar_status status)
 static enum cellar_status row_submit(struct submit *submit, const struct svc_row_write *write,
                                      struct row_write *queued)
 {
-    struct tablet_items items;
+    struct entry entry = {.row = write->row, .token = write->token};
     CELLAR_TRY(cellar_row_check(write->row, submit->error));
+    CELLAR_TRY(svc_token_check(write->token, submit->error));
+    CELLAR_ASSERT(write->row.bytes > 0);
     CELLAR_TRY(tablet_items_check(&submit->table->schema, write->mutations, &submit->scratch->arena,
-                                  &items, submit->error));
-    CELLAR_TRY(tablet_items_family_error(&items, submit->error));
-    CELLAR_TRY(payload_make(submit, write->row, &items, submit->error));
-    const struct tablet_payload payload = {write->row, cellar_slice_of(&submit->scratch->payload),
-                                           items.has_sets};
-    CELLAR_ASSERT(payload.bytes.bytes > 0);
-    return tablet_db_append(submit->svc->db, submit->table, &payload, &queued->write,
-                            submit->error);
+                                  &entry.items, submit->error));
+    return entry_append(submit, &entry, &queued->write, submit->error);
 }
 
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
@@ -194,7 +228,9 @@ enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *req
     queued->write.record.done = row_done;
     enum cellar_status status = write_enter(svc, error);
     if (status == CELLAR_OK) {
-        status = submit_begin(&submit, request, write->table);
+        bool has_token = write->token.data != NULL;
+        status =
+            submit_begin(&submit, request, write->table, has_token ? &write->token_time : NULL);
         if (status == CELLAR_OK) {
             status = row_submit(&submit, write, queued);
         }
@@ -224,12 +260,6 @@ struct rows_write {
     uint32_t count;
     const struct cellar_error **results; /* NULL: applied; each error its own block of memory */
     struct entry_write entries[];
-};
-
-/* An entry of the request, checked. */
-struct entry {
-    struct cellar_slice row;
-    struct tablet_items items;
 };
 
 /* What an entry says when there is no memory to say more. */
@@ -281,22 +311,42 @@ static void entry_done(struct store_log_record *record, enum cellar_status statu
     CELLAR_ASSERT(index < rows->count);
     if (status != CELLAR_OK) {
         struct cellar_error result;
-        result_set(&result, status);
+        result_set(&result, write_status(write, status));
         entry_fail(rows, index, &result);
     }
     rows_release(rows);
 }
 
-/* Reads [row, mutations] and checks its form. */
+/* Reads the token of an entry that has three parts. */
+static enum cellar_status entry_token(struct cellar_cursor *from, struct entry *entry,
+                                      struct cellar_error *error)
+{
+    if (cellar_wire_get_nil(from)) {
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(entry->token.data == NULL);
+    if (!cellar_wire_get_bytes(from, &entry->token)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'token' : must be bytes or nil");
+    }
+    return svc_token_check(entry->token, error);
+}
+
+/* Reads [row, mutations] or [row, mutations, token] and checks its form. */
 static enum cellar_status entry_decode(const struct submit *submit, struct cellar_cursor *from,
                                        struct entry *entry)
 {
     struct cellar_error *error = submit->error;
     uint32_t parts = 0;
     struct cellar_slice list;
-    if (!cellar_wire_get_array(from, &parts) || parts != 2 ||
+    entry->token = cellar_slice_make(NULL, 0);
+    if (!cellar_wire_get_array(from, &parts) || parts < 2 || parts > 3 ||
         !cellar_wire_get_bytes(from, &entry->row) || !cellar_wire_skip(from, &list)) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "must be [row, mutations]");
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "must be [row, mutations] or [row, mutations, token]");
+    }
+    if (parts == 3) {
+        CELLAR_TRY(entry_token(from, entry, error));
     }
     CELLAR_TRY(cellar_row_check(entry->row, error));
     CELLAR_ASSERT(entry->row.bytes > 0);
@@ -355,15 +405,7 @@ static void entry_submit(struct submit *submit, struct entry *entry, struct rows
     cellar_error_clear(&result);
     CELLAR_ASSERT(index < rows->count);
     atomic_fetch_add(&rows->left, 1);
-    enum cellar_status status = tablet_items_family_error(&entry->items, &result);
-    if (status == CELLAR_OK) {
-        status = payload_make(submit, entry->row, &entry->items, &result);
-    }
-    if (status == CELLAR_OK) {
-        const struct tablet_payload payload = {
-            entry->row, cellar_slice_of(&submit->scratch->payload), entry->items.has_sets};
-        status = tablet_db_append(submit->svc->db, submit->table, &payload, &write->write, &result);
-    }
+    enum cellar_status status = entry_append(submit, entry, &write->write, &result);
     if (status != CELLAR_OK) {
         result.code = status;
         entry_fail(rows, index, &result);
@@ -414,7 +456,7 @@ enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *re
     struct submit submit = {.svc = svc, .error = error};
     CELLAR_ASSERT(write->done != NULL);
     CELLAR_TRY(write_enter(svc, error));
-    enum cellar_status status = submit_begin(&submit, request, write->table);
+    enum cellar_status status = submit_begin(&submit, request, write->table, &write->token_time);
     if (status == CELLAR_OK) {
         status = rows_submit(&submit, write);
     }

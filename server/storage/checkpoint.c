@@ -17,6 +17,7 @@
  * The first segment of a run of regions keeps the key of the region; later ones get the shortest
  * key that separates them from the cell before.
  */
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/storage/store.h"
@@ -388,7 +389,7 @@ static enum cellar_status memtable_write(struct writer *writer,
     const struct store_entry *entry = store_memtable_seek(memtable, cellar_slice_make(NULL, 0));
     store_merge_init(&writer->merge, &memtable, 1, UINT64_MAX);
     store_env_cursor_init(&writer->cursor, &writer->txn);
-    CELLAR_ASSERT(entry != NULL);
+    CELLAR_ASSERT(entry != NULL || store_memtable_token_first(memtable) != NULL);
     while (entry != NULL) {
         CELLAR_TRY(row_write(writer, store_entry_row(entry)));
         CELLAR_TRY(row_next(writer, memtable, &entry));
@@ -428,6 +429,10 @@ static enum cellar_status memtable_apply(struct store *store, const struct store
     }
     store_memtable_facts(memtable, &facts);
     status = memtable_write(writer, memtable);
+    if (status == CELLAR_OK) {
+        status =
+            store_tokens_write(&writer->txn, memtable, cellar_clock_real_us(), &store->token_sweep);
+    }
     if (status != CELLAR_OK) {
         store_env_abort(&writer->txn);
         writer_fini(writer);

@@ -28,6 +28,7 @@ struct store_engine_options {
     uint64_t segment_bytes;
     uint64_t map_bytes;
     uint64_t checkpoint_records_max; /* 0: no such reason for a checkpoint */
+    uint64_t store_tokens_max;       /* live tokens of one store */
 };
 
 /** INVALID_ARGUMENT naming the option, its bounds and the value. */
@@ -94,6 +95,16 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
  * record's payload is the batch's; the batch is the store's from here. */
 void store_engine_append(struct store_engine *engine, struct store *store,
                          struct store_log_record *record, struct store_batch *batch);
+
+/** With the append lock: whether a store takes one more token. @return CELLAR_OK, or
+ * RESOURCE_EXHAUSTED naming the limit */
+enum cellar_status store_engine_admit_token(struct store_engine *engine, struct store *store,
+                                            int64_t now_us, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Queues an empty record, whose `done` comes when everything queued before it is durable; with the
+ * append lock. */
+void store_engine_append_empty(struct store_engine *engine, struct store_log_record *record);
 
 /** True once the log or a store met an I/O error: no write is taken until the server starts again.
  * Any thread. */

@@ -46,6 +46,7 @@ enum cellar_status store_engine_options_check(const struct store_engine_options 
                             UINT64_MAX / 4, error));
     CELLAR_TRY(option_check("log_segment_bytes", options->segment_bytes, 65536, 1024 * MIB, error));
     CELLAR_TRY(option_check("store_map_bytes", options->map_bytes, MIB, UINT64_C(1) << 46, error));
+    CELLAR_TRY(option_check("store_tokens_max", options->store_tokens_max, 1, 100000000, error));
     if (options->segment_bytes % 65536 != 0 || options->map_bytes % 4096 != 0) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "log_segment_bytes must be a multiple of 65536 and store_map_bytes "

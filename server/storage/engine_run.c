@@ -144,6 +144,27 @@ void store_engine_append(struct store_engine *engine, struct store *store,
     }
 }
 
+enum cellar_status store_engine_admit_token(struct store_engine *engine, struct store *store,
+                                            int64_t now_us, struct cellar_error *error)
+{
+    uint64_t live = store_token_count_live(&store->tokens, now_us);
+    CELLAR_ASSERT(engine->options.store_tokens_max > 0);
+    return live < engine->options.store_tokens_max
+               ? CELLAR_OK
+               : cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
+                                  "store %u has %llu live tokens, the limit is store_tokens_max "
+                                  "(%llu)",
+                                  store->id, (unsigned long long)live,
+                                  (unsigned long long)engine->options.store_tokens_max);
+}
+
+void store_engine_append_empty(struct store_engine *engine, struct store_log_record *record)
+{
+    CELLAR_ASSERT(record->done != NULL);
+    record->entry = (struct store_log_entry){.type = STORE_RECORD_EMPTY};
+    (void)store_log_append(engine->log, record);
+}
+
 enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
                                          struct store_snapshot *snapshot)
 {

@@ -87,6 +87,7 @@ struct store_env_txn {
     MDB_txn *txn;
     MDB_cursor *cells; /* of the cursor, kept for reuse */
     MDB_cursor *layers;
+    MDB_cursor *tokens;         /* NULL until a cursor over tokens wants it */
     struct store_env_txn *next; /* in the env's list of idle readers */
     struct store_env_state state;
     size_t txn_id; /* of the state, to read it once a snapshot */
@@ -116,6 +117,18 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
 /** Removes the item; CELLAR_NOT_FOUND (which does not stick) when there is none. */
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key);
 
+/** As store_env_put(), in the map of tokens. */
+enum cellar_status store_env_token_put(struct store_env_txn *txn, struct cellar_slice key,
+                                       struct cellar_slice value);
+
+/** As store_env_delete(), in the map of tokens. */
+enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cellar_slice key);
+
+/** Finds a token's item, in a read transaction too. @param value receives what stands behind the
+ * CRC, borrowed from the map. NOT_FOUND; DATA_LOSS, IO_ERROR. */
+enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
+                                       struct cellar_slice *value) CELLAR_MUST_USE;
+
 /** Writes txn->state and commits, durable at return; or aborts when anything failed before. @return
  * the first failure. Ends the transaction. */
 enum cellar_status store_env_commit(struct store_env_txn *txn) CELLAR_MUST_USE;
@@ -128,10 +141,11 @@ enum cellar_status store_env_status(int code);
 
 /* ---- cursor ---------------------------------------------------------------------------------- */
 
-/** Walks items in key order, through all layers. Initialised with store_env_cursor_init(); one a
- * transaction at a time. */
+/** Walks the items of one map, cells or tokens, in key order, through all layers. Initialised with
+ * store_env_cursor_init(); one a transaction at a time. */
 struct store_env_cursor {
     struct store_env_txn *txn;
+    MDB_cursor *root;         /* cells or tokens */
     struct cellar_buffer key; /* the whole key of the current item */
     struct cellar_slice
         value;      /* behind the CRC; borrowed from the map; see store_env_cursor_check() */
@@ -141,8 +155,12 @@ struct store_env_cursor {
     uint64_t layers[STORE_ENV_LEVEL_COUNT_MAX]; /* ids of the layers on the path; [0] unused */
 };
 
-/** Prepares a cursor for a transaction; allocates nothing. */
+/** Prepares a cursor over a transaction's cells; allocates nothing. */
 void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn *txn);
+
+/** Prepares a cursor over a transaction's tokens. IO_ERROR, NO_MEMORY. */
+enum cellar_status store_env_cursor_init_tokens(struct store_env_cursor *cursor,
+                                                struct store_env_txn *txn) CELLAR_MUST_USE;
 
 /** Frees the key's memory; the transaction may have ended. */
 void store_env_cursor_fini(struct store_env_cursor *cursor);

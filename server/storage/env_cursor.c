@@ -1,13 +1,15 @@
 /*
  * A cursor over items in the order of their whole keys, though long keys live in layers.
  *
- * The path from the cells database to the current item is a level and the ids of the layers passed;
- * the first 250 bytes of each level stand already in `key`. Two moves change the level:
+ * There are two maps, cells and tokens, each with a database of its own as root; long keys of both
+ * lead to one database of layers. The path from the root to the current item is a level and the ids
+ * of the layers passed; the first 250 bytes of each level stand already in `key`. Two moves change
+ * the level:
  *
  *     descend   the LMDB cursor is on a mark: go to the layer it names
  *     ascend    the LMDB cursor left its layer: find the mark it came from, and move on from there
  *
- * settle() repeats them until the LMDB cursor is on an item, or at the end of the cells database. A
+ * settle() repeats them until the LMDB cursor is on an item, or at the end of the root. A
  * key sorts before the mark that has it as its first 250 bytes, and the mark stands for longer keys
  * only, so LMDB's order is the order of whole keys.
  *
@@ -29,12 +31,28 @@ void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn
 {
     CELLAR_ASSERT(txn->cells != NULL && txn->layers != NULL);
     cursor->txn = txn;
+    cursor->root = txn->cells;
     cursor->key = (struct cellar_buffer){0};
     cursor->value = cellar_slice_make(NULL, 0);
     cursor->crc = 0;
     cursor->is_valid = false;
     cursor->level = 0;
     cursor->layers[0] = 0;
+}
+
+enum cellar_status store_env_cursor_init_tokens(struct store_env_cursor *cursor,
+                                                struct store_env_txn *txn)
+{
+    store_env_cursor_init(cursor, txn);
+    if (txn->tokens == NULL) {
+        int code = mdb_cursor_open(txn->txn, txn->env->tokens_dbi, &txn->tokens);
+        if (code != MDB_SUCCESS) {
+            return store_env_status(code);
+        }
+    }
+    CELLAR_ASSERT(txn->tokens != NULL);
+    cursor->root = txn->tokens;
+    return CELLAR_OK;
 }
 
 void store_env_cursor_fini(struct store_env_cursor *cursor)
@@ -47,7 +65,7 @@ void store_env_cursor_fini(struct store_env_cursor *cursor)
 static MDB_cursor *native_at(const struct store_env_cursor *cursor)
 {
     CELLAR_ASSERT(cursor->level < STORE_ENV_LEVEL_COUNT_MAX);
-    return cursor->level == 0 ? cursor->txn->cells : cursor->txn->layers;
+    return cursor->level == 0 ? cursor->root : cursor->txn->layers;
 }
 
 static void native_get(const struct store_env_cursor *cursor, MDB_cursor_op operation,

@@ -19,6 +19,7 @@ struct store_env {
     MDB_dbi state_dbi;
     MDB_dbi cells_dbi;
     MDB_dbi layers_dbi;
+    MDB_dbi tokens_dbi;
     pthread_rwlock_t gate; /* read: a read transaction runs; write: reopening */
     struct cellar_mutex lock;
     struct store_env_txn *idle CELLAR_GUARDED_BY(lock); /* reset read transactions */

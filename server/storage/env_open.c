@@ -133,11 +133,33 @@ static enum cellar_status fail(const char *directory, const char *what, int code
                             mdb_strerror(code));
 }
 
+/* What may be made when databases are opened. */
+enum making { MAKE_NONE, MAKE_TOKENS, MAKE_ALL };
+
+static int databases_open(struct store_env *env, enum making making)
+{
+    MDB_txn *txn = NULL;
+    unsigned flags = making == MAKE_ALL ? MDB_CREATE : 0;
+    unsigned tokens_flags = making == MAKE_NONE ? 0 : MDB_CREATE;
+    int code = mdb_txn_begin(env->native, NULL, making == MAKE_NONE ? MDB_RDONLY : 0, &txn);
+    CELLAR_ASSERT(env->native != NULL);
+    code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "tokens", tokens_flags, &env->tokens_dbi);
+    if (code == 0) {
+        return mdb_txn_commit(txn);
+    }
+    if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    return code;
+}
+
 /* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is
  * made */
 static int native_open(struct store_env *env, uint64_t map_bytes)
 {
-    MDB_txn *txn = NULL;
     bool is_new = map_bytes != 0;
     int code = mdb_env_create(&env->native);
     if (code != MDB_SUCCESS) {
@@ -150,15 +172,9 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
     }
     code = code != 0 ? code
                      : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD, 0666);
-    code = code != 0 ? code : mdb_txn_begin(env->native, NULL, is_new ? 0 : MDB_RDONLY, &txn);
-    unsigned flags = is_new ? MDB_CREATE : 0;
-    code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
-    code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
-    code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
-    if (code == 0) {
-        code = mdb_txn_commit(txn);
-    } else if (txn != NULL) {
-        mdb_txn_abort(txn);
+    code = code != 0 ? code : databases_open(env, is_new ? MAKE_ALL : MAKE_NONE);
+    if (code == MDB_NOTFOUND) {
+        code = databases_open(env, MAKE_TOKENS); /* made before there were tokens */
     }
     if (code != 0) {
         mdb_env_close(env->native);
@@ -168,15 +184,24 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
     return code;
 }
 
+static void reader_free(struct store_env_txn *txn)
+{
+    CELLAR_ASSERT(!txn->is_write);
+    mdb_cursor_close(txn->cells);
+    mdb_cursor_close(txn->layers);
+    if (txn->tokens != NULL) {
+        mdb_cursor_close(txn->tokens);
+    }
+    mdb_txn_abort(txn->txn);
+    cellar_mem_free(txn);
+}
+
 static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
 {
     while (env->idle != NULL) {
         struct store_env_txn *txn = env->idle;
         env->idle = txn->next;
-        mdb_cursor_close(txn->cells);
-        mdb_cursor_close(txn->layers);
-        mdb_txn_abort(txn->txn);
-        cellar_mem_free(txn);
+        reader_free(txn);
     }
     CELLAR_ASSERT(env->native != NULL);
     mdb_env_close(env->native);
@@ -457,17 +482,11 @@ static int reader_renew(struct store_env_txn *txn)
     int code = mdb_txn_renew(txn->txn);
     code = code != 0 ? code : mdb_cursor_renew(txn->txn, txn->cells);
     code = code != 0 ? code : mdb_cursor_renew(txn->txn, txn->layers);
+    if (code == 0 && txn->tokens != NULL) {
+        code = mdb_cursor_renew(txn->txn, txn->tokens);
+    }
     CELLAR_ASSERT(!txn->is_write);
     return code;
-}
-
-static void reader_free(struct store_env_txn *txn)
-{
-    CELLAR_ASSERT(!txn->is_write);
-    mdb_cursor_close(txn->cells);
-    mdb_cursor_close(txn->layers);
-    mdb_txn_abort(txn->txn);
-    cellar_mem_free(txn);
 }
 
 enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)

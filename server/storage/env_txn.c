@@ -13,6 +13,7 @@
 
 /* Where an item stands: database, raw key, and how it was reached. */
 struct place {
+    MDB_dbi root; /* of its map */
     MDB_dbi dbi;
     struct env_raw_key raw;
     uint32_t level;
@@ -24,7 +25,7 @@ static enum cellar_status stick(struct store_env_txn *txn, int code)
     if (code != MDB_SUCCESS && txn->status == CELLAR_OK) {
         txn->status = store_env_status(code);
     }
-    CELLAR_ASSERT(txn->is_write);
+    CELLAR_ASSERT(code == MDB_SUCCESS || txn->status != CELLAR_OK);
     return txn->status;
 }
 
@@ -82,12 +83,13 @@ static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct en
     return layer;
 }
 
-/* Walks down to where `key` stands. @return false when a layer is missing, or on failure */
+/* Walks down from place->root to where `key` stands. @return false when a layer is missing, or on
+ * failure */
 static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool may_make,
                        struct place *place)
 {
     CELLAR_ASSERT(key.bytes > 0 && key.bytes <= STORE_ENV_KEY_BYTES_MAX);
-    place->dbi = txn->env->cells_dbi;
+    place->dbi = place->root;
     place->level = 0;
     place->layers[0] = 0;
     while (key.bytes > STORE_ENV_KEY_PART_MAX) {
@@ -126,10 +128,10 @@ static bool place_uncount(struct store_env_txn *txn, const struct place *place)
     return true;
 }
 
-enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
-                                 struct cellar_slice value)
+static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
+                                   struct cellar_slice value)
 {
-    struct place place;
+    struct place place = {.root = root};
     if (txn->status != CELLAR_OK || !place_find(txn, key, true, &place)) {
         return txn->status;
     }
@@ -150,6 +152,20 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
     txn->put_count += 1 + value.bytes / ENV_PAGE_BYTES;
     CELLAR_ASSERT(txn->state.item_count > 0);
     return CELLAR_OK;
+}
+
+enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
+                                 struct cellar_slice value)
+{
+    CELLAR_ASSERT(txn->is_write);
+    return item_put(txn, txn->env->cells_dbi, key, value);
+}
+
+enum cellar_status store_env_token_put(struct store_env_txn *txn, struct cellar_slice key,
+                                       struct cellar_slice value)
+{
+    CELLAR_ASSERT(txn->is_write);
+    return item_put(txn, txn->env->tokens_dbi, key, value);
 }
 
 /* Whether a layer holds no item any more. */
@@ -182,7 +198,7 @@ static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, str
         struct cellar_slice part = cellar_slice_make(
             key.data + (size_t)place->level * STORE_ENV_KEY_PART_MAX, STORE_ENV_KEY_PART_MAX);
         store_env_raw_key_make(&place->raw, place->layers[place->level], part, true);
-        MDB_dbi dbi = place->level == 0 ? txn->env->cells_dbi : txn->env->layers_dbi;
+        MDB_dbi dbi = place->level == 0 ? place->root : txn->env->layers_dbi;
         MDB_val raw = store_env_raw_val(&place->raw);
         CELLAR_ASSERT(part.data + part.bytes <= key.data + key.bytes);
         if (stick(txn, mdb_del(txn->txn, dbi, &raw, NULL)) != CELLAR_OK) {
@@ -191,9 +207,10 @@ static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, str
     }
 }
 
-enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
+static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
+                                      struct cellar_slice key)
 {
-    struct place place;
+    struct place place = {.root = root};
     if (txn->status != CELLAR_OK) {
         return txn->status;
     }
@@ -207,6 +224,42 @@ enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_sli
     CELLAR_ASSERT(txn->is_write);
     txn->put_count++;
     return txn->status;
+}
+
+enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
+{
+    return item_delete(txn, txn->env->cells_dbi, key);
+}
+
+enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cellar_slice key)
+{
+    return item_delete(txn, txn->env->tokens_dbi, key);
+}
+
+enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
+                                       struct cellar_slice *value)
+{
+    struct place place = {.root = txn->env->tokens_dbi};
+    if (txn->status != CELLAR_OK || !place_find(txn, key, false, &place)) {
+        return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
+    }
+    MDB_val raw = store_env_raw_val(&place.raw);
+    MDB_val found;
+    int code = mdb_get(txn->txn, place.dbi, &raw, &found);
+    if (code != MDB_SUCCESS) {
+        return code == MDB_NOTFOUND ? CELLAR_NOT_FOUND : stick(txn, code);
+    }
+    if (found.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+        return stick(txn, MDB_CORRUPTED);
+    }
+    const uint8_t *data = found.mv_data;
+    struct cellar_slice rest = cellar_slice_make(data + STORE_ENV_ITEM_HEAD_BYTES,
+                                                 found.mv_size - STORE_ENV_ITEM_HEAD_BYTES);
+    if (cellar_get_u32le(data) != store_env_item_crc(key, rest)) {
+        return stick(txn, MDB_CORRUPTED);
+    }
+    *value = rest;
+    return CELLAR_OK;
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -234,6 +287,7 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
 static void write_end(struct store_env_txn *txn)
 {
     struct store_env *env = txn->env;
+    txn->tokens = NULL; /* LMDB closes a write transaction's cursors with it */
     if (env->native != NULL) {
         store_env_measure(env);
     }

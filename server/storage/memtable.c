@@ -14,9 +14,11 @@
 
 #include "common/key.h"
 #include "common/mem.h"
+#include "server/storage/token.h"
 
 struct store_memtable {
-    struct store_entry *head; /* height STORE_MEMTABLE_HEIGHT_MAX, no key */
+    struct store_entry *head;   /* of the cells; height STORE_MEMTABLE_HEIGHT_MAX, no key */
+    struct store_entry *tokens; /* likewise, of the tokens */
     struct store_batch *batches;
     _Atomic uint32_t references;
     _Atomic uint64_t first_lsn;
@@ -58,6 +60,9 @@ static size_t item_key_bytes(const struct store_mutation *mutation, const struct
     if (item->type == STORE_ITEM_DELETE_ROW) {
         return bytes;
     }
+    if (item->type == STORE_ITEM_TOKEN) {
+        return bytes + 1 + item->qualifier.bytes;
+    }
     bytes += item->family.bytes + 5;
     if (item->type == STORE_ITEM_DELETE_FAMILY) {
         return bytes;
@@ -92,7 +97,9 @@ static void entry_fill(struct batch_build *build, const struct store_mutation *m
     uint8_t *key = (uint8_t *)(uintptr_t)&entry->next[entry->height];
     uint8_t *end = cellar_key_put_escaped(key, mutation->row);
     entry->row_key_bytes = (uint16_t)(end - key);
-    if (item->type != STORE_ITEM_DELETE_ROW) {
+    if (item->type == STORE_ITEM_TOKEN) {
+        end = store_token_put(end, item->qualifier);
+    } else if (item->type != STORE_ITEM_DELETE_ROW) {
         end = cellar_key_put_family(end, item->family, item->generation);
     }
     if (item->type == STORE_ITEM_DELETE_COLUMN || item->type == STORE_ITEM_SET) {
@@ -119,6 +126,9 @@ static bool build_mutation(struct batch_build *build, struct cellar_slice payloa
     for (uint32_t i = 0; i < mutation.item_count; i++) {
         if (!store_item_decode(&from, &item)) {
             return false;
+        }
+        if (item.type == STORE_ITEM_TOKEN && build->batch != NULL) {
+            build->batch->token_expiry_us = item.start_us;
         }
         if (build->batch == NULL) {
             build->bytes += entry_bytes(height_draw(), item_key_bytes(&mutation, &item));
@@ -202,12 +212,14 @@ struct store_memtable *store_memtable_new(void)
     if (memtable == NULL) {
         return NULL;
     }
-    memtable->head = cellar_mem_zalloc(1, bytes);
+    memtable->head = cellar_mem_zalloc(2, bytes);
     if (memtable->head == NULL) {
         cellar_mem_free(memtable);
         return NULL;
     }
+    memtable->tokens = (struct store_entry *)(void *)((uint8_t *)memtable->head + bytes);
     memtable->head->height = STORE_MEMTABLE_HEIGHT_MAX;
+    memtable->tokens->height = STORE_MEMTABLE_HEIGHT_MAX;
     atomic_store(&memtable->references, 1);
     CELLAR_ASSERT(memtable->batches == NULL);
     return memtable;
@@ -266,10 +278,10 @@ struct place {
  * `behind` is what was compared, not what a second look at `before` would find: an insert may have
  * come between the two meanwhile.
  */
-static struct place find_place(const struct store_memtable *memtable, struct cellar_slice key,
-                               uint64_t lsn, struct store_entry **path)
+static struct place find_place(struct store_entry *head, struct cellar_slice key, uint64_t lsn,
+                               struct store_entry **path)
 {
-    struct place place = {memtable->head, NULL};
+    struct place place = {head, NULL};
     const struct store_entry *bound = NULL; /* known to lie at or behind the place */
     for (unsigned level = STORE_MEMTABLE_HEIGHT_MAX; level-- > 0;) {
         struct store_entry *next = link_load(place.before, level);
@@ -296,9 +308,11 @@ static void entry_insert(struct store_memtable *memtable, struct store_entry *en
 {
     struct store_entry *path[STORE_MEMTABLE_HEIGHT_MAX];
     entry->lsn = lsn;
-    struct place place = find_place(memtable, store_entry_key(entry), lsn, path);
-    bool row_is_known = (place.before != memtable->head && rows_equal(place.before, entry)) ||
-                        (place.behind != NULL && rows_equal(place.behind, entry));
+    bool is_token = entry->type == STORE_ITEM_TOKEN;
+    struct store_entry *head = is_token ? memtable->tokens : memtable->head;
+    struct place place = find_place(head, store_entry_key(entry), lsn, path);
+    bool row_is_known = !is_token && ((place.before != head && rows_equal(place.before, entry)) ||
+                                      (place.behind != NULL && rows_equal(place.behind, entry)));
     for (unsigned level = 0; level < entry->height; level++) {
         atomic_store_explicit(&entry->next[level], link_load(path[level], level),
                               memory_order_relaxed);
@@ -357,7 +371,7 @@ const struct store_entry *store_memtable_seek(const struct store_memtable *memta
 {
     /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the
      * key. */
-    struct place place = find_place(memtable, key, UINT64_MAX, NULL);
+    struct place place = find_place(memtable->head, key, UINT64_MAX, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
 }
@@ -366,7 +380,7 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
                                                      struct cellar_slice key)
 {
     /* (key, LSN 0) lies behind all entries of the key, since an entry's LSN is above 0. */
-    struct place place = find_place(memtable, key, 0, NULL);
+    struct place place = find_place(memtable->head, key, 0, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
 }
@@ -388,7 +402,23 @@ const struct store_entry *store_memtable_seek_before(const struct store_memtable
                                                      struct cellar_slice key)
 {
     const struct store_entry *found =
-        key.bytes == 0 ? find_last(memtable) : find_place(memtable, key, UINT64_MAX, NULL).before;
+        key.bytes == 0 ? find_last(memtable)
+                       : find_place(memtable->head, key, UINT64_MAX, NULL).before;
     CELLAR_ASSERT(found != NULL);
     return found == memtable->head ? NULL : found;
+}
+
+const struct store_entry *store_memtable_token(const struct store_memtable *memtable,
+                                               struct cellar_slice key)
+{
+    struct place place = find_place(memtable->tokens, key, UINT64_MAX, NULL);
+    CELLAR_ASSERT(key.bytes > 0);
+    return place.behind != NULL && cellar_slice_equal(store_entry_key(place.behind), key)
+               ? place.behind
+               : NULL;
+}
+
+const struct store_entry *store_memtable_token_first(const struct store_memtable *memtable)
+{
+    return link_load(memtable->tokens, 0);
 }

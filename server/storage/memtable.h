@@ -17,6 +17,8 @@
  *
  * Tombstones stand at the position they cover, which sorts before every cell under it: a row's at
  * the row's part alone, a family's at row and family, a column's at row, family and qualifier.
+ *
+ * Tokens are a list of their own, by row and token, so that readers of cells never meet them.
  */
 
 #define STORE_MEMTABLE_HEIGHT_MAX 12u
@@ -24,8 +26,9 @@
 /** One entry. Key bytes follow the links. */
 struct store_entry {
     uint64_t lsn;
-    int64_t start_us; /* DELETE_COLUMN: first timestamp deleted; SET: the timestamp */
-    int64_t end_us;   /* DELETE_COLUMN: first one kept, 0 = none */
+    int64_t
+        start_us;   /* DELETE_COLUMN: first timestamp deleted; SET: the timestamp; TOKEN: expiry */
+    int64_t end_us; /* DELETE_COLUMN: first one kept, 0 = none */
     const uint8_t *value;
     uint32_t value_bytes;
     uint32_t key_bytes;
@@ -61,6 +64,7 @@ struct store_batch {
     uint32_t entry_count;
     size_t total_bytes; /* of memory */
     int64_t server_time_us;
+    int64_t token_expiry_us; /* 0: no token */
 };
 
 /**
@@ -98,7 +102,7 @@ struct store_memtable_facts {
     uint64_t last_lsn;
     uint64_t record_count;
     uint64_t entry_count;
-    uint64_t row_count; /* distinct rows */
+    uint64_t row_count; /* distinct rows, and tokens: what a checkpoint finds a page for */
     uint64_t bytes;
     int64_t server_time_us; /* the greatest given out */
 };
@@ -117,6 +121,13 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
 /** The last entry before `key`, or NULL; an empty `key` asks for the very last. Any thread. */
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key);
+
+/** The newest entry of a token (token.h, "key"), or NULL. Any thread. */
+const struct store_entry *store_memtable_token(const struct store_memtable *memtable,
+                                               struct cellar_slice key);
+
+/** The first of all token entries, or NULL; store_entry_next() goes on. Any thread. */
+const struct store_entry *store_memtable_token_first(const struct store_memtable *memtable);
 
 /** The entry behind, or NULL. Any thread. */
 static inline const struct store_entry *store_entry_next(const struct store_entry *entry)

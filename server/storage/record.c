@@ -93,10 +93,13 @@ static bool item_is_sound(const struct store_item *item)
                (item->end_us == 0 || item->end_us > item->start_us);
     case STORE_ITEM_SET:
         return has_family && item->start_us >= 0;
+    case STORE_ITEM_TOKEN:
+        return item->family.bytes == 0 && item->qualifier.bytes >= STORE_TOKEN_BYTES_MIN &&
+               item->qualifier.bytes <= STORE_TOKEN_BYTES_MAX && item->start_us > 0 &&
+               item->value.bytes <= STORE_TOKEN_OUTCOME_BYTES_MAX;
     case STORE_ITEM_SET_BLOB:
     case STORE_ITEM_ADD:
     case STORE_ITEM_MERGE:
-    case STORE_ITEM_TOKEN:
         return false;
     }
     return false;

@@ -6,8 +6,8 @@
 
 /*
  * What a log record holds: FORMAT.md, "Records". A mutation is one row's normalised items,
- * tombstones first, then sets; it is self-contained, so replaying it anywhere gives the same cells.
- * A catalog record holds whole mutations of store 0.
+ * tombstones first, then sets, then at most one token; it is self-contained, so replaying it
+ * anywhere gives the same cells. A catalog record holds whole mutations of store 0.
  */
 
 enum store_record_type {
@@ -27,23 +27,26 @@ enum store_item_type {
     STORE_ITEM_SET_BLOB = 5, /* reserved: the value is a blob reference */
     STORE_ITEM_ADD = 6,      /* reserved: merge of an input */
     STORE_ITEM_MERGE = 7,    /* reserved: merge of a state */
-    STORE_ITEM_TOKEN = 8     /* reserved: token, expiry, outcome */
+    STORE_ITEM_TOKEN = 8     /* an idempotency token of the mutation: token.h */
 };
 
 #define STORE_RECORD_BYTES_MAX 4194304u /* payload; and at most a quarter of a segment */
 #define STORE_MUTATION_VERSION 1u
 #define STORE_MUTATION_HEADER_BYTES 24u
 #define STORE_ITEM_HEADER_BYTES 32u
+#define STORE_TOKEN_BYTES_MIN 8u
+#define STORE_TOKEN_BYTES_MAX 128u
+#define STORE_TOKEN_OUTCOME_BYTES_MAX 1048576u
 
 /** One item; slices borrow. */
 struct store_item {
     enum store_item_type type;
-    struct cellar_slice family; /* empty for DELETE_ROW */
-    uint32_t generation;        /* the family's; 0 for DELETE_ROW */
-    struct cellar_slice qualifier;
-    int64_t start_us; /* SET: the timestamp; DELETE_COLUMN: the first one deleted */
+    struct cellar_slice family;    /* empty for DELETE_ROW */
+    uint32_t generation;           /* the family's; 0 for DELETE_ROW */
+    struct cellar_slice qualifier; /* TOKEN: the token */
+    int64_t start_us; /* SET: the timestamp; DELETE_COLUMN: the first one deleted; TOKEN: expiry */
     int64_t end_us;   /* DELETE_COLUMN: the first one kept, 0 = none */
-    struct cellar_slice value;
+    struct cellar_slice value; /* TOKEN: the outcome */
 };
 
 /** What stands before a mutation's items. */

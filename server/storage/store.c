@@ -12,6 +12,7 @@
 #include "server/storage/store.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 /* ---- views ----------------------------------------------------------------------------------- */
@@ -138,6 +139,9 @@ void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, 
         store->first_position = position;
     }
     atomic_fetch_add_explicit(&store->pending_bytes, batch->total_bytes, memory_order_relaxed);
+    if (batch->token_expiry_us != 0) {
+        store_token_count_add(&store->tokens, batch->token_expiry_us);
+    }
     store_memtable_insert(store->active, batch, lsn);
 }
 
@@ -174,6 +178,53 @@ void store_view_shift(struct store *store, struct store_view *smaller)
     store->view = smaller;
     cellar_mutex_unlock(&store->lock);
     view_unref(old);
+}
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+enum cellar_status store_token_probe_begin(struct store *store, struct cellar_slice key,
+                                           int64_t now_us, struct store_token_probe *probe)
+{
+    struct store_env_txn *txn = NULL;
+    struct store_view *view = view_get(store);
+    enum cellar_status status = store_env_read_begin(store->env, &txn);
+    if (status == CELLAR_OK) {
+        status = store_token_get(txn, key, now_us);
+        store_env_read_end(txn);
+    }
+    if (status != CELLAR_OK && status != CELLAR_NOT_FOUND) {
+        view_unref(view);
+        return status;
+    }
+    CELLAR_ASSERT(view->memtable_count > 0);
+    *probe = (struct store_token_probe){view, status == CELLAR_OK};
+    return CELLAR_OK;
+}
+
+enum store_token_finding store_token_probe_find(struct store *store,
+                                                const struct store_token_probe *probe,
+                                                struct cellar_slice key, int64_t now_us)
+{
+    const struct store_view *view = probe->view;
+    cellar_mutex_lock(&store->lock);
+    bool is_current = store->view == view;
+    cellar_mutex_unlock(&store->lock);
+    if (!is_current) {
+        return STORE_TOKEN_AGAIN;
+    }
+    bool is_known = probe->is_stored;
+    for (uint32_t i = 0; i < view->memtable_count && !is_known; i++) {
+        is_known = store_token_lsn(view->memtables[i], key, now_us) != 0;
+    }
+    CELLAR_ASSERT(view->memtables[view->memtable_count - 1] == store->active);
+    return is_known ? STORE_TOKEN_KNOWN : STORE_TOKEN_UNKNOWN;
+}
+
+void store_token_probe_end(struct store_token_probe *probe)
+{
+    view_unref(probe->view);
+    probe->view = NULL;
+    CELLAR_ASSERT(probe->view == NULL);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -215,6 +266,21 @@ static struct store *store_new(uint32_t id, uint64_t generation) CELLAR_NO_THREA
     return store;
 }
 
+/* Damage to tokens is the scrub's to name: the rows are served all the same. */
+static enum cellar_status tokens_load(struct store *store, struct store_env_txn *txn,
+                                      struct cellar_error *error)
+{
+    enum cellar_status status = store_token_count_load(&store->tokens, txn, cellar_clock_real_us());
+    CELLAR_ASSERT(store->tokens.live <= UINT32_MAX);
+    if (status == CELLAR_DATA_LOSS) {
+        cellar_log(CELLAR_LOG_ERROR, "tokens_damaged", "store=%u", store->id);
+        return CELLAR_OK;
+    }
+    return status == CELLAR_OK
+               ? status
+               : cellar_error_set(error, status, "cannot read the tokens of store %u", store->id);
+}
+
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
                               struct cellar_error *error)
@@ -235,6 +301,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
         atomic_store(&opened->map_room_bytes,
                      store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));
         opened->server_time_us = txn->state.server_time_us;
+        status = status == CELLAR_OK ? tokens_load(opened, txn, error) : status;
         store_env_read_end(txn);
     }
     if (status != CELLAR_OK) {
@@ -253,6 +320,7 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
     }
     CELLAR_ASSERT(!store->is_checkpointing);
     store_env_close(store->env);
+    cellar_buffer_fini(&store->token_sweep);
     store_memtable_unref(store->active);
     view_unref(store->view);
     cellar_mutex_fini(&store->lock);

@@ -7,6 +7,7 @@
 #include "server/storage/env.h"
 #include "server/storage/log.h"
 #include "server/storage/merge.h"
+#include "server/storage/token.h"
 
 /*
  * A store: one environment (its live generation) and the memtables above it.
@@ -44,12 +45,14 @@ struct store {
     int64_t first_insert_us;       /* monotonic; of the active memtable; the append lock's */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
-    uint64_t frozen_position;        /* the same of the frozen one */
-    bool is_checkpointing;           /* the engine's lock */
-    _Atomic uint64_t rows_max;       /* distinct rows in the active memtable before it is frozen */
-    _Atomic uint64_t map_room_bytes; /* what sets may still add before the map is 90 % full */
-    _Atomic uint64_t pending_bytes;  /* of memtables that LMDB lacks */
-    int64_t server_time_us;          /* the greatest that the environment knew at open */
+    uint64_t frozen_position;         /* the same of the frozen one */
+    bool is_checkpointing;            /* the engine's lock */
+    _Atomic uint64_t rows_max;        /* distinct rows in the active memtable before it is frozen */
+    _Atomic uint64_t map_room_bytes;  /* what sets may still add before the map is 90 % full */
+    _Atomic uint64_t pending_bytes;   /* of memtables that LMDB lacks */
+    int64_t server_time_us;           /* the greatest that the environment knew at open */
+    struct store_token_count tokens;  /* live ones; the append lock's */
+    struct cellar_buffer token_sweep; /* where the sweep goes on; the checkpoint's */
 };
 
 /**
@@ -126,6 +129,41 @@ struct store_memtable *store_frozen_get(struct store *store);
 
 /** Takes the frozen memtable, now in LMDB, out of the view; `smaller` becomes the view. */
 void store_view_shift(struct store *store, struct store_view *smaller);
+
+/* ---- tokens ---------------------------------------------------------------------------------- */
+
+/*
+ * A token is looked up in two steps, so that no lock is held over the disk: first in the
+ * environment, then, under the append lock, in the memtables. Between the two a checkpoint may have
+ * moved the token from where the second step looks to where the first one looked; then the view has
+ * changed, and both steps are done again.
+ */
+
+struct store_token_probe {
+    struct store_view *view; /* of before the first step */
+    bool is_stored;          /* the environment had the token */
+};
+
+/** The first step. @return CELLAR_OK, end it with store_token_probe_end(); DATA_LOSS, IO_ERROR,
+ * NO_MEMORY, RESOURCE_EXHAUSTED. Any thread. */
+enum cellar_status store_token_probe_begin(struct store *store, struct cellar_slice key,
+                                           int64_t now_us, struct store_token_probe *probe)
+    CELLAR_MUST_USE;
+
+/** What the second step found. */
+enum store_token_finding {
+    STORE_TOKEN_AGAIN,   /* the view has changed: begin anew */
+    STORE_TOKEN_UNKNOWN, /* never seen, or expired */
+    STORE_TOKEN_KNOWN    /* its record is queued, or durable */
+};
+
+/** The second step, with the append lock. */
+enum store_token_finding store_token_probe_find(struct store *store,
+                                                const struct store_token_probe *probe,
+                                                struct cellar_slice key, int64_t now_us);
+
+/** Frees what a probe holds; without the append lock. */
+void store_token_probe_end(struct store_token_probe *probe);
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
 

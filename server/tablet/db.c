@@ -5,9 +5,6 @@
  * map of tables for the moment of a lookup. A create makes the environments first and then the
  * catalog record; a drop writes the record first and then removes files. So after a crash a store's
  * folder that the catalog does not name is rubbish, and one that it names is whole.
- *
- * A write finds its store under the append lock, where a drop marks the table in the same hold that
- * queues its record: no record of a table follows its drop in the log.
  */
 #include "server/tablet/db.h"
 
@@ -107,16 +104,6 @@ static void map_remove(struct tablet_db *db, const struct tablet_table *table)
     cellar_mutex_unlock(&db->lock);
 }
 
-static enum cellar_status not_found(const struct cellar_table_name *name,
-                                    struct cellar_error *error)
-{
-    CELLAR_ASSERT(name->table.bytes > 0);
-    return cellar_error_set(
-        error, CELLAR_NOT_FOUND, "Table not found: projects/%.*s/instances/%.*s/tables/%.*s",
-        (int)name->project.bytes, (const char *)name->project.data, (int)name->instance.bytes,
-        (const char *)name->instance.data, (int)name->table.bytes, (const char *)name->table.data);
-}
-
 enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct tablet_table **table, struct cellar_error *error)
 {
@@ -127,7 +114,7 @@ enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_tabl
     }
     cellar_mutex_unlock(&db->lock);
     if (found == NULL) {
-        return not_found(name, error);
+        return tablet_name_not_found(name, error);
     }
     CELLAR_ASSERT(found->tablet_count > 0);
     *table = found;
@@ -558,36 +545,4 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
     enum cellar_status status = drop_locked(db, name, error);
     cellar_mutex_unlock(&db->admin);
     return status;
-}
-
-/* ---- writes ---------------------------------------------------------------------------------- */
-
-enum cellar_status tablet_db_append(struct tablet_db *db, struct tablet_table *table,
-                                    const struct tablet_payload *payload,
-                                    struct tablet_write *write, struct cellar_error *error)
-{
-    struct store_batch *batch = NULL;
-    struct store_log *log = store_engine_log(db->engine);
-    enum cellar_status status = store_batch_new(payload->bytes, false, &batch);
-    if (status != CELLAR_OK) {
-        CELLAR_ASSERT(status == CELLAR_NO_MEMORY); /* the payload is ours */
-        return cellar_error_set(error, status, "no memory for a write of %zu bytes",
-                                payload->bytes.bytes);
-    }
-    store_log_lock(log);
-    if (atomic_load_explicit(&table->is_dropped, memory_order_relaxed)) {
-        status = CELLAR_NOT_FOUND;
-    } else {
-        struct store *store = tablet_table_find(table, payload->row)->store;
-        status = store_engine_admit(db->engine, store, payload->has_sets, error);
-        if (status == CELLAR_OK) {
-            write->record.entry = (struct store_log_entry){
-                .store_id = store->id, .type = STORE_RECORD_MUTATION, .payload = batch->payload};
-            store_engine_append(db->engine, store, &write->record, batch);
-            batch = NULL;
-        }
-    }
-    store_log_unlock(log);
-    store_batch_free(batch);
-    return status == CELLAR_NOT_FOUND ? not_found(&table->name, error) : status;
 }

@@ -5,8 +5,8 @@
 #include "server/tablet/table.h"
 
 /*
- * The tables of one server: the catalog in store 0, the map from names to tables, and the writes
- * into them. Reads are scan.h.
+ * The tables of one server: the catalog in store 0, the map from names to tables. Writes into them
+ * are append.h, reads scan.h.
  */
 
 struct tablet_db;
@@ -66,31 +66,5 @@ size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *inst
 
 /** The number of tables. */
 size_t tablet_db_count(struct tablet_db *db);
-
-/* ---- writes ---------------------------------------------------------------------------------- */
-
-/** One row's write on its way; the caller's memory until record.done is called. */
-struct tablet_write {
-    struct store_log_record
-        record; /* done is the caller's; the rest is set by tablet_db_append() */
-};
-
-/** A record to append. */
-struct tablet_payload {
-    struct cellar_slice row;   /* for routing */
-    struct cellar_slice bytes; /* made by tablet_items_encode() */
-    bool has_sets;             /* it adds data */
-};
-
-/**
- * Appends a payload.
- *
- * @return CELLAR_OK: queued, record.done follows. Else nothing was applied: NOT_FOUND (dropped),
- *         UNAVAILABLE, RESOURCE_EXHAUSTED, IO_ERROR, NO_MEMORY
- */
-enum cellar_status tablet_db_append(struct tablet_db *db, struct tablet_table *table,
-                                    const struct tablet_payload *payload,
-                                    struct tablet_write *write, struct cellar_error *error)
-    CELLAR_MUST_USE;
 
 #endif

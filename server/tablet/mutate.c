@@ -363,13 +363,24 @@ static enum cellar_status items_sort(struct tablet_items *items, struct cellar_e
     return status;
 }
 
-static uint64_t payload_bytes(const struct tablet_items *items, struct cellar_slice row)
+/* The item of a record's token. Its outcome is empty: what was applied was a plain mutation. */
+static struct store_item token_item(const struct tablet_record_facts *facts)
 {
-    uint64_t bytes = STORE_MUTATION_HEADER_BYTES + row.bytes;
+    CELLAR_ASSERT(facts->token.bytes == 0 || facts->token_expiry_us > 0);
+    return (struct store_item){
+        .type = STORE_ITEM_TOKEN, .qualifier = facts->token, .start_us = facts->token_expiry_us};
+}
+
+static uint64_t payload_bytes(const struct tablet_items *items,
+                              const struct tablet_record_facts *facts)
+{
+    const struct store_item token = token_item(facts);
+    uint64_t bytes = STORE_MUTATION_HEADER_BYTES + facts->row.bytes;
+    bytes += facts->token.bytes > 0 ? store_item_bytes(&token) : 0;
     for (uint32_t i = 0; i < items->count; i++) {
         bytes += store_item_bytes(&items->items[i]);
     }
-    CELLAR_ASSERT(bytes > row.bytes);
+    CELLAR_ASSERT(bytes > facts->row.bytes);
     return bytes;
 }
 
@@ -387,7 +398,7 @@ enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
         }
     }
     CELLAR_TRY(items_sort(items, error));
-    uint64_t bytes = payload_bytes(items, facts->row);
+    uint64_t bytes = payload_bytes(items, facts);
     if (bytes > facts->bytes_max) {
         return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
                                 "Error in field 'Mutation list' : the row's mutations take %llu "
@@ -398,12 +409,13 @@ enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
     struct store_mutation mutation = {
         .row = facts->row,
         .schema_version = schema->version,
-        .item_count = items->count,
+        .item_count = items->count + (facts->token.bytes > 0 ? 1 : 0),
         .server_time_us = items->needs_time ? time_us : 0,
     };
     CELLAR_TRY(store_mutation_encode(to, &mutation));
     for (uint32_t i = 0; i < items->count; i++) {
         CELLAR_TRY(store_item_encode(to, &items->items[i]));
     }
-    return CELLAR_OK;
+    const struct store_item token = token_item(facts);
+    return facts->token.bytes > 0 ? store_item_encode(to, &token) : CELLAR_OK;
 }

@@ -41,8 +41,10 @@ enum cellar_status tablet_items_family_error(const struct tablet_items *items,
 /** What a record holds besides its items. */
 struct tablet_record_facts {
     struct cellar_slice row;
-    int64_t server_time_us; /* the server's time for this mutation */
-    uint64_t bytes_max;     /* the largest payload */
+    int64_t server_time_us;    /* the server's time for this mutation */
+    uint64_t bytes_max;        /* the largest payload */
+    struct cellar_slice token; /* idempotency token; empty: none */
+    int64_t token_expiry_us;
 };
 
 /**

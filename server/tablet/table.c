@@ -84,6 +84,16 @@ struct tablet *tablet_table_find_before(const struct tablet_table *table, struct
     return cellar_slice_equal(found->start, bound) ? found - 1 : found;
 }
 
+enum cellar_status tablet_name_not_found(const struct cellar_table_name *name,
+                                         struct cellar_error *error)
+{
+    CELLAR_ASSERT(name->table.bytes > 0);
+    return cellar_error_set(
+        error, CELLAR_NOT_FOUND, "Table not found: projects/%.*s/instances/%.*s/tables/%.*s",
+        (int)name->project.bytes, (const char *)name->project.data, (int)name->instance.bytes,
+        (const char *)name->instance.data, (int)name->table.bytes, (const char *)name->table.data);
+}
+
 int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_table_name *b)
 {
     int order = cellar_slice_compare(a->project, b->project);

@@ -52,6 +52,10 @@ struct tablet *tablet_table_find(const struct tablet_table *table, struct cellar
 struct tablet *tablet_table_find_before(const struct tablet_table *table,
                                         struct cellar_slice bound);
 
+/** The error of a table that is not there, which it names in full. @return CELLAR_NOT_FOUND */
+enum cellar_status tablet_name_not_found(const struct cellar_table_name *name,
+                                         struct cellar_error *error);
+
 /** Orders by project, instance, table. */
 int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_table_name *b);
 

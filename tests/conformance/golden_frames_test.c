@@ -168,6 +168,17 @@ static void fill_mutate_row(struct draft *draft)
     draft->as.mutate_row.mutations = cellar_slice_of(&draft->raws[0]);
 }
 
+static void fill_mutate_row_token(struct draft *draft)
+{
+    put(&draft->raws[0], "15itbnb", 0, "f", "q", "hello");
+    draft->as.mutate_row.table = TEXT("t");
+    draft->as.mutate_row.row = TEXT("r1");
+    draft->as.mutate_row.mutations = cellar_slice_of(&draft->raws[0]);
+    draft->as.mutate_row.token = TEXT("0123456789abcdef");
+    draft->as.mutate_row.token_start_us = UINT64_C(1700000000000000);
+    draft->as.mutate_row.token_life_us = 70000000;
+}
+
 static void fill_mutate_rows(struct draft *draft)
 {
     struct cellar_buffer *raw = &draft->raws[0];
@@ -318,6 +329,9 @@ static const struct exchange exchanges[] = {
     {"mutate_row",
      {REQUEST(4, MUTATE_ROW, mutate_row_request, fill_mutate_row),
       ANSWER(REPLY, 4, MUTATE_ROW, empty, NULL)}},
+    {"mutate_row_token",
+     {REQUEST(12, MUTATE_ROW, mutate_row_request, fill_mutate_row_token),
+      ANSWER(REPLY, 12, MUTATE_ROW, empty, NULL)}},
     {"mutate_rows",
      {REQUEST(5, MUTATE_ROWS, mutate_rows_request, fill_mutate_rows),
       ANSWER(REPLY, 5, MUTATE_ROWS, mutate_rows_reply, fill_mutate_rows_reply)}},
@@ -519,7 +533,8 @@ static void check_mutations(const char *where, const struct step *step,
     assert_int_equal(count, 1);
     assert_int_equal(cellar_mutation_decode(&from, 0, &mutation, NULL), CELLAR_OK);
     assert_true(cellar_slice_equal(mutation.value, TEXT("hello")));
-    assert_int_equal(mutation.timestamp_us, 1000);
+    assert_int_equal(mutation.timestamp_us,
+                     request.token.bytes > 0 ? CELLAR_TIMESTAMP_SERVER : 1000);
     assert_int_equal(cellar_cursor_left(&from), 0);
 }
 

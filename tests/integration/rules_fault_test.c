@@ -93,6 +93,41 @@ static void r_err_04_r_err_07_nothing_is_acknowledged_after_the_log_failed(void 
     sound_rows_expect(fixture, "bd");
 }
 
+static enum cellar_status set_with_token(struct model_fixture *fixture, const char *row)
+{
+    struct cellar_buffer list = {0};
+    const struct cellar_mutation mutation = model_set("f", "q", -1, "v");
+    const struct model_entry entry = {cellar_slice_text(row), &mutation, 1};
+    model_mutations_encode(&entry, &list);
+    const struct svc_row_write write = {.table = cellar_slice_text("t"),
+                                        .row = entry.row,
+                                        .mutations = cellar_slice_of(&list),
+                                        .token = cellar_slice_text("the-token")};
+    enum cellar_status status = model_svc_write(fixture->service.svc, &write, &fixture->error);
+    cellar_buffer_fini(&list);
+    return status;
+}
+
+static void r_tok_05_r_err_04_a_repetition_after_the_log_failed_is_unknown_too(void **state)
+{
+    struct model_fixture *fixture = *state;
+    assert_int_equal(set_with_token(fixture, "a"), CELLAR_OK);
+    log_fail(fixture);
+    for (unsigned i = 0; i < 2; i++) {
+        model_fixture_expect_error(fixture, set_with_token(fixture, "b"), CELLAR_OUTCOME_UNKNOWN,
+                                   UNKNOWN);
+    }
+    model_fixture_expect_error(fixture, set_with_token(fixture, "a"), CELLAR_OUTCOME_UNKNOWN,
+                               UNKNOWN);
+    model_fixture_expect_error(fixture, set_with_token(fixture, "c"), CELLAR_IO_ERROR,
+                               "commit log");
+    atomic_store(&log_fails, false);
+    model_service_restart(&fixture->service, false);
+    assert_int_equal(set_with_token(fixture, "a"), CELLAR_OK);
+    assert_int_equal(set_with_token(fixture, "b"), CELLAR_OK);
+    sound_rows_expect(fixture, "b");
+}
+
 static void r_bat_05_r_err_04_a_failed_log_fails_each_entry_with_its_status(void **state)
 {
     struct model_fixture *fixture = *state;
@@ -157,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RULE(r_err_04_r_err_07_nothing_is_acknowledged_after_the_log_failed),
+        RULE(r_tok_05_r_err_04_a_repetition_after_the_log_failed_is_unknown_too),
         RULE(r_bat_05_r_err_04_a_failed_log_fails_each_entry_with_its_status),
         cmocka_unit_test(r_err_07_nothing_is_acknowledged_after_a_store_failed),
     };

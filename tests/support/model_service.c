@@ -169,8 +169,7 @@ static void pause_shortly(void)
 }
 
 /* Queues one row; refusals that ask to come again are followed. */
-static enum cellar_status row_start(struct svc *svc, const char *table, struct cellar_slice row,
-                                    struct cellar_slice list, struct waiter *waiter,
+static enum cellar_status row_start(struct svc *svc, const struct svc_row_write *write,
                                     struct cellar_error *error)
 {
     enum cellar_status status = CELLAR_UNAVAILABLE;
@@ -178,24 +177,34 @@ static enum cellar_status row_start(struct svc *svc, const char *table, struct c
         if (i > 0) {
             pause_shortly();
         }
-        const struct svc_row_write write = {cellar_slice_text(table), row, list, row_done, waiter};
-        status = svc_mutate_row(svc, NULL, &write, error);
+        status = svc_mutate_row(svc, NULL, write, error);
     }
     return status;
+}
+
+enum cellar_status model_svc_write(struct svc *svc, const struct svc_row_write *write,
+                                   struct cellar_error *error)
+{
+    struct waiter waiter;
+    struct svc_row_write awaited = *write;
+    waiter_init(&waiter, 1);
+    awaited.done = row_done;
+    awaited.context = &waiter;
+    enum cellar_status status = row_start(svc, &awaited, error);
+    if (status != CELLAR_OK) {
+        waiter.left = 0;
+    }
+    enum cellar_status ended = waiter_wait(&waiter, error);
+    return status != CELLAR_OK ? status : ended;
 }
 
 enum cellar_status model_svc_mutate_wire(struct svc *svc, const char *table,
                                          struct cellar_slice row, struct cellar_slice list,
                                          struct cellar_error *error)
 {
-    struct waiter waiter;
-    waiter_init(&waiter, 1);
-    enum cellar_status status = row_start(svc, table, row, list, &waiter, error);
-    if (status != CELLAR_OK) {
-        waiter.left = 0;
-    }
-    enum cellar_status ended = waiter_wait(&waiter, error);
-    return status != CELLAR_OK ? status : ended;
+    const struct svc_row_write write = {
+        .table = cellar_slice_text(table), .row = row, .mutations = list};
+    return model_svc_write(svc, &write, error);
 }
 
 enum cellar_status model_svc_mutate(struct svc *svc, const char *table,
@@ -216,7 +225,8 @@ enum cellar_status model_svc_batch_wire(struct svc *svc, const char *table,
     struct waiter waiter;
     waiter_init(&waiter, 1);
     waiter.results = results;
-    const struct svc_rows_write write = {cellar_slice_text(table), entries, batch_done, &waiter};
+    const struct svc_rows_write write = {
+        cellar_slice_text(table), entries, batch_done, &waiter, {0, 0}};
     enum cellar_status status = svc_mutate_rows(svc, NULL, &write, error);
     if (status != CELLAR_OK) {
         waiter.left = 0;
@@ -377,8 +387,12 @@ static enum cellar_status port_mutate_burst(struct model_port *port, const char 
         cellar_error_clear(&refusal);
         cellar_buffer_clear(&list);
         model_mutations_encode(&entries[i], &list);
-        enum cellar_status status = row_start(service_of(port)->svc, table, entries[i].row,
-                                              cellar_slice_of(&list), &waiter, &refusal);
+        const struct svc_row_write write = {.table = cellar_slice_text(table),
+                                            .row = entries[i].row,
+                                            .mutations = cellar_slice_of(&list),
+                                            .done = row_done,
+                                            .context = &waiter};
+        enum cellar_status status = row_start(service_of(port)->svc, &write, &refusal);
         if (status != CELLAR_OK) {
             waiter_count_down(&waiter, &refusal);
         }

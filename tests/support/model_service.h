@@ -55,6 +55,10 @@ enum cellar_status model_rowset_make(const struct model_read *read, struct cella
 enum cellar_status model_svc_mutate(struct svc *svc, const char *table,
                                     const struct model_entry *entry, struct cellar_error *error);
 
+/** A write, awaited; `done` and `context` are set here. UNAVAILABLE is tried again. */
+enum cellar_status model_svc_write(struct svc *svc, const struct svc_row_write *write,
+                                   struct cellar_error *error);
+
 /** A list in wire form for one row, awaited. */
 enum cellar_status model_svc_mutate_wire(struct svc *svc, const char *table,
                                          struct cellar_slice row, struct cellar_slice list,

@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cellar_native as support  # noqa: E402  (skips when msgpack is missing)
@@ -281,8 +282,9 @@ def speak_bad_mutations(server):
         ({1: table, 2: b"r", 3: [[1, "cf", b"q", 2000, 1000]]}, INVALID_ARGUMENT, ""),
         ({1: table, 2: b"r", 3: [[4, "cf", b"q", 0, 1]]}, UNIMPLEMENTED, ""),
         ({1: table, 2: b"r", 3: [["what"]]}, INVALID_ARGUMENT, ""),
-        ({1: table, 2: b"r", 3: good, 4: b"token"}, UNIMPLEMENTED, ""),
-        ({1: table, 2: b"r", 3: good, 6: 1}, UNIMPLEMENTED, ""),
+        ({1: table, 2: b"r", 3: good, 4: b"token"}, INVALID_ARGUMENT, "8 to 128 bytes"),
+        ({1: table, 2: b"r", 3: good, 4: b"token678", 5: 1}, FAILED_PRECONDITION, "token"),
+        ({1: table, 2: b"r", 3: good, 7: 1}, UNIMPLEMENTED, ""),
         ({1: 5, 2: b"r", 3: good}, INVALID_ARGUMENT, ""),
     ]
     for body, code, text in cases:
@@ -292,6 +294,23 @@ def speak_bad_mutations(server):
         speaker.ask(MUTATE_ROW, {1: table, 2: b"r", 3: good, 15: 1})
     except Refused as refusal:
         assert refusal.code == DEADLINE_EXCEEDED, refusal
+
+
+def speak_tokens(server):
+    """A write repeated with its token, on any connection, is applied once."""
+    table = table_of(Speaker(server.port), "tokens")
+    now = [put("cf", b"q", None, b"v")]
+    for _ in range(3):
+        speaker = Speaker(server.port)
+        for start in (None, int(time.time() * 1e6) - 60000000):
+            body = {1: table, 2: b"r", 3: now, 4: b"0123456789abcdef"}
+            if start is not None:
+                body[5] = start
+            assert speaker.ask(MUTATE_ROW, body) == {}
+        entries = [[b"s", now, b"token-of-s"], [b"s", now, b"token-of-s"], [b"plain", now, None]]
+        assert speaker.ask(MUTATE_ROWS, {1: table, 2: entries, 4: 60000000}) == {1: [0, 0, 0]}
+    rows = {key: len(cells) for key, cells in speaker.read({1: table})}
+    assert rows[b"r"] == 1 and rows[b"s"] == 1 and rows[b"plain"] in (1, 2, 3), rows
 
 
 def speak_many_rows(server):

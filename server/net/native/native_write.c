@@ -166,20 +166,11 @@ static void end_submit(struct write *write, enum cellar_status status,
     free_write(write);
 }
 
-/* A token asks for a promise that this server does not make yet, so it is refused, not ignored. */
-static enum cellar_status decode_row(const struct net_request *request,
-                                     struct cellar_msg_mutate_row_request *message,
-                                     struct cellar_error *error)
+/* A time of the wire, where what is too large for any time is refused by the service. */
+static int64_t token_time(uint64_t us)
 {
-    CELLAR_ASSERT(request->operation == CELLAR_OP_MUTATE_ROW);
-    CELLAR_TRY(cellar_message_decode(&cellar_msg_mutate_row_request_type, request->body, message,
-                                     CELLAR_UNKNOWN_REFUSE, error));
-    if ((message->present & (1u << FIELD_TOKEN)) != 0) {
-        return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
-                                "mutate_row_request: this server has no tokens (field %u)",
-                                FIELD_TOKEN);
-    }
-    return CELLAR_OK;
+    CELLAR_ASSERT(INT64_MAX > 0);
+    return us > INT64_MAX ? -1 : (int64_t)us;
 }
 
 void net_write_row(struct net_session *session, const struct net_request *request)
@@ -187,13 +178,23 @@ void net_write_row(struct net_session *session, const struct net_request *reques
     struct svc *svc = net_session_context(session)->svc;
     struct cellar_msg_mutate_row_request message;
     struct cellar_error error;
-    enum cellar_status status = decode_row(request, &message, &error);
+    CELLAR_ASSERT(request->operation == CELLAR_OP_MUTATE_ROW);
+    enum cellar_status status =
+        cellar_message_decode(&cellar_msg_mutate_row_request_type, request->body, &message,
+                              CELLAR_UNKNOWN_REFUSE, &error);
     struct write *write = begin_write(session, request, status, &error);
     if (write != NULL) {
         struct svc_request limits = net_request_limits(message.timeout_us);
+        bool has_token = (message.present & (1u << FIELD_TOKEN)) != 0;
         CELLAR_ASSERT(limits.deadline_us >= 0);
-        const struct svc_row_write row = {message.table, message.row, message.mutations,
-                                          on_row_done, write};
+        const struct svc_row_write row = {
+            message.table,
+            message.row,
+            message.mutations,
+            on_row_done,
+            write,
+            has_token ? message.token : cellar_slice_make(NULL, 0),
+            {token_time(message.token_start_us), token_time(message.token_life_us)}};
         status = svc_mutate_row(svc, &limits, &row, &error);
         end_submit(write, status, &error);
     }
@@ -211,7 +212,12 @@ void net_write_rows(struct net_session *session, const struct net_request *reque
     struct write *write = begin_write(session, request, status, &error);
     if (write != NULL) {
         struct svc_request limits = net_request_limits(message.timeout_us);
-        const struct svc_rows_write rows = {message.table, message.entries, on_rows_done, write};
+        const struct svc_rows_write rows = {
+            message.table,
+            message.entries,
+            on_rows_done,
+            write,
+            {token_time(message.token_start_us), token_time(message.token_life_us)}};
         status = svc_mutate_rows(svc, &limits, &rows, &error);
         end_submit(write, status, &error);
     }

@@ -93,6 +93,9 @@ enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *req
     if (write->row.bytes > 0 && fake.write_total < sizeof fake.order - 1) {
         fake.order[fake.write_total] = (char)write->row.data[0];
     }
+    fake.token_bytes = write->token.bytes;
+    fake.token_start_us = write->token_time.start_us;
+    fake.token_life_us = write->token_time.life_us;
     fake.write_total++;
     fake.writes[fake.write_count++] =
         (struct fake_write){.row_done = write->done, .context = write->context};

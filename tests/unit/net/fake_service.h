@@ -39,6 +39,9 @@ struct fake_service {
     size_t next_count; /* calls of svc_read_next() */
     size_t column_count;
     int64_t deadline_us;
+    size_t token_bytes; /* of the last row's write */
+    int64_t token_start_us;
+    int64_t token_life_us;
     /* administration and server */
     enum cellar_status admin_status;
     struct svc_table table; /* as last asked for; slices are not to be used */

@@ -74,7 +74,7 @@ static void write_that_the_service_refuses_is_answered_at_once(void **state)
     harness_close(&harness);
 }
 
-static void write_with_a_token_or_an_unknown_field_is_refused(void **state)
+static void write_with_an_unknown_or_malformed_field_is_refused(void **state)
 {
     (void)state;
     struct harness harness;
@@ -82,13 +82,36 @@ static void write_with_a_token_or_an_unknown_field_is_refused(void **state)
         .request_id = 2, .operation = CELLAR_OP_MUTATE_ROW, .kind = CELLAR_FRAME_REQUEST};
     fake_reset();
     harness_open_greeted(&harness);
-    harness_feed_frame(&harness, &frame, cellar_slice_text("\x81\x04\xc4\x01x"));
-    harness_expect_error(&harness, 2, CELLAR_UNIMPLEMENTED, "token");
-    harness_feed_frame(&harness, &frame, cellar_slice_text("\x81\x06\xc0"));
-    harness_expect_error(&harness, 2, CELLAR_UNIMPLEMENTED, "6");
+    harness_feed_frame(&harness, &frame, cellar_slice_text("\x81\x04\x05"));
+    harness_expect_error(&harness, 2, CELLAR_INVALID_ARGUMENT, "token");
+    harness_feed_frame(&harness, &frame, cellar_slice_text("\x81\x07\xc0"));
+    harness_expect_error(&harness, 2, CELLAR_UNIMPLEMENTED, "7");
     harness_feed_frame(&harness, &frame, cellar_slice_text("\x81\x02\x05"));
     harness_expect_error(&harness, 2, CELLAR_INVALID_ARGUMENT, "row");
     assert_int_equal(fake.write_total, 0);
+    harness_close(&harness);
+}
+
+static void write_hands_its_token_on(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    harness_open_greeted(&harness);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct cellar_msg_mutate_row_request message = some_row;
+        message.token = i == 0 ? cellar_slice_make(NULL, 0) : cellar_slice_text("12345678");
+        message.token_start_us = i == 2 ? UINT64_MAX : 7;
+        message.token_life_us = 9;
+        harness_request(&harness, 2 + i, CELLAR_OP_MUTATE_ROW, &cellar_msg_mutate_row_request_type,
+                        &message);
+        assert_int_equal(fake.token_bytes, i == 0 ? 0 : 8);
+        assert_int_equal(fake.token_start_us, i == 2 ? -1 : 7);
+        assert_int_equal(fake.token_life_us, 9);
+        fake_complete(CELLAR_OK);
+        harness_turn(&harness);
+        (void)harness_expect(&harness, 2 + i, CELLAR_FRAME_REPLY);
+    }
     harness_close(&harness);
 }
 
@@ -242,7 +265,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(write_is_answered_when_it_is_complete),
         cmocka_unit_test(write_that_the_service_refuses_is_answered_at_once),
-        cmocka_unit_test(write_with_a_token_or_an_unknown_field_is_refused),
+        cmocka_unit_test(write_with_an_unknown_or_malformed_field_is_refused),
+        cmocka_unit_test(write_hands_its_token_on),
         cmocka_unit_test(write_takes_its_time_limit_from_arrival),
         cmocka_unit_test(write_of_many_rows_has_a_result_for_each_r_bat_01),
         cmocka_unit_test(write_of_many_failing_rows_has_a_bounded_answer),

@@ -31,6 +31,7 @@ static struct store_engine_options options_of(const char *data_dir)
         .memtable_bytes_max = UINT64_C(16) << 20,
         .unapplied_bytes_max = UINT64_C(16) << 20,
         .unapplied_records_max = 100000,
+        .store_tokens_max = 1000000,
         .segment_bytes = 1u << 20,
         .map_bytes = TEST_MAP_BYTES,
     };

@@ -77,6 +77,10 @@ static void every_item_is_read_as_it_was_written(void **state)
         test_set("-_.", "q", INT64_MAX, "value"),
         test_set("f", "", 5, "x"),
         test_set("f", "", 6, ""),
+        {.type = STORE_ITEM_TOKEN,
+         .qualifier = cellar_slice_text("12345678"),
+         .start_us = INT64_MAX,
+         .value = cellar_slice_text("outcome")},
     };
     items[1].generation = UINT32_MAX;
     items[7].qualifier = cellar_slice_make(large, sizeof large);

@@ -31,6 +31,7 @@ static void rig_begin(struct rig *rig)
         .memtable_bytes_max = UINT64_C(16) << 20,
         .unapplied_bytes_max = UINT64_C(16) << 20,
         .unapplied_records_max = 100000,
+        .store_tokens_max = 1000000,
         .segment_bytes = 64u << 10,
         .map_bytes = TEST_MAP_BYTES,
     };

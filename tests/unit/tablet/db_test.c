@@ -8,7 +8,7 @@
 
 #include "common/log.h"
 #include "common/sync.h"
-#include "server/tablet/db.h"
+#include "server/tablet/append.h"
 #include "server/tablet/mutate.h"
 #include "tests/support/disk.h"
 #include "tests/support/store_fixture.h"
@@ -27,6 +27,7 @@ static enum cellar_status rig_try(struct rig *rig, struct cellar_error *error)
         .memtable_bytes_max = UINT64_C(16) << 20,
         .unapplied_bytes_max = UINT64_C(16) << 20,
         .unapplied_records_max = 100000,
+        .store_tokens_max = 1000000,
         .segment_bytes = 64u << 10,
         .map_bytes = TEST_MAP_BYTES,
     };
@@ -415,8 +416,9 @@ static enum cellar_status row_write(struct rig *rig, struct tablet_table *table,
     cellar_mutex_init(&waiting.lock);
     cellar_cond_init(&waiting.ended);
     test_mutation_put(&payload, cellar_slice_text(row), 1, &item, 1);
-    const struct tablet_payload facts = {cellar_slice_text(row), cellar_slice_of(&payload), true};
-    enum cellar_status status = tablet_db_append(rig->db, table, &facts, &waiting.write, error);
+    const struct tablet_payload facts = {
+        .row = cellar_slice_text(row), .bytes = cellar_slice_of(&payload), .has_sets = true};
+    enum cellar_status status = tablet_append(rig->db, table, &facts, &waiting.write, error);
     if (status == CELLAR_OK) {
         cellar_mutex_lock(&waiting.lock);
         while (!waiting.is_done) {

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/segment_cells.h"
 #include "common/sync.h"
+#include "server/tablet/append.h"
 #include "server/tablet/scan.h"
 #include "tests/support/disk.h"
 #include "tests/support/store_fixture.h"
@@ -44,6 +45,7 @@ static void rig_begin(struct rig *rig)
         .memtable_bytes_max = UINT64_C(32) << 20,
         .unapplied_bytes_max = UINT64_C(64) << 20,
         .unapplied_records_max = 100000,
+        .store_tokens_max = 1000000,
         .segment_bytes = 1u << 20,
         .map_bytes = TEST_MAP_BYTES,
     };
@@ -87,9 +89,9 @@ static void items_write(struct rig *rig, const char *row, const struct store_ite
     cellar_mutex_init(&waiting.lock);
     cellar_cond_init(&waiting.ended);
     test_mutation_put(&payload, cellar_slice_text(row), 1, items, count);
-    const struct tablet_payload facts = {cellar_slice_text(row), cellar_slice_of(&payload), true};
-    assert_int_equal(tablet_db_append(rig->db, rig->table, &facts, &waiting.write, &error),
-                     CELLAR_OK);
+    const struct tablet_payload facts = {
+        .row = cellar_slice_text(row), .bytes = cellar_slice_of(&payload), .has_sets = true};
+    assert_int_equal(tablet_append(rig->db, rig->table, &facts, &waiting.write, &error), CELLAR_OK);
     cellar_mutex_lock(&waiting.lock);
     while (!waiting.is_done) {
         cellar_cond_wait(&waiting.ended, &waiting.lock);
