@@ -33,9 +33,13 @@ const struct cellar_option cellar_format_options[] = {
 };
 
 const struct cellar_command_group cellar_command_groups[] = {
-    {"tables", cellar_table_commands},      {"reading", cellar_read_commands},
-    {"writing", cellar_write_commands},     {"importing", cellar_import_commands},
-    {"the server", cellar_server_commands}, {NULL, NULL},
+    {"tables", cellar_table_commands},
+    {"reading", cellar_read_commands},
+    {"writing", cellar_write_commands},
+    {"importing", cellar_import_commands},
+    {"the server", cellar_server_commands},
+    {"this program", cellar_program_commands},
+    {NULL, NULL},
 };
 
 static const char *const later_verbs[] = {
@@ -44,7 +48,7 @@ static const char *const later_verbs[] = {
 };
 
 /* How many of the words (1 or 2) name `verb`; 0 when they do not. */
-static int verb_match(const char *verb, int argc, char **argv)
+static int verb_match(const char *verb, int argc, const char *const *argv)
 {
     const char *space = strchr(verb, ' ');
     if (space == NULL) {
@@ -58,7 +62,7 @@ static int verb_match(const char *verb, int argc, char **argv)
                : 0;
 }
 
-const struct cellar_command *cellar_command_find(int argc, char **argv, int *verb_words)
+const struct cellar_command *cellar_command_find(int argc, const char *const *argv, int *verb_words)
 {
     CELLAR_ASSERT(argc >= 0);
     for (const struct cellar_command_group *group = cellar_command_groups; group->title != NULL;
@@ -74,7 +78,7 @@ const struct cellar_command *cellar_command_find(int argc, char **argv, int *ver
 }
 
 /* The verb that the words may have meant, or NULL. */
-static const char *verb_nearest(int argc, char **argv)
+static const char *verb_nearest(int argc, const char *const *argv)
 {
     char pair[VERB_BYTES_MAX];
     CELLAR_ASSERT(argc >= 1);
@@ -88,6 +92,9 @@ static const char *verb_nearest(int argc, char **argv)
             if (space != NULL && strcmp(space + 1, argv[0]) == 0) {
                 return at->verb; /* only the first word was forgotten */
             }
+            if (at->is_hidden) {
+                continue;
+            }
             cellar_nearest_add(space == NULL ? &one : &two, at->verb);
         }
     }
@@ -95,7 +102,8 @@ static const char *verb_nearest(int argc, char **argv)
                                                                                  : one.name;
 }
 
-enum cellar_status cellar_command_refuse(int argc, char **argv, struct cellar_error *error)
+enum cellar_status cellar_command_refuse(int argc, const char *const *argv,
+                                         struct cellar_error *error)
 {
     CELLAR_ASSERT(argc >= 1);
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(later_verbs); index++) {
@@ -114,7 +122,7 @@ enum cellar_status cellar_command_refuse(int argc, char **argv, struct cellar_er
                             meant == NULL ? "" : meant);
 }
 
-int cellar_command_index(int argc, char **argv)
+int cellar_command_index(int argc, const char *const *argv)
 {
     int index = 1;
     while (index < argc && strncmp(argv[index], "--", 2) == 0) {

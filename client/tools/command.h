@@ -15,8 +15,9 @@ struct cellar_tool;
 /** How a command reaches the server. */
 enum cellar_patience {
     CELLAR_PATIENCE_NORMAL,
-    CELLAR_PATIENCE_NONE, /* one attempt: ping */
-    CELLAR_PATIENCE_LONG  /* through a restart of the server: import */
+    CELLAR_PATIENCE_NONE,   /* one attempt: ping */
+    CELLAR_PATIENCE_LONG,   /* through a restart of the server: import */
+    CELLAR_PATIENCE_OFFLINE /* it does not: there is no client */
 };
 
 /** A command of the program. */
@@ -30,6 +31,7 @@ struct cellar_command {
     size_t word_count_max;
     enum cellar_patience patience;
     bool has_format; /* takes --format for its output */
+    bool is_hidden;  /* for programs: help does not list it */
     /** Does it; prints to tool->out. On failure the error has code and text. */
     enum cellar_status (*run)(struct cellar_tool *tool, const struct cellar_args *args,
                               struct cellar_error *error);
@@ -41,6 +43,7 @@ extern const struct cellar_command cellar_read_commands[];
 extern const struct cellar_command cellar_write_commands[];
 extern const struct cellar_command cellar_import_commands[];
 extern const struct cellar_command cellar_server_commands[];
+extern const struct cellar_command cellar_program_commands[];
 
 /** Commands that belong together. */
 struct cellar_command_group {
@@ -62,7 +65,8 @@ extern const struct cellar_option cellar_format_options[];
  * @param verb_words  receives how many words (1 or 2) its verb is
  * @return the command, or NULL
  */
-const struct cellar_command *cellar_command_find(int argc, char **argv, int *verb_words);
+const struct cellar_command *cellar_command_find(int argc, const char *const *argv,
+                                                 int *verb_words);
 
 /**
  * The error for words that name no command.
@@ -70,10 +74,11 @@ const struct cellar_command *cellar_command_find(int argc, char **argv, int *ver
  * @param argv  `argc` >= 1 words
  * @return CELLAR_INVALID_ARGUMENT, with what may have been meant
  */
-enum cellar_status cellar_command_refuse(int argc, char **argv, struct cellar_error *error);
+enum cellar_status cellar_command_refuse(int argc, const char *const *argv,
+                                         struct cellar_error *error);
 
 /** The index of the verb in a command line: steps over options of every command before it. `argc`
  * when there is no verb. */
-int cellar_command_index(int argc, char **argv);
+int cellar_command_index(int argc, const char *const *argv);
 
 #endif

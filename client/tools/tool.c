@@ -1,6 +1,6 @@
 /*
  * The program `cellar` around its commands: finding the command, its options and its client; errors
- * and exit codes; help.
+ * and exit codes.
  *
  *     cellar [options] VERB [words and options]
  *
@@ -181,7 +181,9 @@ static enum cellar_status command_run(struct cellar_tool *tool,
         return CELLAR_OK;
     }
     CELLAR_TRY(args_check(tool, command, args, error));
-    CELLAR_TRY(client_open(tool, command, args, error));
+    if (command->patience != CELLAR_PATIENCE_OFFLINE) {
+        CELLAR_TRY(client_open(tool, command, args, error));
+    }
     enum cellar_status status = command->run(tool, args, error);
     cellar_client_close(tool->client);
     tool->client = NULL;
@@ -193,13 +195,13 @@ static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char
                                         struct cellar_error *error)
 {
     int verb_words;
-    int index = cellar_command_index(argc, argv);
+    int index = cellar_command_index(argc, (const char *const *)argv);
     struct cellar_args args = {0};
     CELLAR_ASSERT(index < argc);
     const struct cellar_command *command =
-        cellar_command_find(argc - index, argv + index, &verb_words);
+        cellar_command_find(argc - index, (const char *const *)argv + index, &verb_words);
     if (command == NULL) {
-        return cellar_command_refuse(argc - index, argv + index, error);
+        return cellar_command_refuse(argc - index, (const char *const *)argv + index, error);
     }
     tool->command = command;
     /* The verb's words make place for the options before it, so that all are taken at once. */
@@ -240,7 +242,7 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     struct cellar_tool tool = {.out = out, .err = err, .format = CELLAR_FORMAT_TEXT};
     struct cellar_error error;
     enum cellar_status status = CELLAR_OK;
-    int index = cellar_command_index(argc, argv);
+    int index = cellar_command_index(argc, (const char *const *)argv);
     cellar_error_clear(&error);
     CELLAR_ASSERT(out != NULL && err != NULL);
     tool.is_terminal = isatty(STDIN_FILENO) == 1 && isatty(fileno(err)) == 1;
@@ -253,8 +255,6 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     } else if (index >= argc) {
         cellar_help_overview(err);
         return cellar_tool_exit_code(CELLAR_INVALID_ARGUMENT);
-    } else if (strcmp(argv[index], "help") == 0) {
-        status = cellar_help_run(argc - index - 1, argv + index + 1, out, &error);
     } else {
         status = arguments_run(&tool, argc, argv, &error);
     }

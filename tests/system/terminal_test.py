@@ -6,13 +6,12 @@ Each function below whose name begins with `term_` is one test.
 """
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import cellar_fake as fake  # noqa: E402
 import cellar_native as native  # noqa: E402
 import cellar_terminal as terminal  # noqa: E402
 
@@ -113,47 +112,28 @@ def term_refused_lines_of_an_import_are_only_shown(server):
         run(server, "import", "t", path, "--format", "deb822")
 
 
-def hostile_server(listener):
-    """Answers every request after HELLO with an error whose text is hostile."""
-    text = b" ".join(data for data in HOSTILE).decode("utf-8", "replace") + "\x1b[31m\u202e"
-    while True:
-        try:
-            client, _ = listener.accept()
-        except OSError:
-            return
-        with client:
-            reader = native.FrameReader()
-            client.recv(8, socket.MSG_WAITALL)
-            data = client.recv(65536)
-            while data:
-                for number, operation, _, _ in reader.feed(data):
-                    if operation == native.HELLO:
-                        body = {1: 1, 2: "x", 3: 0, 4: 1 << 20, 5: 1 << 28, 6: 100}
-                        reply = native.frame_encode(number, operation, native.REPLY,
-                                                    native.body_encode(body))
-                    else:
-                        reply = native.frame_encode(number, operation, native.ERROR,
-                                                    native.body_encode({1: 3, 2: text}))
-                    client.sendall(reply)
-                data = client.recv(65536)
-
-
-class Hostile:
-    def __init__(self, port):
-        self.port = port
-
-
-def term_a_hostile_servers_errors_are_only_shown(server):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=hostile_server, args=(listener,), daemon=True).start()
-        hostile = Hostile(listener.getsockname()[1])
+def term_a_hostile_servers_errors_are_only_shown(_):
+    text = b" ".join(HOSTILE).decode("utf-8", "replace")
+    with fake.FakeServer(lambda *_: (native.ERROR, {1: native.ALREADY_EXISTS, 2: text})) as hostile:
         for words in (["table", "ls"], ["table", "describe", "t"], ["get", "t", "r"],
-                      ["set", "t", "r", "f:q=v"], ["info"], ["count", "t"],
+                      ["set", "t", "r", "f:q=v"], ["info"], ["count", "t"], ["ping"],
                       ["table", "drop", "t", "--yes"], ["delete", "t", "r"]):
-            code, output = run(hostile, *words)
-            assert code != 0, (words, output)
-            assert "owned" in output or "cellar: " in output, (words, output)
-    run(server, "ping", code=0)
+            _, output = run(hostile, *words, code=4)
+            assert "\\x1b]0;owned\\x07" in output, (words, output)
+
+
+def term_a_hostile_servers_names_are_only_shown(_):
+    name = "projects/p/instances/i/tables/" + HOSTILE[0].decode() + "\u202e\x9b"
+    table = {1: name, 2: [[name, None]], 3: 1, 4: [[b"", name.encode(), 1]], 5: 1}
+    answers = {native.LIST_TABLES: {1: [name]}, native.DESCRIBE_TABLE: table,
+               native.CREATE_TABLE: table,
+               native.SERVER_INFO: {1: name, 2: 1, 3: name, 4: [[name, 1]]}}
+    with fake.FakeServer(lambda operation, _: (native.REPLY, answers[operation])) as hostile:
+        for words in (["table", "ls"], ["table", "describe", "t"], ["table", "create", "t"],
+                      ["info"]):
+            for style in ("text", "json", "jsonl", "csv"):
+                _, output = run(hostile, *words, "--format", style, code=0)
+                assert "owned" in output, (words, style, output)
 
 
 # ---- questions ----------------------------------------------------------------------------------
