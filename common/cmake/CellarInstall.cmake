@@ -57,6 +57,30 @@ function(cellar_library_install name)
     COMPONENT development)
 endfunction()
 
+# cellar_tool_files(NAME): the manual page and the completion scripts, as the program NAME prints them.
+function(cellar_tool_files name)
+  set(folder ${PROJECT_BINARY_DIR}/share)
+  file(MAKE_DIRECTORY ${folder})
+  set(outputs)
+  foreach(words man "completion bash" "completion zsh" "completion fish")
+    string(REPLACE " " "-" output ${folder}/${name}-${words})
+    separate_arguments(words)
+    add_custom_command(OUTPUT ${output} DEPENDS ${name}_program VERBATIM
+      COMMAND ${name}_program ${words} > ${output})
+    list(APPEND outputs ${output})
+  endforeach()
+  add_custom_target(${name}_tool_files ALL DEPENDS ${outputs})
+  set(share ${CMAKE_INSTALL_DATADIR})
+  install(FILES ${folder}/${name}-man DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 RENAME ${name}.1
+    COMPONENT programs)
+  install(FILES ${folder}/${name}-completion-bash
+    DESTINATION ${share}/bash-completion/completions RENAME ${name} COMPONENT programs)
+  install(FILES ${folder}/${name}-completion-zsh DESTINATION ${share}/zsh/vendor-completions
+    RENAME _${name} COMPONENT programs)
+  install(FILES ${folder}/${name}-completion-fish DESTINATION ${share}/fish/vendor_completions.d
+    RENAME ${name}.fish COMPONENT programs)
+endfunction()
+
 # Debian packages, by `cpack` in a build configured with -DCMAKE_INSTALL_PREFIX=/usr.
 function(cellar_packages)
   set(CPACK_GENERATOR DEB)

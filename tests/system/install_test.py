@@ -62,6 +62,12 @@ def check_files(installed):
     """The programs, both libraries with their links, and the public headers alone."""
     for name in ("cellard", "cellar"):
         assert os.access(os.path.join(installed.prefix, "bin", name), os.X_OK), name
+    for name, line in (("man/man1/cellar.1", ".TH CELLAR 1 "),
+                       ("bash-completion/completions/cellar", "complete -F _cellar cellar\n"),
+                       ("zsh/vendor-completions/_cellar", "#compdef cellar\n"),
+                       ("fish/vendor_completions.d/cellar.fish", "complete -c cellar ")):
+        with open(os.path.join(installed.prefix, "share", name), encoding="utf-8") as file:
+            assert line in file.read(), name
     assert {os.path.basename(path) for path in installed.headers()} == {
         name for name in os.listdir(os.path.join(native.ROOT, "client", "include", "cellar"))}
     version = installed.pkg_config("--modversion")[0]
