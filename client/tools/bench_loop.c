@@ -1,0 +1,668 @@
+/*
+ * The benchmark's event loop: one thread, one epoll, one operation in flight on each connection.
+ *
+ *     GREETING --ready--> IDLE --begin--> BUSY --done--> IDLE
+ *                                         |  ^
+ *                                   again |  | the delay is over
+ *                                         v  |
+ *                                       DELAYED
+ *
+ * Closed loop: a connection begins its next operation as soon as the one before is answered. Open
+ * loop: operation k is due at begin + k / rate, whatever became of those before it; it is sent by
+ * the first connection that is free, and its latency counts from when it was due. So a server that
+ * stalls is charged for everything that should have been sent meanwhile (no coordinated omission).
+ * What is due before the end is sent also after it, for as long again as the run was to last.
+ *
+ * Time passes in three stretches: warm-up, the measured one, and the wait for what is in flight.
+ * Operations and processor time are counted between two looks at the clock, at the ends of the
+ * measured stretch; latencies of a closed loop for the operations that end in it, of an open loop
+ * for those that are due in it.
+ *
+ * SIGINT and SIGTERM end the run early, as if its time were over, so that the table can be dropped.
+ * Nothing lives longer than a run.
+ */
+
+#include "client/tools/bench_loop.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/tools/bench_process.h"
+#include "common/clock.h"
+#include "common/mem.h"
+
+#define NS_PER_US INT64_C(1000)
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+#define SILENCE_NS_MAX (60 * NS_PER_S)
+#define DRAIN_NS_MAX (10 * NS_PER_S)
+#define CONNECT_US_MAX INT64_C(30000000)
+#define RETRY_MS_MIN 1u
+#define EVENTS_MAX 256
+#define TIMER_SLACK_NS 1000ul
+
+enum phase { PHASE_GREETING, PHASE_IDLE, PHASE_BUSY, PHASE_DELAYED };
+
+/* One connection and the operation that it has in flight. */
+struct connection {
+    int fd;
+    enum phase phase;
+    bool waits_to_send; /* EPOLLOUT is asked for */
+    struct cellar_bench_session *session;
+    struct cellar_bench_op op;
+    struct cellar_bench_check check;
+    uint64_t rows_counted; /* of the check's */
+    int64_t start_ns;      /* when it was due, in an open loop; otherwise when it began */
+    int64_t again_ns;      /* of DELAYED */
+};
+
+/* One run. */
+struct loop {
+    struct cellar_bench_target *target;
+    const struct cellar_bench_terms *terms;
+    struct cellar_bench_source *source;
+    struct cellar_bench_result *result;
+    struct cellar_error *error;
+    int epoll;
+    int signals;
+    sigset_t signals_before;
+    struct connection *connections;
+    uint32_t *idle; /* a stack of connections */
+    uint32_t idle_count;
+    uint32_t greeting_count;
+    uint32_t in_flight_count; /* BUSY and DELAYED */
+    uint32_t delayed_count;
+    uint64_t due_count; /* open loop: operations begun so far */
+    int64_t now_ns;
+    int64_t begin_ns; /* 0 while the connections greet */
+    int64_t measure_ns;
+    int64_t end_ns;
+    int64_t progress_ns; /* when the last bytes came */
+    int64_t measured_from_ns;
+    int64_t server_cpu_us;
+    int64_t client_cpu_us;
+    bool is_measuring;
+    bool is_over; /* the measured stretch is, or the load */
+};
+
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    int result = clock_gettime(CLOCK_MONOTONIC, &now);
+    CELLAR_ASSERT(result == 0);
+    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------- */
+
+/* Watches a descriptor; `index` comes back with its events. */
+static enum cellar_status loop_watch(struct loop *loop, int fd, uint32_t index)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    CELLAR_ASSERT(fd >= 0);
+    if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot watch a socket: errno %d",
+                                errno);
+    }
+    return CELLAR_OK;
+}
+
+/* Takes SIGINT and SIGTERM as events. */
+static enum cellar_status signals_open(struct loop *loop)
+{
+    sigset_t wanted;
+    CELLAR_ASSERT(loop->signals < 0);
+    (void)sigemptyset(&wanted);
+    (void)sigaddset(&wanted, SIGINT);
+    (void)sigaddset(&wanted, SIGTERM);
+    if (pthread_sigmask(SIG_BLOCK, &wanted, &loop->signals_before) != 0) {
+        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot block signals");
+    }
+    loop->signals = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (loop->signals < 0) {
+        (void)pthread_sigmask(SIG_SETMASK, &loop->signals_before, NULL);
+        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot wait for signals: errno %d",
+                                errno);
+    }
+    return loop_watch(loop, loop->signals, UINT32_MAX);
+}
+
+/* Connects everything. What was opened is closed by loop_close(), also after a failure. */
+static enum cellar_status loop_open(struct loop *loop)
+{
+    uint32_t count = loop->terms->connections;
+    CELLAR_ASSERT(count >= 1 && count <= CELLAR_BENCH_CONNECTIONS_MAX);
+    loop->connections = cellar_mem_zalloc(count, sizeof *loop->connections);
+    loop->idle = cellar_mem_zalloc(count, sizeof *loop->idle);
+    if (loop->connections == NULL || loop->idle == NULL) {
+        return cellar_error_set(loop->error, CELLAR_NO_MEMORY, "No memory for connections");
+    }
+    for (uint32_t index = 0; index < count; index++) {
+        loop->connections[index].fd = -1;
+    }
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll < 0) {
+        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot wait for sockets: errno %d",
+                                errno);
+    }
+    CELLAR_TRY(signals_open(loop));
+    for (uint32_t index = 0; index < count; index++) {
+        struct connection *connection = &loop->connections[index];
+        int64_t deadline_us = cellar_clock_monotonic_us() + CONNECT_US_MAX;
+        CELLAR_TRY(cellar_address_connect(&loop->target->address, deadline_us, &connection->fd,
+                                          loop->error));
+        CELLAR_TRY(
+            loop->target->driver->open(loop->target->table, &connection->session, loop->error));
+        CELLAR_TRY(loop_watch(loop, connection->fd, index));
+        loop->greeting_count++;
+    }
+    return CELLAR_OK;
+}
+
+static void loop_close(struct loop *loop)
+{
+    CELLAR_ASSERT(loop->target != NULL);
+    for (uint32_t index = 0; loop->connections != NULL && index < loop->terms->connections;
+         index++) {
+        struct connection *connection = &loop->connections[index];
+        if (connection->fd >= 0) {
+            (void)close(connection->fd);
+        }
+        loop->target->driver->close(connection->session);
+    }
+    cellar_mem_free(loop->connections);
+    cellar_mem_free(loop->idle);
+    if (loop->signals >= 0) {
+        struct signalfd_siginfo ignored;
+        while (read(loop->signals, &ignored, sizeof ignored) > 0) {
+            loop->result->is_interrupted = true;
+        }
+        (void)close(loop->signals);
+        (void)pthread_sigmask(SIG_SETMASK, &loop->signals_before, NULL);
+    }
+    if (loop->epoll >= 0) {
+        (void)close(loop->epoll);
+    }
+}
+
+/* ---- measuring ----------------------------------------------------------------------------- */
+
+/* The server's processor time so far; -1 when it is not known. */
+static int64_t server_cpu_us(const struct loop *loop)
+{
+    int64_t cpu_us = -1;
+    int64_t pid = loop->target->server_pid;
+    CELLAR_ASSERT(pid >= 0);
+    return pid > 0 && cellar_bench_process_cpu_us(pid, &cpu_us) ? cpu_us : -1;
+}
+
+/* The measured stretch begins. */
+static void measure_start(struct loop *loop)
+{
+    CELLAR_ASSERT(!loop->is_measuring && !loop->is_over);
+    loop->is_measuring = true;
+    loop->server_cpu_us = server_cpu_us(loop);
+    loop->client_cpu_us = cellar_bench_own_cpu_us();
+    loop->measured_from_ns = clock_ns();
+}
+
+/* The measured stretch ends; no connection begins anything new. */
+static void measure_stop(struct loop *loop)
+{
+    struct cellar_bench_result *result = loop->result;
+    CELLAR_ASSERT(loop->is_measuring);
+    loop->is_measuring = false;
+    loop->is_over = true;
+    result->elapsed_us = (clock_ns() - loop->measured_from_ns) / NS_PER_US;
+    result->client_cpu_us = cellar_bench_own_cpu_us() - loop->client_cpu_us;
+    int64_t cpu_us = server_cpu_us(loop);
+    result->server_cpu_us =
+        cpu_us < 0 || loop->server_cpu_us < 0 ? -1 : cpu_us - loop->server_cpu_us;
+}
+
+/* Counts the rows that came since the last look. */
+static void rows_count(struct loop *loop, struct connection *connection)
+{
+    CELLAR_ASSERT(connection->check.row_count >= connection->rows_counted);
+    if (loop->is_measuring) {
+        loop->result->row_count += connection->check.row_count - connection->rows_counted;
+    }
+    connection->rows_counted = connection->check.row_count;
+}
+
+/* Counts an operation that was answered. */
+static void operation_count(struct loop *loop, const struct connection *connection)
+{
+    struct cellar_bench_result *result = loop->result;
+    bool is_open = loop->terms->rate > 0;
+    bool is_write = cellar_bench_kind_is_write(connection->op.kind);
+    bool is_due = connection->start_ns >= loop->measure_ns && connection->start_ns < loop->end_ns;
+    CELLAR_ASSERT(loop->now_ns >= connection->start_ns);
+    if (loop->is_measuring) {
+        result->operation_count++;
+        result->row_count += is_write ? CELLAR_MAX(connection->op.count, 1u) : 0;
+    }
+    if (is_open ? is_due : loop->is_measuring) {
+        cellar_bench_histogram_add(is_write ? &result->writes : &result->reads,
+                                   (uint64_t)(loop->now_ns - connection->start_ns));
+    }
+}
+
+/* ---- one connection ------------------------------------------------------------------------ */
+
+/* The failure of a socket. */
+static enum cellar_status socket_failed(struct loop *loop, const char *what, int code)
+{
+    char reason[128];
+    CELLAR_ASSERT(what != NULL);
+    return cellar_error_set(loop->error, CELLAR_UNAVAILABLE, "%s: %s", what,
+                            code == 0 ? "the server closed it"
+                                      : strerror_r(code, reason, sizeof reason));
+}
+
+/* Sends what there is to send; what does not fit is sent when the socket takes it. */
+static enum cellar_status connection_send(struct loop *loop, struct connection *connection)
+{
+    const struct cellar_bench_driver *driver = loop->target->driver;
+    struct cellar_slice output = driver->output(connection->session);
+    bool is_full = false;
+    while (output.bytes > 0 && !is_full) {
+        ssize_t sent = send(connection->fd, output.data, output.bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0 && errno != EAGAIN && errno != EINTR) {
+            return socket_failed(loop, "A connection broke while sending", errno);
+        }
+        is_full = sent < 0 && errno == EAGAIN;
+        driver->sent(connection->session, sent > 0 ? (size_t)sent : 0);
+        output = driver->output(connection->session);
+    }
+    CELLAR_ASSERT(is_full || output.bytes == 0);
+    if (is_full != connection->waits_to_send) {
+        struct epoll_event event = {.events = is_full ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                                    .data.u32 = (uint32_t)(connection - loop->connections)};
+        if (epoll_ctl(loop->epoll, EPOLL_CTL_MOD, connection->fd, &event) != 0) {
+            return socket_failed(loop, "A connection cannot be watched", errno);
+        }
+        connection->waits_to_send = is_full;
+    }
+    return CELLAR_OK;
+}
+
+/* Encodes and sends the connection's operation, numbered before. */
+static enum cellar_status operation_send(struct loop *loop, struct connection *connection)
+{
+    CELLAR_ASSERT(connection->check.op == &connection->op);
+    connection->phase = PHASE_BUSY;
+    connection->rows_counted = 0;
+    CELLAR_TRY(loop->target->driver->begin(connection->session, &connection->op, loop->error));
+    return connection_send(loop, connection);
+}
+
+/* Takes the next operation that is due; false when there is none now. */
+static bool operation_take(struct loop *loop, struct connection *connection)
+{
+    const struct cellar_bench_terms *terms = loop->terms;
+    connection->start_ns = loop->now_ns;
+    CELLAR_ASSERT(loop->begin_ns > 0);
+    if (terms->rate > 0) {
+        connection->start_ns =
+            loop->begin_ns + (int64_t)((double)loop->due_count * (double)NS_PER_S / terms->rate);
+        if (connection->start_ns > loop->now_ns || connection->start_ns >= loop->end_ns) {
+            return false;
+        }
+        loop->due_count++;
+    } else if (loop->is_over) {
+        return false;
+    }
+    if (!cellar_bench_source_next(loop->source, &loop->target->state, &connection->op)) {
+        if (loop->in_flight_count == 0 && loop->is_measuring) {
+            measure_stop(loop);
+        }
+        return false;
+    }
+    return true;
+}
+
+/* Begins what is due on the connections that are idle. */
+static enum cellar_status loop_dispatch(struct loop *loop)
+{
+    while (loop->idle_count > 0) {
+        struct connection *connection = &loop->connections[loop->idle[loop->idle_count - 1]];
+        CELLAR_ASSERT(connection->phase == PHASE_IDLE);
+        if (!operation_take(loop, connection)) {
+            break;
+        }
+        loop->idle_count--;
+        loop->in_flight_count++;
+        cellar_bench_state_begin(&loop->target->state, &connection->op, &connection->check);
+        CELLAR_TRY(operation_send(loop, connection));
+    }
+    return CELLAR_OK;
+}
+
+/* The connection is free again. */
+static void connection_rest(struct loop *loop, struct connection *connection)
+{
+    CELLAR_ASSERT(loop->idle_count < loop->terms->connections);
+    connection->phase = PHASE_IDLE;
+    loop->idle[loop->idle_count++] = (uint32_t)(connection - loop->connections);
+}
+
+/* An operation was answered: checks and counts it, and begins the next. */
+static enum cellar_status operation_done(struct loop *loop, struct connection *connection)
+{
+    bool is_checked = !loop->target->driver->is_canned;
+    loop->now_ns = clock_ns();
+    rows_count(loop, connection);
+    if (is_checked || cellar_bench_kind_is_write(connection->op.kind)) {
+        CELLAR_TRY(cellar_bench_state_end(&loop->target->state, &connection->check, loop->error));
+    }
+    if (connection->op.is_modify) {
+        connection->op.is_modify = false;
+        connection->op.kind = CELLAR_BENCH_PUT_CELL;
+        cellar_bench_state_begin(&loop->target->state, &connection->op, &connection->check);
+        return operation_send(loop, connection);
+    }
+    CELLAR_ASSERT(loop->in_flight_count > 0);
+    operation_count(loop, connection);
+    loop->in_flight_count--;
+    connection_rest(loop, connection);
+    return loop_dispatch(loop);
+}
+
+/* An operation was refused for now. */
+static void operation_delay(struct loop *loop, struct connection *connection, uint32_t delay_ms)
+{
+    CELLAR_ASSERT(connection->phase == PHASE_BUSY);
+    loop->result->refused_count++;
+    loop->delayed_count++;
+    connection->phase = PHASE_DELAYED;
+    connection->again_ns = clock_ns() + CELLAR_MAX(delay_ms, RETRY_MS_MIN) * NS_PER_MS;
+}
+
+/* Begins the operations again whose delay is over. */
+static enum cellar_status loop_retry(struct loop *loop)
+{
+    for (uint32_t index = 0; loop->delayed_count > 0 && index < loop->terms->connections; index++) {
+        struct connection *connection = &loop->connections[index];
+        if (connection->phase != PHASE_DELAYED || connection->again_ns > loop->now_ns) {
+            continue;
+        }
+        CELLAR_ASSERT(connection->check.op == &connection->op);
+        loop->delayed_count--;
+        if (!cellar_bench_kind_is_write(connection->op.kind)) {
+            cellar_bench_state_begin(&loop->target->state, &connection->op, &connection->check);
+        }
+        CELLAR_TRY(operation_send(loop, connection));
+    }
+    return CELLAR_OK;
+}
+
+/* Takes what was received. */
+static enum cellar_status connection_step(struct loop *loop, struct connection *connection)
+{
+    enum cellar_bench_step step;
+    uint32_t delay_ms = 0;
+    CELLAR_TRY(loop->target->driver->step(connection->session, &connection->check, &step, &delay_ms,
+                                          loop->error));
+    CELLAR_ASSERT(connection->phase == PHASE_GREETING || step != CELLAR_BENCH_READY);
+    switch (step) {
+    case CELLAR_BENCH_WAIT:
+        rows_count(loop, connection);
+        return connection_send(loop, connection);
+    case CELLAR_BENCH_READY:
+        loop->greeting_count--;
+        connection_rest(loop, connection);
+        return CELLAR_OK;
+    case CELLAR_BENCH_DONE:
+        return operation_done(loop, connection);
+    case CELLAR_BENCH_AGAIN:
+        operation_delay(loop, connection, delay_ms);
+        return CELLAR_OK;
+    }
+    return CELLAR_OK;
+}
+
+/* Reads what is there. */
+static enum cellar_status connection_read(struct loop *loop, struct connection *connection)
+{
+    const struct cellar_bench_driver *driver = loop->target->driver;
+    uint8_t *room;
+    size_t bytes;
+    if (driver->room(connection->session, &room, &bytes) != CELLAR_OK) {
+        return cellar_error_set(loop->error, CELLAR_NO_MEMORY, "No memory to read an answer into");
+    }
+    CELLAR_ASSERT(bytes > 0);
+    ssize_t got = recv(connection->fd, room, bytes, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        return socket_failed(loop, "A connection broke while reading", got == 0 ? 0 : errno);
+    }
+    if (got > 0) {
+        driver->received(connection->session, (size_t)got);
+        return connection_step(loop, connection);
+    }
+    return CELLAR_OK;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
+/* Takes what the signals say: the run is over now. */
+static void signals_take(struct loop *loop)
+{
+    struct signalfd_siginfo info;
+    CELLAR_ASSERT(loop->signals >= 0);
+    while (read(loop->signals, &info, sizeof info) > 0) {
+        loop->result->is_interrupted = true;
+    }
+    loop->end_ns = CELLAR_MIN(loop->end_ns, loop->now_ns);
+    loop->measure_ns = CELLAR_MIN(loop->measure_ns, loop->end_ns);
+}
+
+/* How long to wait for events, nanoseconds. */
+static int64_t wait_ns(const struct loop *loop)
+{
+    int64_t until_ns = loop->is_over        ? loop->now_ns + NS_PER_S
+                       : loop->is_measuring ? loop->end_ns
+                                            : loop->measure_ns;
+    if (loop->terms->rate > 0 && loop->idle_count > 0 && loop->begin_ns > 0) {
+        int64_t due_ns = loop->begin_ns +
+                         (int64_t)((double)loop->due_count * (double)NS_PER_S / loop->terms->rate);
+        until_ns = CELLAR_MIN(until_ns, due_ns);
+    }
+    if (loop->delayed_count > 0) {
+        until_ns = CELLAR_MIN(until_ns, loop->now_ns + RETRY_MS_MIN * NS_PER_MS);
+    }
+    CELLAR_ASSERT(NS_PER_S > 0);
+    return CELLAR_MIN(CELLAR_MAX(until_ns - loop->now_ns, INT64_C(0)), NS_PER_S);
+}
+
+/* Waits for events and handles them. */
+static enum cellar_status loop_wait(struct loop *loop)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int64_t wait = wait_ns(loop);
+    struct timespec timeout = {.tv_sec = wait / NS_PER_S, .tv_nsec = wait % NS_PER_S};
+    struct pollfd entry = {.fd = loop->epoll, .events = POLLIN};
+    bool is_timed = loop->terms->rate > 0; /* to within microseconds, which epoll_wait() is not */
+    if (is_timed) {
+        (void)ppoll(&entry, 1, &timeout, NULL);
+    }
+    int count = epoll_wait(loop->epoll, events, EVENTS_MAX,
+                           is_timed ? 0 : (int)((wait + NS_PER_MS - 1) / NS_PER_MS));
+    loop->now_ns = clock_ns();
+    if (count > 0) {
+        loop->progress_ns = loop->now_ns;
+    }
+    for (int index = 0; index < count; index++) {
+        uint32_t number = events[index].data.u32;
+        if (number == UINT32_MAX) {
+            signals_take(loop);
+            continue;
+        }
+        CELLAR_ASSERT(number < loop->terms->connections);
+        struct connection *connection = &loop->connections[number];
+        if ((events[index].events & EPOLLOUT) != 0) {
+            CELLAR_TRY(connection_send(loop, connection));
+        }
+        if ((events[index].events & ~(uint32_t)EPOLLOUT) != 0) {
+            CELLAR_TRY(connection_read(loop, connection));
+        }
+    }
+    return CELLAR_OK;
+}
+
+/* True when only full scans are in flight, which need not be waited for. */
+static bool has_only_scans(const struct loop *loop)
+{
+    CELLAR_ASSERT(loop->connections != NULL);
+    for (uint32_t index = 0; index < loop->terms->connections; index++) {
+        const struct connection *connection = &loop->connections[index];
+        if (connection->phase != PHASE_IDLE && connection->op.kind != CELLAR_BENCH_SCAN_ALL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* True when the run has nothing more to do. */
+static bool loop_is_done(struct loop *loop)
+{
+    const struct cellar_bench_terms *terms = loop->terms;
+    if (!loop->is_over) {
+        return false;
+    }
+    CELLAR_ASSERT(!loop->is_measuring);
+    if (loop->result->is_interrupted) {
+        return loop->in_flight_count == 0 || has_only_scans(loop);
+    }
+    if (terms->rate > 0) {
+        /* Without rounding up, a due time may fall on the end itself. */
+        double due = (double)(loop->end_ns - loop->begin_ns) * terms->rate / (double)NS_PER_S;
+        uint64_t left = (double)loop->due_count + 1 < due ? (uint64_t)due - loop->due_count : 0;
+        if (left > 0 && loop->now_ns < loop->end_ns + DRAIN_NS_MAX) {
+            return false;
+        }
+        loop->result->late_count = left;
+    }
+    return loop->in_flight_count == 0 || has_only_scans(loop);
+}
+
+/* Moves from stretch to stretch as time passes. */
+static void loop_advance(struct loop *loop)
+{
+    loop->now_ns = clock_ns();
+    CELLAR_ASSERT(loop->begin_ns > 0);
+    if (!loop->is_measuring && !loop->is_over && loop->now_ns >= loop->measure_ns) {
+        measure_start(loop);
+    }
+    if (loop->is_measuring && loop->now_ns >= loop->end_ns) {
+        measure_stop(loop);
+    }
+}
+
+/* Turns until the run is done; fails when the server says nothing for a minute. */
+static enum cellar_status loop_turn(struct loop *loop)
+{
+    loop->now_ns = clock_ns();
+    loop->progress_ns = loop->now_ns;
+    for (;;) {
+        if (loop->greeting_count == 0 && loop->begin_ns == 0) {
+            loop->begin_ns = clock_ns();
+            bool is_over = loop->result->is_interrupted;
+            loop->measure_ns = loop->begin_ns + (is_over ? 0 : loop->terms->warmup_us * NS_PER_US);
+            loop->end_ns = loop->measure_ns + (is_over ? 0 : loop->terms->measure_us * NS_PER_US);
+        }
+        if (loop->begin_ns > 0) {
+            loop_advance(loop);
+            CELLAR_TRY(loop_retry(loop));
+            CELLAR_TRY(loop_dispatch(loop));
+            if (loop_is_done(loop)) {
+                return CELLAR_OK;
+            }
+        }
+        CELLAR_TRY(loop_wait(loop));
+        CELLAR_ASSERT(loop->now_ns >= loop->progress_ns);
+        if (loop->now_ns - loop->progress_ns > SILENCE_NS_MAX &&
+            (loop->in_flight_count > loop->delayed_count || loop->greeting_count > 0)) {
+            return cellar_error_set(loop->error, CELLAR_DEADLINE_EXCEEDED,
+                                    "The server said nothing for a minute, with %u operations in "
+                                    "flight",
+                                    loop->in_flight_count);
+        }
+    }
+}
+
+/* Opens, runs and closes. */
+static enum cellar_status loop_run(struct loop *loop)
+{
+    int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+    loop->epoll = -1;
+    loop->signals = -1;
+    CELLAR_ASSERT(loop->result != NULL);
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    enum cellar_status status = loop_open(loop);
+    for (uint32_t index = 0; status == CELLAR_OK && index < loop->terms->connections; index++) {
+        status = connection_send(loop, &loop->connections[index]);
+    }
+    if (status == CELLAR_OK) {
+        status = loop_turn(loop);
+    }
+    loop_close(loop);
+    if (slack_ns > 0) {
+        (void)prctl(PR_SET_TIMERSLACK, (unsigned long)slack_ns, 0, 0, 0);
+    }
+    return status;
+}
+
+/* Empties a result. */
+static void result_start(struct cellar_bench_result *result,
+                         const struct cellar_bench_target *target,
+                         const struct cellar_bench_terms *terms)
+{
+    CELLAR_ASSERT(target->driver != NULL);
+    memset(result, 0, sizeof *result);
+    result->driver = target->driver->name;
+    result->terms = *terms;
+    result->server_cpu_us = -1;
+}
+
+enum cellar_status cellar_bench_load(struct cellar_bench_target *target,
+                                     enum cellar_bench_load load,
+                                     const struct cellar_bench_terms *terms, uint32_t batch,
+                                     struct cellar_bench_result *result, struct cellar_error *error)
+{
+    struct cellar_bench_source source;
+    struct cellar_bench_terms whole = *terms;
+    struct loop loop = {
+        .target = target, .terms = &whole, .source = &source, .result = result, .error = error};
+    CELLAR_ASSERT(batch >= 1);
+    whole.rate = 0;
+    whole.warmup_us = 0;
+    whole.measure_us = INT64_MAX / NS_PER_US / 2; /* it ends when everything is loaded */
+    cellar_bench_source_init_load(&source, load, &target->state.sizes, batch);
+    result_start(result, target, terms);
+    result->workload = "load";
+    return loop_run(&loop);
+}
+
+enum cellar_status cellar_bench_run(struct cellar_bench_target *target,
+                                    const struct cellar_bench_workload *workload,
+                                    const struct cellar_bench_terms *terms,
+                                    struct cellar_bench_result *result, struct cellar_error *error)
+{
+    struct cellar_bench_source source;
+    struct loop loop = {
+        .target = target, .terms = terms, .source = &source, .result = result, .error = error};
+    CELLAR_ASSERT((cellar_bench_workload_kinds(workload) & ~target->driver->kinds) == 0);
+    cellar_bench_source_init(&source, workload, &target->state, terms->seed);
+    result_start(result, target, terms);
+    result->workload = workload->name;
+    return loop_run(&loop);
+}

@@ -1,0 +1,70 @@
+#ifndef CELLAR_TOOLS_BENCH_LOOP_H
+#define CELLAR_TOOLS_BENCH_LOOP_H
+
+#include "client/lib/address.h"
+#include "client/tools/bench_driver.h"
+#include "client/tools/bench_histogram.h"
+#include "client/tools/bench_workload.h"
+
+/* One event loop, in one thread, that drives any number of connections to one server. */
+
+#define CELLAR_BENCH_CONNECTIONS_MAX 4096u
+
+/** A server and what it is known to hold. */
+struct cellar_bench_target {
+    const struct cellar_bench_driver *driver;
+    struct cellar_address address;
+    const char *table;
+    int64_t server_pid; /* 0: not known, its processor time is not measured */
+    struct cellar_bench_state state;
+};
+
+/** How to run a workload. */
+struct cellar_bench_terms {
+    uint32_t connections; /* 1..CELLAR_BENCH_CONNECTIONS_MAX */
+    double rate;          /* operations a second, sent at even times; 0: as fast as answers come */
+    int64_t warmup_us;    /* before anything is measured */
+    int64_t measure_us;
+    uint64_t seed;
+};
+
+/** What a run measured. */
+struct cellar_bench_result {
+    const char *driver;
+    const char *workload;
+    struct cellar_bench_terms terms;
+    uint64_t operation_count;
+    uint64_t row_count;     /* rows read, or written */
+    uint64_t refused_count; /* answers "not now, try again" */
+    uint64_t late_count;    /* open loop: never sent, because the server was too far behind */
+    int64_t elapsed_us;
+    int64_t server_cpu_us; /* -1: not known */
+    int64_t client_cpu_us;
+    bool is_interrupted;                 /* SIGINT or SIGTERM came */
+    struct cellar_bench_histogram reads; /* nanoseconds */
+    struct cellar_bench_histogram writes;
+};
+
+/**
+ * Loads rows of one kind, each once, as fast as the server takes them.
+ *
+ * @param batch   rows or events an operation, 1..1000
+ * @param result  receives what it took
+ * @return CELLAR_OK; CELLAR_UNAVAILABLE, CELLAR_DEADLINE_EXCEEDED: connection lost, or no answer
+ *         for a minute; CELLAR_DATA_LOSS: a wrong answer; what the server refuses with;
+ *         CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_bench_load(struct cellar_bench_target *target,
+                                     enum cellar_bench_load load,
+                                     const struct cellar_bench_terms *terms, uint32_t batch,
+                                     struct cellar_bench_result *result, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Runs a workload; as cellar_bench_load(). What it needs is loaded. */
+enum cellar_status cellar_bench_run(struct cellar_bench_target *target,
+                                    const struct cellar_bench_workload *workload,
+                                    const struct cellar_bench_terms *terms,
+                                    struct cellar_bench_result *result, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+#endif
