@@ -18,7 +18,7 @@
  * measured stretch; latencies of a closed loop for the operations that end in it, of an open loop
  * for those that are due in it.
  *
- * SIGINT and SIGTERM end the run early, as if its time were over, so that the table can be dropped.
+ * An interrupt ends the run early, as if its time were over, so that the table can be dropped.
  * Nothing lives longer than a run.
  */
 
@@ -27,10 +27,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -48,6 +46,7 @@
 #define RETRY_MS_MIN 1u
 #define EVENTS_MAX 256
 #define TIMER_SLACK_NS 1000ul
+#define INTERRUPT_INDEX UINT32_MAX /* no connection has it */
 
 enum phase { PHASE_GREETING, PHASE_IDLE, PHASE_BUSY, PHASE_DELAYED };
 
@@ -72,8 +71,6 @@ struct loop {
     struct cellar_bench_result *result;
     struct cellar_error *error;
     int epoll;
-    int signals;
-    sigset_t signals_before;
     struct connection *connections;
     uint32_t *idle; /* a stack of connections */
     uint32_t idle_count;
@@ -115,26 +112,6 @@ static enum cellar_status loop_watch(struct loop *loop, int fd, uint32_t index)
     return CELLAR_OK;
 }
 
-/* Takes SIGINT and SIGTERM as events. */
-static enum cellar_status signals_open(struct loop *loop)
-{
-    sigset_t wanted;
-    CELLAR_ASSERT(loop->signals < 0);
-    (void)sigemptyset(&wanted);
-    (void)sigaddset(&wanted, SIGINT);
-    (void)sigaddset(&wanted, SIGTERM);
-    if (pthread_sigmask(SIG_BLOCK, &wanted, &loop->signals_before) != 0) {
-        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot block signals");
-    }
-    loop->signals = signalfd(-1, &wanted, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (loop->signals < 0) {
-        (void)pthread_sigmask(SIG_SETMASK, &loop->signals_before, NULL);
-        return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot wait for signals: errno %d",
-                                errno);
-    }
-    return loop_watch(loop, loop->signals, UINT32_MAX);
-}
-
 /* Connects everything. What was opened is closed by loop_close(), also after a failure. */
 static enum cellar_status loop_open(struct loop *loop)
 {
@@ -153,7 +130,10 @@ static enum cellar_status loop_open(struct loop *loop)
         return cellar_error_set(loop->error, CELLAR_IO_ERROR, "Cannot wait for sockets: errno %d",
                                 errno);
     }
-    CELLAR_TRY(signals_open(loop));
+    int interrupt_fd = cellar_interrupt_fd(loop->target->interrupt);
+    if (interrupt_fd >= 0) {
+        CELLAR_TRY(loop_watch(loop, interrupt_fd, INTERRUPT_INDEX));
+    }
     for (uint32_t index = 0; index < count; index++) {
         struct connection *connection = &loop->connections[index];
         int64_t deadline_us = cellar_clock_monotonic_us() + CONNECT_US_MAX;
@@ -180,14 +160,6 @@ static void loop_close(struct loop *loop)
     }
     cellar_mem_free(loop->connections);
     cellar_mem_free(loop->idle);
-    if (loop->signals >= 0) {
-        struct signalfd_siginfo ignored;
-        while (read(loop->signals, &ignored, sizeof ignored) > 0) {
-            loop->result->is_interrupted = true;
-        }
-        (void)close(loop->signals);
-        (void)pthread_sigmask(SIG_SETMASK, &loop->signals_before, NULL);
-    }
     if (loop->epoll >= 0) {
         (void)close(loop->epoll);
     }
@@ -453,14 +425,13 @@ static enum cellar_status connection_read(struct loop *loop, struct connection *
 
 /* ---- the loop ------------------------------------------------------------------------------ */
 
-/* Takes what the signals say: the run is over now. */
-static void signals_take(struct loop *loop)
+/* Someone wants the run to end: its time is over now. */
+static void interrupt_take(struct loop *loop)
 {
-    struct signalfd_siginfo info;
-    CELLAR_ASSERT(loop->signals >= 0);
-    while (read(loop->signals, &info, sizeof info) > 0) {
-        loop->result->is_interrupted = true;
-    }
+    int fd = cellar_interrupt_fd(loop->target->interrupt);
+    CELLAR_ASSERT(fd >= 0);
+    (void)epoll_ctl(loop->epoll, EPOLL_CTL_DEL, fd, NULL); /* it stays readable */
+    loop->result->is_interrupted = true;
     loop->end_ns = CELLAR_MIN(loop->end_ns, loop->now_ns);
     loop->measure_ns = CELLAR_MIN(loop->measure_ns, loop->end_ns);
 }
@@ -502,8 +473,8 @@ static enum cellar_status loop_wait(struct loop *loop)
     }
     for (int index = 0; index < count; index++) {
         uint32_t number = events[index].data.u32;
-        if (number == UINT32_MAX) {
-            signals_take(loop);
+        if (number == INTERRUPT_INDEX) {
+            interrupt_take(loop);
             continue;
         }
         CELLAR_ASSERT(number < loop->terms->connections);
@@ -604,7 +575,6 @@ static enum cellar_status loop_run(struct loop *loop)
 {
     int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
     loop->epoll = -1;
-    loop->signals = -1;
     CELLAR_ASSERT(loop->result != NULL);
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     enum cellar_status status = loop_open(loop);

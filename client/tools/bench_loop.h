@@ -5,6 +5,7 @@
 #include "client/tools/bench_driver.h"
 #include "client/tools/bench_histogram.h"
 #include "client/tools/bench_workload.h"
+#include "client/tools/interrupt.h"
 
 /* One event loop, in one thread, that drives any number of connections to one server. */
 
@@ -15,7 +16,8 @@ struct cellar_bench_target {
     const struct cellar_bench_driver *driver;
     struct cellar_address address;
     const char *table;
-    int64_t server_pid; /* 0: not known, its processor time is not measured */
+    int64_t server_pid;                 /* 0: not known, its processor time is not measured */
+    struct cellar_interrupt *interrupt; /* ends runs early; may be NULL */
     struct cellar_bench_state state;
 };
 

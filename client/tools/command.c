@@ -38,13 +38,14 @@ const struct cellar_command_group cellar_command_groups[] = {
     {"writing", cellar_write_commands},
     {"importing", cellar_import_commands},
     {"the server", cellar_server_commands},
+    {"measuring", cellar_bench_commands},
     {"this program", cellar_program_commands},
     {NULL, NULL},
 };
 
 static const char *const later_verbs[] = {
-    "table truncate", "family", "add",    "export", "check",         "bench",     "drop-rows",
-    "compact",        "scrub",  "sample", "shell",  "check-and-set", "increment", "append",
+    "table truncate", "family", "add",   "export",        "check",     "drop-rows", "compact",
+    "scrub",          "sample", "shell", "check-and-set", "increment", "append",
 };
 
 /* How many of the words (1 or 2) name `verb`; 0 when they do not. */
