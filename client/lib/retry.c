@@ -1,18 +1,21 @@
 /*
  * The decision to send a request again, for every kind of failure:
  *
- *     ANSWERED   with UNAVAILABLE: again after the server's delay or the back-off; with anything
- *                else: no, it would be answered the same way
+ *     ANSWERED   with UNAVAILABLE: again after the server's delay or the back-off; with
+ *                OUTCOME_UNKNOWN: as SENT; with anything else: no, it would be answered the same
+ *                way
  *     CONNECT    again after the back-off, a few times only: who mistyped a port wants to know
  *     UNSENT     again: a request that did not leave in full was not applied
- *     SENT       a read: again; a write that has the same result when applied twice: again, once;
- *                any other write: no, and its outcome is unknown
+ *     SENT       a read: again; a write that has the same result when applied twice: again; any
+ *                other write: no, and its outcome is unknown
  *
- * A write of which one attempt was lost on the way stays in doubt whatever comes later, but for
- * answers that the lost attempt must have got as well.
+ * A write of which one attempt was lost on the way is in doubt whatever comes later, but for
+ * answers that the lost attempt must have got as well. As long as it may be repeated nothing but
+ * its deadline and attempts_max ends it: only an answer tells what became of it.
  *
  * The back-off doubles from 50 ms to 2 s; half of every delay is left to chance, so that clients
- * which failed together do not come back together. No attempt starts behind the deadline. The state
+ * which failed together do not come back together. No attempt starts behind the deadline; a write
+ * in doubt waits for half of what is left at most. The state
  * belongs to one call; nothing here has a clock, a thread or memory.
  */
 
@@ -21,7 +24,6 @@
 #define BACKOFF_US_MIN INT64_C(50000)
 #define BACKOFF_US_MAX INT64_C(2000000)
 #define BACKOFF_DOUBLINGS_MAX 6u
-#define SENT_COUNT_MAX 1u /* of writes */
 
 /* splitmix64 */
 uint64_t cellar_random_next(uint64_t *state)
@@ -45,26 +47,40 @@ int64_t cellar_retry_backoff_us(uint32_t attempt_count, uint32_t hint_ms, uint64
     return base / 2 + (int64_t)(random % (uint64_t)(base / 2 + 1));
 }
 
+/* Whether the request may have been applied by an attempt so far. */
+static bool is_in_doubt(const struct cellar_retry *retry)
+{
+    CELLAR_ASSERT(retry->sent_count <= retry->attempt_count);
+    return retry->sent_count > 0 && retry->safety != CELLAR_SAFETY_READ;
+}
+
+/* Whether nothing but its deadline keeps the request from being sent again. */
+static bool is_held_on_to(const struct cellar_retry *retry)
+{
+    CELLAR_ASSERT(retry->safety <= CELLAR_SAFETY_IDEMPOTENT);
+    return is_in_doubt(retry) && retry->safety == CELLAR_SAFETY_IDEMPOTENT;
+}
+
 /* Whether the request may be sent again at all, and whether a pause comes first. */
 static bool may_send_again(const struct cellar_retry *retry, enum cellar_attempt attempt,
                            enum cellar_status code, bool *has_pause)
 {
+    bool is_idempotent = retry->safety == CELLAR_SAFETY_IDEMPOTENT;
     *has_pause = true;
     switch (attempt) {
     case CELLAR_ATTEMPT_ANSWERED:
-        return cellar_status_is_retryable(code);
+        return cellar_status_is_retryable(code) ||
+               (code == CELLAR_OUTCOME_UNKNOWN && is_idempotent);
     case CELLAR_ATTEMPT_CONNECT:
         return cellar_status_is_retryable(code) &&
-               retry->connect_attempt_count < retry->connect_attempts_max;
+               (retry->connect_attempt_count < retry->connect_attempts_max || is_held_on_to(retry));
     case CELLAR_ATTEMPT_UNSENT:
         return cellar_status_is_retryable(code);
     case CELLAR_ATTEMPT_SENT:
         /* The first time an idle connection was most likely stale: there is nothing to wait for. */
         *has_pause = retry->sent_count > 1;
-        if (retry->safety == CELLAR_SAFETY_READ) {
-            return cellar_status_is_retryable(code);
-        }
-        return retry->safety == CELLAR_SAFETY_IDEMPOTENT && retry->sent_count <= SENT_COUNT_MAX;
+        return is_idempotent ||
+               (retry->safety == CELLAR_SAFETY_READ && cellar_status_is_retryable(code));
     }
     CELLAR_ASSERT(attempt <= CELLAR_ATTEMPT_SENT);
     return false;
@@ -90,17 +106,22 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
     /* Counted whatever follows, so that a call's history is whole when it ends. */
     retry->attempt_count++;
     retry->connect_attempt_count += attempt == CELLAR_ATTEMPT_CONNECT ? 1u : 0u;
-    retry->sent_count += attempt == CELLAR_ATTEMPT_SENT ? 1u : 0u;
+    retry->sent_count +=
+        attempt == CELLAR_ATTEMPT_SENT || error->code == CELLAR_OUTCOME_UNKNOWN ? 1u : 0u;
     bool is_wanted = may_send_again(retry, attempt, error->code, &has_pause) &&
                      retry->attempt_count < retry->attempts_max;
+    int64_t left_us = retry->deadline_us == 0 ? INT64_MAX : retry->deadline_us - chance.now_us;
     int64_t pause_us = has_pause ? cellar_retry_backoff_us(retry->attempt_count,
                                                            error->retry_delay_ms, chance.random)
                                  : 0;
-    if (is_wanted && (retry->deadline_us == 0 || pause_us < retry->deadline_us - chance.now_us)) {
+    if (is_held_on_to(retry) && error->retry_delay_ms == 0) {
+        pause_us = CELLAR_MIN(pause_us, left_us / 2); /* the rest of the time is for answers */
+    }
+    if (is_wanted && pause_us < left_us) {
         *delay_us = pause_us;
         return true;
     }
-    if (retry->safety != CELLAR_SAFETY_READ && retry->sent_count > 0 &&
+    if (is_in_doubt(retry) && error->code != CELLAR_OUTCOME_UNKNOWN &&
         !is_certain(attempt, error->code)) {
         cellar_error_prefix(error, "The write may or may not have been applied");
         error->code = CELLAR_OUTCOME_UNKNOWN;

@@ -12,7 +12,7 @@
 enum cellar_safety {
     CELLAR_SAFETY_READ,       /* nothing */
     CELLAR_SAFETY_WRITE,      /* apply it twice, with two results */
-    CELLAR_SAFETY_IDEMPOTENT, /* apply it twice, with the same result */
+    CELLAR_SAFETY_IDEMPOTENT, /* apply it twice, with the result of once */
 };
 
 /** How one attempt ended. */
@@ -31,7 +31,7 @@ struct cellar_retry {
     int64_t deadline_us; /* monotonic; 0 = none */
     uint32_t attempt_count;
     uint32_t connect_attempt_count;
-    uint32_t sent_count; /* attempts that ended CELLAR_ATTEMPT_SENT */
+    uint32_t sent_count; /* attempts that were sent and whose outcome nobody knows */
 };
 
 /** The clock and the dice of a decision. */

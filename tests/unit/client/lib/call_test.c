@@ -170,13 +170,14 @@ static void a_write_whose_connection_breaks_is_unknown(void **state)
     }
 }
 
-static void a_write_of_explicit_times_is_sent_again_once(void **state)
+static void a_write_of_explicit_times_is_sent_again_until_it_is_answered(void **state)
 {
     (void)state;
-    struct outcome outcome = RUN(SET_AT, NULL, CLOSE, REPLY);
+    struct cellar_options options = {.attempts_max = 2};
+    struct outcome outcome = RUN(SET_AT, NULL, CLOSE, CLOSE, CLOSE, REPLY);
     assert_int_equal(outcome.code, CELLAR_E_OK);
-    assert_int_equal(outcome.request_count, 2);
-    outcome = RUN(SET_AT, NULL, CLOSE, CLOSE, REPLY);
+    assert_int_equal(outcome.request_count, 4);
+    outcome = RUN(SET_AT, &options, CLOSE, CLOSE, REPLY);
     assert_int_equal(outcome.code, CELLAR_E_OUTCOME_UNKNOWN);
     assert_int_equal(outcome.request_count, 2);
 }
@@ -279,7 +280,7 @@ int main(void)
         cmocka_unit_test(another_answer_is_final),
         cmocka_unit_test(a_read_whose_connection_breaks_is_sent_again),
         cmocka_unit_test(a_write_whose_connection_breaks_is_unknown),
-        cmocka_unit_test(a_write_of_explicit_times_is_sent_again_once),
+        cmocka_unit_test(a_write_of_explicit_times_is_sent_again_until_it_is_answered),
         cmocka_unit_test(an_answer_that_makes_no_sense_leaves_a_write_unknown),
         cmocka_unit_test(the_deadline_ends_a_call),
         cmocka_unit_test(a_time_limit_below_zero_is_refused),

@@ -46,8 +46,11 @@ static void each_kind_of_failure_is_decided_as_the_table_says(void **state)
         {CELLAR_SAFETY_READ, CELLAR_ATTEMPT_ANSWERED, CELLAR_RESOURCE_EXHAUSTED, false,
          CELLAR_RESOURCE_EXHAUSTED},
         {CELLAR_SAFETY_WRITE, CELLAR_ATTEMPT_ANSWERED, CELLAR_IO_ERROR, false, CELLAR_IO_ERROR},
-        {CELLAR_SAFETY_IDEMPOTENT, CELLAR_ATTEMPT_ANSWERED, CELLAR_OUTCOME_UNKNOWN, false,
+        {CELLAR_SAFETY_IDEMPOTENT, CELLAR_ATTEMPT_ANSWERED, CELLAR_OUTCOME_UNKNOWN, true, 0},
+        {CELLAR_SAFETY_WRITE, CELLAR_ATTEMPT_ANSWERED, CELLAR_OUTCOME_UNKNOWN, false,
          CELLAR_OUTCOME_UNKNOWN},
+        {CELLAR_SAFETY_IDEMPOTENT, CELLAR_ATTEMPT_ANSWERED, CELLAR_IO_ERROR, false,
+         CELLAR_IO_ERROR},
         {CELLAR_SAFETY_WRITE, CELLAR_ATTEMPT_CONNECT, CELLAR_UNAVAILABLE, true, 0},
         {CELLAR_SAFETY_WRITE, CELLAR_ATTEMPT_CONNECT, CELLAR_FAILED_PRECONDITION, false,
          CELLAR_FAILED_PRECONDITION},
@@ -75,15 +78,57 @@ static void each_kind_of_failure_is_decided_as_the_table_says(void **state)
     }
 }
 
-static void an_idempotent_write_is_sent_again_once(void **state)
+static void an_idempotent_write_in_doubt_is_sent_again_until_its_deadline(void **state)
+{
+    (void)state;
+    static const enum cellar_attempt attempts[] = {CELLAR_ATTEMPT_SENT, CELLAR_ATTEMPT_CONNECT,
+                                                   CELLAR_ATTEMPT_UNSENT};
+    struct cellar_retry retry = retry_of(CELLAR_SAFETY_IDEMPOTENT, 60000000);
+    struct cellar_retry_chance chance = {.random = UINT64_MAX};
+    struct cellar_error error;
+    int64_t delay_us = -1;
+    (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "why");
+    assert_true(cellar_retry_again(&retry, CELLAR_ATTEMPT_SENT, chance, &error, &delay_us));
+    assert_int_equal(delay_us, 0); /* at once, on a new connection */
+    uint32_t count = 0;
+    while (cellar_retry_again(&retry, attempts[count % 3], chance, &error, &delay_us)) {
+        assert_true(delay_us <= (retry.deadline_us - chance.now_us) / 2);
+        chance.now_us += CELLAR_MAX(delay_us, INT64_C(1));
+        count++;
+        assert_in_range(count, 1, 99);
+    }
+    assert_in_range(chance.now_us, 59999990, 60000000);
+    assert_in_range(count, 30, 70);
+    assert_int_equal(error.code, CELLAR_OUTCOME_UNKNOWN);
+}
+
+static void a_write_in_doubt_heeds_the_servers_delay(void **state)
+{
+    (void)state;
+    struct cellar_retry retry = retry_of(CELLAR_SAFETY_IDEMPOTENT, 1000000);
+    struct cellar_retry_chance chance = {0};
+    struct cellar_error error;
+    int64_t delay_us;
+    (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "lost");
+    assert_true(cellar_retry_again(&retry, CELLAR_ATTEMPT_SENT, chance, &error, &delay_us));
+    error.retry_delay_ms = 900;
+    assert_true(cellar_retry_again(&retry, CELLAR_ATTEMPT_ANSWERED, chance, &error, &delay_us));
+    assert_int_equal(delay_us, 900000);
+    error.retry_delay_ms = 1000;
+    assert_false(cellar_retry_again(&retry, CELLAR_ATTEMPT_ANSWERED, chance, &error, &delay_us));
+    assert_int_equal(error.code, CELLAR_OUTCOME_UNKNOWN);
+}
+
+static void an_answer_of_unknown_leaves_a_write_in_doubt(void **state)
 {
     (void)state;
     struct cellar_retry retry = retry_of(CELLAR_SAFETY_IDEMPOTENT, FOREVER);
-    enum cellar_status code = CELLAR_UNAVAILABLE;
-    int64_t delay_us = -1;
-    assert_true(again(&retry, CELLAR_ATTEMPT_SENT, &code, &delay_us));
-    assert_int_equal(delay_us, 0); /* at once, on a new connection */
-    assert_false(again(&retry, CELLAR_ATTEMPT_SENT, &code, &delay_us));
+    enum cellar_status code = CELLAR_OUTCOME_UNKNOWN;
+    int64_t delay_us;
+    assert_true(again(&retry, CELLAR_ATTEMPT_ANSWERED, &code, &delay_us));
+    assert_in_range(delay_us, 25000, 50000);
+    code = CELLAR_IO_ERROR;
+    assert_false(again(&retry, CELLAR_ATTEMPT_ANSWERED, &code, &delay_us));
     assert_int_equal(code, CELLAR_OUTCOME_UNKNOWN);
 }
 
@@ -109,7 +154,7 @@ static void what_follows_a_lost_write_is_unknown_but_for_plain_refusals(void **s
         assert_false(again(&retry, CELLAR_ATTEMPT_ANSWERED, &code, &delay_us));
         assert_int_equal(code, cases[index].end);
     }
-    /* It cannot be reached any more: the first attempt may still have been applied. */
+    /* It cannot be reached any more: an attempt may still have been applied. */
     struct cellar_retry retry = retry_of(CELLAR_SAFETY_IDEMPOTENT, FOREVER);
     enum cellar_status code = CELLAR_UNAVAILABLE;
     int64_t delay_us;
@@ -117,6 +162,7 @@ static void what_follows_a_lost_write_is_unknown_but_for_plain_refusals(void **s
     while (again(&retry, CELLAR_ATTEMPT_CONNECT, &code, &delay_us)) {
     }
     assert_int_equal(code, CELLAR_OUTCOME_UNKNOWN);
+    assert_int_equal(retry.attempt_count, retry.attempts_max);
 }
 
 static void an_unknown_outcome_says_so_and_why(void **state)
@@ -216,7 +262,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_kind_of_failure_is_decided_as_the_table_says),
-        cmocka_unit_test(an_idempotent_write_is_sent_again_once),
+        cmocka_unit_test(an_idempotent_write_in_doubt_is_sent_again_until_its_deadline),
+        cmocka_unit_test(a_write_in_doubt_heeds_the_servers_delay),
+        cmocka_unit_test(an_answer_of_unknown_leaves_a_write_in_doubt),
         cmocka_unit_test(what_follows_a_lost_write_is_unknown_but_for_plain_refusals),
         cmocka_unit_test(an_unknown_outcome_says_so_and_why),
         cmocka_unit_test(connecting_is_tried_three_times),
