@@ -175,6 +175,9 @@ static enum cellar_status sync_greet(struct cellar_sync *sync, int64_t deadline_
     if (status == CELLAR_OK && sync->engine.state == CELLAR_ENGINE_OPEN) {
         return CELLAR_OK;
     }
+    if (status == CELLAR_OK && sync->engine.state == CELLAR_ENGINE_LEAVING) {
+        socket_break(sync, "The server is going away", 0); /* it said both in one breath */
+    }
     return wait_failed(sync, status, error);
 }
 

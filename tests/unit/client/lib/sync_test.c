@@ -158,6 +158,8 @@ static void a_peer_that_does_not_greet_is_given_up(void **state)
         {"", 0, false, CELLAR_DEADLINE_EXCEEDED},
         {"", 0, true, CELLAR_UNAVAILABLE},
         {HELLO_REPLY, 5, true, CELLAR_UNAVAILABLE},
+        {HELLO_REPLY "\0\0\0\0\0\0\0\0\0\0\7\0", sizeof(HELLO_REPLY) - 1 + 12, false,
+         CELLAR_UNAVAILABLE}, /* GOAWAY at once */
         {"HTTP/1.1 400 Bad Request\r\n\r\n", 28, true, CELLAR_FAILED_PRECONDITION},
     };
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
