@@ -94,6 +94,28 @@ enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us)
     }
 }
 
+/* Sets a socket's options; one that the system does not take is no reason to fail. */
+static void socket_tune(int fd)
+{
+    static const struct {
+        int level;
+        int name;
+        int value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        /* Finds out within a minute that the other host is gone, also while nobody calls. */
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+        {IPPROTO_TCP, TCP_KEEPIDLE, 30},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 10},
+        {IPPROTO_TCP, TCP_KEEPCNT, 3},
+    };
+    CELLAR_ASSERT(fd >= 0);
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(options); index++) {
+        (void)setsockopt(fd, options[index].level, options[index].name, &options[index].value,
+                         sizeof options[index].value);
+    }
+}
+
 /* Connects to one address; the socket's errno or 0, ETIMEDOUT at the deadline. */
 static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd)
 {
@@ -119,8 +141,7 @@ static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd
         (void)close(found);
         return code;
     }
-    int is_on = 1;
-    (void)setsockopt(found, IPPROTO_TCP, TCP_NODELAY, &is_on, sizeof is_on);
+    socket_tune(found);
     *fd = found;
     return 0;
 }

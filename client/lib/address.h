@@ -29,7 +29,8 @@ enum cellar_status cellar_address_decode(const char *text, struct cellar_address
  * the system's own time limit.
  *
  * @param deadline_us  monotonic microseconds; 0 = none
- * @param fd           receives a socket: non-blocking, close-on-exec, without Nagle's delay
+ * @param fd           receives a socket: non-blocking, close-on-exec, without Nagle's delay, kept
+ * alive
  * @return CELLAR_OK; CELLAR_UNAVAILABLE naming the endpoint and the reason;
  *         CELLAR_DEADLINE_EXCEEDED; CELLAR_INVALID_ARGUMENT for a name that does not exist
  */

@@ -8,14 +8,22 @@
  */
 
 #define CELLAR_POOL_CONNECTIONS_MAX 1024u
+#define CELLAR_POOL_PROBE_AFTER_US INT64_C(5000000)
 
-/** Fields belong to pool.c. */
+/** A connection that nobody uses. */
+struct cellar_pool_idle {
+    struct cellar_sync *sync;
+    int64_t since_us; /* monotonic */
+};
+
+/** Fields belong to pool.c; probe_after_us may be lowered by tests before the pool is used. */
 struct cellar_pool {
     struct cellar_address address;
     uint32_t connections_max;
+    int64_t probe_after_us; /* idle for longer: asked whether it still answers before it is used */
     struct cellar_mutex lock;
     struct cellar_cond returned;
-    struct cellar_sync **idle CELLAR_GUARDED_BY(lock); /* a stack of connections_max places */
+    struct cellar_pool_idle *idle CELLAR_GUARDED_BY(lock); /* a stack of connections_max places */
     uint32_t idle_count CELLAR_GUARDED_BY(lock);
     uint32_t open_count CELLAR_GUARDED_BY(lock); /* idle or taken, or being opened */
 };
@@ -33,7 +41,8 @@ enum cellar_status cellar_pool_init(struct cellar_pool *pool, const struct cella
 void cellar_pool_fini(struct cellar_pool *pool);
 
 /**
- * Takes an idle connection or opens one; waits while the maximum is in use.
+ * Takes an idle connection or opens one; waits while the maximum is in use. One that the server has
+ * closed or left (GOAWAY), and one that was idle for long and does not answer, are replaced.
  *
  * @param is_fresh  true closes the idle ones, which may be as dead as the one that just was, and
  *                  opens a new one

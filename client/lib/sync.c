@@ -241,3 +241,16 @@ bool cellar_sync_is_reusable(struct cellar_sync *sync)
     /* An idle connection has nothing to say but GOAWAY, an error or its end. */
     return poll(&entry, 1, 0) == 0;
 }
+
+bool cellar_sync_probe(struct cellar_sync *sync, int64_t deadline_us)
+{
+    static const uint8_t no_fields[] = {0x80};
+    struct cellar_event event;
+    uint32_t id;
+    CELLAR_ASSERT(cellar_engine_is_idle(&sync->engine));
+    return cellar_engine_submit(&sync->engine, CELLAR_OP_PING,
+                                cellar_slice_make(no_fields, sizeof no_fields), &id,
+                                NULL) == CELLAR_OK &&
+           cellar_sync_wait(sync, deadline_us, &event, NULL) == CELLAR_OK &&
+           event.request_id == id && cellar_sync_is_reusable(sync);
+}

@@ -51,4 +51,11 @@ bool cellar_sync_is_sent(const struct cellar_sync *sync);
 /** True when another call can use the connection: idle, and the server has not closed it. */
 bool cellar_sync_is_reusable(struct cellar_sync *sync);
 
+/**
+ * Sends PING over a reusable connection and waits for the answer.
+ *
+ * @return true when it came and the connection is still reusable; otherwise it can only be closed
+ */
+bool cellar_sync_probe(struct cellar_sync *sync, int64_t deadline_us);
+
 #endif

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/client/lib/fake_peer.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -64,6 +66,14 @@ static void serve(struct fake_peer *peer, int fd, unsigned index)
     fake_request_fini(&request);
 }
 
+static int option_of(int fd, int level, int name)
+{
+    int value = -1;
+    socklen_t bytes = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &bytes), 0);
+    return value;
+}
+
 static void it_connects_to_what_listens_only(void **state)
 {
     (void)state;
@@ -77,6 +87,9 @@ static void it_connects_to_what_listens_only(void **state)
         cellar_address_connect(&address, cellar_clock_monotonic_us() + 5000000, &fd, &error),
         CELLAR_OK);
     assert_true(fd >= 0);
+    assert_int_not_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    assert_int_not_equal(option_of(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
     (void)close(fd);
     assert_int_equal(cellar_address_connect(&address, 0, &fd, &error), CELLAR_OK);
     (void)close(fd);

@@ -13,6 +13,9 @@
 
 #define SOON_US 5000000
 
+static _Atomic bool is_peer_silent; /* it reads and does not answer */
+static _Atomic unsigned ping_count;
+
 /* Serves each connection in a thread, so that several are open at once. */
 struct served {
     struct fake_peer *peer;
@@ -24,7 +27,10 @@ static void *answer_pings(void *argument)
     struct served *served = argument;
     struct fake_request request = {0};
     while (fake_receive(served->fd, &request)) {
-        fake_reply_empty(served->fd, &request);
+        ping_count++;
+        if (!is_peer_silent) {
+            fake_reply_empty(served->fd, &request);
+        }
     }
     fake_request_fini(&request);
     (void)close(served->fd);
@@ -55,6 +61,8 @@ struct stage {
 static void stage_open(struct stage *stage, uint32_t connections_max)
 {
     struct cellar_address address;
+    is_peer_silent = false;
+    ping_count = 0;
     stage->peer = (struct fake_peer){.serve = serve, .context = stage->threads};
     fake_peer_start(&stage->peer);
     assert_int_equal(cellar_address_decode(stage->peer.endpoint, &address, NULL), CELLAR_OK);
@@ -155,6 +163,61 @@ static void a_connection_in_the_middle_of_something_is_closed(void **state)
     stage_close(&stage);
 }
 
+static void a_connection_that_was_idle_for_long_is_asked_first(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, 2);
+    struct cellar_sync *sync = take(&stage, false);
+    cellar_pool_return(&stage.pool, sync);
+    assert_ptr_equal(take(&stage, false), sync);
+    cellar_pool_return(&stage.pool, sync);
+    assert_int_equal(ping_count, 0); /* it was used just now */
+    stage.pool.probe_after_us = 0;
+    assert_ptr_equal(take(&stage, false), sync);
+    assert_int_equal(ping_count, 1);
+    cellar_pool_return(&stage.pool, sync);
+    stage_close(&stage);
+}
+
+static void one_that_stays_silent_is_replaced_with_all_others(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage, 3);
+    stage.pool.probe_after_us = 0;
+    struct cellar_sync *idle[] = {take(&stage, false), take(&stage, false), take(&stage, false)};
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(idle); index++) {
+        cellar_pool_return(&stage.pool, idle[index]);
+    }
+    is_peer_silent = true;
+    struct cellar_sync *fresh = take(&stage, false);
+    assert_true(holds(&stage.pool, 0, 1));
+    cellar_pool_return(&stage.pool, fresh);
+    stage_close(&stage);
+    assert_int_equal(stage.peer.connection_count, 4);
+    assert_int_equal(ping_count, 1);
+}
+
+static void asking_leaves_half_of_the_time(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct cellar_sync *sync = NULL;
+    stage_open(&stage, 1);
+    stage.pool.probe_after_us = 0;
+    cellar_pool_return(&stage.pool, take(&stage, false));
+    is_peer_silent = true;
+    int64_t deadline_us = cellar_clock_monotonic_us() + 800000;
+    enum cellar_status status = cellar_pool_take(&stage.pool, false, deadline_us, &sync, NULL);
+    /* Only a machine that stood still for 400 ms is late. */
+    assert_true(status == CELLAR_OK || cellar_clock_monotonic_us() >= deadline_us);
+    if (status == CELLAR_OK) {
+        cellar_pool_return(&stage.pool, sync);
+    }
+    stage_close(&stage);
+}
+
 /* One of several threads that want a connection more often than there are any. */
 static void *taker(void *argument)
 {
@@ -233,6 +296,9 @@ int main(void)
         cmocka_unit_test(the_maximum_is_waited_for_until_the_deadline),
         cmocka_unit_test(a_fresh_connection_replaces_the_idle_ones),
         cmocka_unit_test(a_connection_in_the_middle_of_something_is_closed),
+        cmocka_unit_test(a_connection_that_was_idle_for_long_is_asked_first),
+        cmocka_unit_test(one_that_stays_silent_is_replaced_with_all_others),
+        cmocka_unit_test(asking_leaves_half_of_the_time),
         cmocka_unit_test(many_threads_share_few_connections),
         cmocka_unit_test(a_failed_connect_gives_its_place_back),
         cmocka_unit_test(a_lack_of_memory_is_told),
