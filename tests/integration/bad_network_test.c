@@ -19,7 +19,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "client/lib/client.h"
 #include "common/clock.h"
 #include "tests/support/model_service.h"
 #include "tests/support/model_workload.h"
@@ -441,10 +443,189 @@ static void what_the_library_says_of_a_write_is_true_on_a_bad_network(void **sta
                   counts.fates[PROXY_DROP], counts.refusals, counts.swallowed_bytes);
 }
 
+/* ---- connections that die while nobody uses them --------------------------------------------- */
+
+/* A server with a table, and a client that reaches it through a proxy. */
+struct stage {
+    struct loopback loopback;
+    struct proxy *proxy;
+    struct cellar_client *client;
+    unsigned write_count;
+};
+
+static void stage_open(struct stage *stage)
+{
+    struct svc_options options;
+    model_service_options_init(&options);
+    loopback_open(&stage->loopback, &options);
+    table_make(stage->loopback.client);
+    stage->proxy = proxy_to(&stage->loopback, NULL);
+    stage->client = client_through(stage->proxy);
+    stage->write_count = 0;
+}
+
+static void stage_close(struct stage *stage)
+{
+    cellar_client_close(stage->client);
+    proxy_stop(stage->proxy, NULL);
+    loopback_close(&stage->loopback);
+}
+
+/* A write that must not be sent twice, and must succeed; each goes to a column of its own. */
+static void stage_write(struct stage *stage)
+{
+    char column[24];
+    struct cellar_call call = {.timeout_us = SLACK_US};
+    struct cellar_mutations *list = cellar_mutations_new();
+    (void)snprintf(column, sizeof column, "%u", stage->write_count++);
+    cellar_mutations_set(list, "f", cellar_text(column), cellar_text("v"));
+    if (cellar_mutate_row(stage->client, "t", cellar_text("r"), list, &call) != CELLAR_E_OK) {
+        fail_msg("%s (%s)", call.failure.text, cellar_code_text(call.failure.code));
+    }
+    cellar_mutations_free(list);
+}
+
+/* Waits until the news of its end has reached the client's one idle connection. */
+static void idle_end_await(struct cellar_client *client)
+{
+    int64_t until_us = cellar_clock_monotonic_us() + SLACK_US;
+    cellar_mutex_lock(&client->pool.lock);
+    assert_int_equal(client->pool.idle_count, 1);
+    struct cellar_sync *sync = client->pool.idle[0].sync;
+    cellar_mutex_unlock(&client->pool.lock);
+    while (cellar_sync_is_reusable(sync)) {
+        struct timespec pause = {.tv_nsec = 1000000};
+        assert_true(cellar_clock_monotonic_us() < until_us);
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
+static void a_pooled_connection_that_was_cut_fails_no_write(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    for (int count = 0; count < 10; count++) {
+        stage_write(&stage);
+        proxy_cut_all(stage.proxy);
+        idle_end_await(stage.client);
+    }
+    stage_write(&stage);
+    assert_int_equal(table_cell_count(stage.loopback.client), stage.write_count);
+    stage_close(&stage);
+}
+
+static void a_pooled_connection_that_fell_silent_fails_no_write(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    stage.client->pool.probe_after_us = 0;
+    stage_write(&stage);
+    proxy_stall_all(stage.proxy);
+    stage_write(&stage); /* PING finds out, before anything is sent that must not be lost */
+    assert_int_equal(table_cell_count(stage.loopback.client), stage.write_count);
+    stage_close(&stage);
+}
+
+static void a_server_that_goes_away_is_left_and_found_again(void **state)
+{
+    (void)state;
+    struct stage stage;
+    stage_open(&stage);
+    for (int count = 0; count < 3; count++) {
+        char target[IO_ADDRESS_TEXT_BYTES_MAX];
+        stage_write(&stage);
+        loopback_restart(&stage.loopback, false);
+        proxy_target(stage.proxy,
+                     io_address_show(cellar_server_address(stage.loopback.server), target));
+        idle_end_await(stage.client);
+    }
+    stage_write(&stage);
+    assert_int_equal(table_cell_count(stage.loopback.client), stage.write_count);
+    stage_close(&stage);
+}
+
+/* One of several threads that write all the time; each write may be repeated. */
+struct steady {
+    pthread_t thread;
+    unsigned index;
+    struct stage *stage;
+    _Atomic bool *is_over;
+    unsigned write_count;
+    char failure[1024];
+};
+
+static void *steady_main(void *argument)
+{
+    struct steady *steady = argument;
+    char row[24];
+    (void)snprintf(row, sizeof row, "%u", steady->index);
+    while (!*steady->is_over && steady->failure[0] == '\0') {
+        struct cellar_call call = {.timeout_us = SLACK_US};
+        struct cellar_mutations *list = cellar_mutations_new();
+        int64_t time_us = 1000 * (int64_t)steady->write_count;
+        cellar_mutations_set_at(list, "f", cellar_text("q"), time_us, cellar_text("v"));
+        enum cellar_code code =
+            cellar_mutate_row(steady->stage->client, "t", cellar_text(row), list, &call);
+        if (code != CELLAR_E_OK) {
+            (void)snprintf(steady->failure, sizeof steady->failure, "%s: %s",
+                           cellar_code_text(code), call.failure.text);
+        }
+        steady->write_count++;
+        cellar_mutations_free(list);
+    }
+    return NULL;
+}
+
+static void writes_that_may_be_repeated_outlive_restarts_of_the_server(void **state)
+{
+    (void)state;
+    struct stage stage;
+    struct steady threads[THREADS];
+    _Atomic bool is_over = false;
+    size_t write_count = 0;
+    stage_open(&stage);
+    struct cellar_options options = {.endpoint = proxy_endpoint(stage.proxy),
+                                     .connect_attempts_max = 1000000,
+                                     .attempts_max = 1000000};
+    cellar_client_close(stage.client);
+    assert_int_equal(cellar_client_open(&options, NULL, &stage.client), CELLAR_E_OK);
+    for (unsigned index = 0; index < THREADS; index++) {
+        threads[index] = (struct steady){.index = index, .stage = &stage, .is_over = &is_over};
+        assert_int_equal(pthread_create(&threads[index].thread, NULL, steady_main, &threads[index]),
+                         0);
+    }
+    for (int count = 0; count < 3; count++) {
+        char target[IO_ADDRESS_TEXT_BYTES_MAX];
+        loopback_restart(&stage.loopback, false);
+        proxy_target(stage.proxy,
+                     io_address_show(cellar_server_address(stage.loopback.server), target));
+        /* A call that is answered shows that the new server was found. */
+        struct cellar_call call = {.timeout_us = SLACK_US};
+        bool is_ready;
+        assert_int_equal(cellar_ping(stage.client, &call, &is_ready), CELLAR_E_OK);
+    }
+    is_over = true;
+    for (unsigned index = 0; index < THREADS; index++) {
+        assert_int_equal(pthread_join(threads[index].thread, NULL), 0);
+        if (threads[index].failure[0] != '\0') {
+            fail_msg("thread %u: %s", index, threads[index].failure);
+        }
+        write_count += threads[index].write_count;
+    }
+    assert_int_equal(table_cell_count(stage.loopback.client), write_count);
+    stage_close(&stage);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_library_says_of_a_write_is_true_on_a_bad_network),
+        cmocka_unit_test(a_pooled_connection_that_was_cut_fails_no_write),
+        cmocka_unit_test(a_pooled_connection_that_fell_silent_fails_no_write),
+        cmocka_unit_test(a_server_that_goes_away_is_left_and_found_again),
+        cmocka_unit_test(writes_that_may_be_repeated_outlive_restarts_of_the_server),
     };
     return cmocka_run_group_tests_name("bad_network", tests, NULL, NULL);
 }
