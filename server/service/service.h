@@ -4,6 +4,7 @@
 #include "common/cell.h"
 #include "common/gc_rule.h"
 #include "common/mem.h"
+#include "common/metric.h"
 #include "common/rowset.h"
 
 /*
@@ -262,7 +263,25 @@ struct svc_figure {
 /** Fills at most SVC_FIGURE_COUNT_MAX figures. @return how many */
 size_t svc_figures(struct svc *svc, struct svc_figure *figures);
 
-/** False while draining or after the log or a store failed. */
+/**
+ * Whether the disk does what it is asked. Any thread.
+ *
+ * @return CELLAR_OK; IO_ERROR naming what has failed and what to do
+ */
+enum cellar_status svc_health(struct svc *svc, struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Whether writes are taken now. Any thread.
+ *
+ * @return CELLAR_OK; UNAVAILABLE (draining); IO_ERROR (log or store has failed);
+ *         RESOURCE_EXHAUSTED (the disk is below its reserve: only deletes are taken)
+ */
+enum cellar_status svc_readiness(struct svc *svc, struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Whether svc_readiness() is CELLAR_OK. */
 bool svc_is_ready(struct svc *svc);
+
+/** Shows the metrics of tables, writes, log and stores. Any thread. */
+void svc_show(struct svc *svc, struct cellar_metric_page *page);
 
 #endif

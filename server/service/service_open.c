@@ -119,8 +119,38 @@ size_t svc_figures(struct svc *svc, struct svc_figure *figures)
     return count;
 }
 
-bool svc_is_ready(struct svc *svc)
+enum cellar_status svc_health(struct svc *svc, struct cellar_error *error)
 {
     CELLAR_ASSERT(svc->db != NULL);
-    return !atomic_load(&svc->is_draining) && !store_engine_has_failed(tablet_db_engine(svc->db));
+    enum cellar_status status = store_engine_check(tablet_db_engine(svc->db), error);
+    if (status == CELLAR_RESOURCE_EXHAUSTED) {
+        cellar_error_clear(error); /* a full disk is no fault of the process */
+        return CELLAR_OK;
+    }
+    return status;
+}
+
+enum cellar_status svc_readiness(struct svc *svc, struct cellar_error *error)
+{
+    CELLAR_ASSERT(svc->db != NULL);
+    if (atomic_load(&svc->is_draining)) {
+        return cellar_error_set(error, CELLAR_UNAVAILABLE, "the server is stopping");
+    }
+    return store_engine_check(tablet_db_engine(svc->db), error);
+}
+
+bool svc_is_ready(struct svc *svc)
+{
+    struct cellar_error error;
+    CELLAR_ASSERT(svc->db != NULL);
+    return svc_readiness(svc, &error) == CELLAR_OK;
+}
+
+void svc_show(struct svc *svc, struct cellar_metric_page *page)
+{
+    CELLAR_ASSERT(svc->db != NULL);
+    cellar_metric_gauge(page, "cellar_tables", "Tables.", tablet_db_count(svc->db));
+    cellar_metric_gauge(page, "cellar_writes_in_flight", "Write requests that wait for the log.",
+                        atomic_load(&svc->write_count));
+    store_engine_show(tablet_db_engine(svc->db), page);
 }

@@ -211,6 +211,7 @@ static enum cellar_status group_write(struct store_log *log, struct store_log_re
     int descriptor = segment_current(log)->file.descriptor;
     CELLAR_TRY(store_file_write(descriptor, log->write_offset, log->group, padded));
     log->write_offset += padded;
+    cellar_counter_add(&log->written_bytes, padded);
     return CELLAR_OK;
 }
 
@@ -259,7 +260,9 @@ static void group_commit(struct store_log *log, struct store_log_record *records
     }
 #endif
     if (status == CELLAR_OK) {
+        int64_t start_us = cellar_clock_monotonic_us();
         status = segment_sync(segment_current(log)->file.descriptor);
+        cellar_histogram_add(&log->sync_times, cellar_clock_monotonic_us() - start_us);
     }
     if (status != CELLAR_OK) {
         log_fail(log, records);

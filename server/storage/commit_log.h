@@ -4,11 +4,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/metric.h"
 #include "server/storage/log.h"
 #include "server/storage/log_files.h"
 
-/* The local log's insides, shared by commit_log.c (writing) and log_recovery.c (reading); nobody
- * else includes this. */
+/* The local log's insides, shared by commit_log.c (writing), log_recovery.c (reading) and
+ * log_metrics.c; nobody else includes this. */
 
 #define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
 #define STORE_LOG_SEGMENT_COUNT_MAX 65536u
@@ -67,6 +68,8 @@ struct store_log {
     _Atomic uint64_t segment_count;
     _Atomic uint64_t group_count;
     _Atomic uint64_t record_count;
+    struct cellar_counter written_bytes; /* of groups, with what fills up their last block */
+    struct cellar_histogram sync_times;  /* of groups */
 };
 
 /** Appends to a list of segments. CELLAR_NO_MEMORY. */

@@ -110,6 +110,19 @@ void store_engine_append_empty(struct store_engine *engine, struct store_log_rec
  * Any thread. */
 bool store_engine_has_failed(const struct store_engine *engine);
 
+/**
+ * Whether writes are taken, as far as the disk is concerned. Any thread.
+ *
+ * @return CELLAR_OK; IO_ERROR (log or store has failed); RESOURCE_EXHAUSTED (the disk is below its
+ *         reserve: sets are refused)
+ */
+enum cellar_status store_engine_check(const struct store_engine *engine, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Shows the metrics of log, memtables, checkpoints and stores; takes the append lock for a moment.
+ * Any thread. */
+void store_engine_show(struct store_engine *engine, struct cellar_metric_page *page);
+
 /** Takes a snapshot of a store at the durable LSN. Errors as store_snapshot_open(). */
 enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
                                          struct store_snapshot *snapshot) CELLAR_MUST_USE;

@@ -3,11 +3,12 @@
 
 #include <pthread.h>
 
+#include "common/metric.h"
 #include "server/storage/data_dir.h"
 #include "server/storage/engine.h"
 
-/* What engine.c (opening, recovery, appends) and keeper.c (checkpoints, budgets) share; nobody else
- * includes this. */
+/* What engine_open.c and engine_run.c (opening, recovery, appends), keeper.c (checkpoints, budgets)
+ * and engine_metrics.c share; nobody else includes this. */
 
 #define KEEPER_THREAD_COUNT 2u
 
@@ -40,6 +41,12 @@ struct store_engine {
     _Atomic uint64_t checkpoint_count;
     _Atomic uint64_t checkpoint_items;
     _Atomic uint64_t checkpoint_failures;
+    _Atomic uint64_t checkpoints_running;
+    struct cellar_counter checkpoint_us; /* shared, as are the next two */
+    struct cellar_counter checkpoint_bytes;
+    struct cellar_counter checkpoint_records;
+    _Atomic uint64_t frozen_entries;  /* in memtables that are frozen */
+    _Atomic uint64_t disk_free_bytes; /* as last looked at */
 };
 
 /** Starts the keeper threads. NO_MEMORY. */

@@ -36,6 +36,7 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
     if (frozen != NULL) {
         store_memtable_facts(frozen, &facts);
         bytes = facts.bytes;
+        atomic_fetch_sub(&engine->frozen_entries, facts.entry_count);
     }
     store_active_facts(store, &facts);
     atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);

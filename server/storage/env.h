@@ -72,6 +72,12 @@ uint64_t store_env_retained_bytes(const struct store_env *env);
 /** Pages of the file in use or reusable, as of the last commit or open. Any thread. */
 uint64_t store_env_page_count(const struct store_env *env);
 
+/** Whether the LMDB environment is open. Any thread. */
+bool store_env_is_open(const struct store_env *env);
+
+/** The size of the map. Any thread. */
+uint64_t store_env_map_bytes(const struct store_env *env);
+
 /** How full the map is, 0..100, likewise. Any thread. */
 unsigned store_env_used_percent(const struct store_env *env);
 

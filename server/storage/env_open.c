@@ -435,6 +435,16 @@ uint64_t store_env_page_count(const struct store_env *env)
     return atomic_load(&env->page_count);
 }
 
+bool store_env_is_open(const struct store_env *env)
+{
+    return atomic_load(&env->is_open);
+}
+
+uint64_t store_env_map_bytes(const struct store_env *env)
+{
+    return atomic_load(&env->map_bytes);
+}
+
 unsigned store_env_used_percent(const struct store_env *env)
 {
     uint64_t map_bytes = atomic_load(&env->map_bytes);

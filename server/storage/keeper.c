@@ -209,9 +209,12 @@ static enum cellar_status freeze(struct store_engine *engine, struct store *stor
 {
     struct store_freeze_kit kit;
     CELLAR_TRY(store_freeze_kit_make(&kit));
+    struct store_memtable_facts facts;
     store_log_lock(engine->log);
+    store_active_facts(store, &facts);
     bool is_frozen = store_freeze(store, &kit);
     store_log_unlock(engine->log);
+    atomic_fetch_add(&engine->frozen_entries, is_frozen ? facts.entry_count : 0);
     store_freeze_kit_fini(&kit);
     CELLAR_ASSERT(!is_frozen || store_has_frozen(store));
     return CELLAR_OK;
@@ -228,8 +231,11 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
         return CELLAR_OK;
     }
     store_memtable_facts(frozen, &facts);
+    atomic_fetch_add(&engine->checkpoints_running, 1);
     enum cellar_status status = store_checkpoint(store, engine->log, &item_count);
+    atomic_fetch_sub(&engine->checkpoints_running, 1);
     int64_t took_us = cellar_clock_monotonic_us() - start_us;
+    cellar_counter_add_shared(&engine->checkpoint_us, (uint64_t)CELLAR_MAX(took_us, INT64_C(0)));
     if (status != CELLAR_OK) {
         if (status == CELLAR_IO_ERROR) {
             atomic_store(&engine->failed_store, (uint64_t)store->id + 1);
@@ -244,6 +250,9 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     atomic_fetch_sub(&store->pending_bytes, facts.bytes);
     atomic_fetch_add(&engine->checkpoint_count, 1);
     atomic_fetch_add(&engine->checkpoint_items, item_count);
+    atomic_fetch_sub(&engine->frozen_entries, facts.entry_count);
+    cellar_counter_add_shared(&engine->checkpoint_bytes, facts.bytes);
+    cellar_counter_add_shared(&engine->checkpoint_records, facts.record_count);
     store_limits_set(engine, store);
     cellar_log(CELLAR_LOG_DEBUG, "checkpoint", "store=%u records=%llu items=%llu us=%lld",
                store->id, (unsigned long long)facts.record_count, (unsigned long long)item_count,
@@ -324,6 +333,7 @@ static void disk_look(struct store_engine *engine)
     uint64_t need_bytes =
         2 * engine->options.segment_bytes + 2 * engine->options.memtable_bytes_max;
     uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
+    atomic_store(&engine->disk_free_bytes, free_bytes);
     bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);
     CELLAR_ASSERT(reserve_bytes > 0);
     if (is_short != atomic_exchange(&engine->is_disk_short, is_short)) {

@@ -1,6 +1,7 @@
 #ifndef CELLAR_STORAGE_LOG_H
 #define CELLAR_STORAGE_LOG_H
 
+#include "common/metric.h"
 #include "common/status.h"
 #include "common/sync.h"
 #include "server/storage/log_segment.h"
@@ -117,6 +118,9 @@ bool store_log_is_short_of_space(struct store_log *log);
 /** Counts for `info`: segment files in use, groups written, records written. Any thread. */
 void store_log_counts(const struct store_log *log, uint64_t *segment_count, uint64_t *group_count,
                       uint64_t *record_count);
+
+/** Shows the log's metrics; takes the append lock for a moment. Any thread. */
+void store_log_show(struct store_log *log, struct cellar_metric_page *page);
 
 /** Takes no more appends, writes what is queued and an empty group, stops the thread. Without start
  * it does nothing. */
