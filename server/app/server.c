@@ -1,11 +1,13 @@
 /*
  * Starting and stopping a server.
  *
- * Start: bind (a taken address is found before any data is touched) -> open and recover the data ->
- * loops and pool -> listen. Stop, in the one order in which nobody calls what is gone:
+ * Start: bind (a taken address is found before any data is touched) -> loops and pool -> listen ->
+ * open and recover the data -> serve. Until then requests are refused as UNAVAILABLE and /readyz
+ * says why. Stop, in the one order in which nobody calls what is gone:
  *
- *     listener   no new connections
+ *     phase      no new requests, not ready
  *     drain      GOAWAY; connections leave as their requests end, or are left after DRAIN_US_MAX
+ *     listener   no new connections
  *     pool       administrative requests finish; later ones are refused
  *     service    queued writes finish, and their answers are posted to the loops
  *     loops      run those posts, close what connections are left, end
@@ -17,14 +19,17 @@
 #include "server/app/server.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "common/clock.h"
+#include "server/app/site.h"
 #include "server/io/listener.h"
 #include "server/io/pool.h"
 #include "server/io/sniff.h"
 #include "server/net/native/front.h"
+#include "server/net/web/web_front.h"
 
 #define DRAIN_US_MAX 5000000
 #define DRAIN_POLL_US 5000
@@ -40,9 +45,12 @@ struct cellar_server {
     size_t running_count; /* and of them running */
     struct io_budget request_budget;
     struct io_budget answer_budget;
-    struct net_context context;
+    struct net_context native;
+    struct net_measures *measures; /* one a loop */
+    struct web_context web;
+    struct cellar_site site;
     struct io_sniff_fronts fronts;
-    char data_dir[PATH_MAX]; /* absolute */
+    char data_dir[PATH_MAX]; /* absolute; set before requests run */
 };
 
 static enum cellar_status make_loops(struct cellar_server *server, uint32_t count,
@@ -97,21 +105,68 @@ static enum cellar_status open_listener(struct cellar_server *server,
     return status == CELLAR_OK ? CELLAR_OK : advise(error);
 }
 
-/* From here on the front end may be given connections. */
-static void init_front(struct cellar_server *server, const struct cellar_server_config *config)
+static void init_native(struct cellar_server *server)
 {
-    CELLAR_ASSERT(server->svc != NULL && server->pool != NULL);
-    const char *data_dir = realpath(config->svc.data_dir, server->data_dir);
+    CELLAR_ASSERT(server->pool != NULL && server->measures != NULL);
     struct net_front_options options = {
-        .svc = server->svc,
         .pool = server->pool,
         .request_budget = &server->request_budget,
         .version = CELLAR_SERVER_VERSION,
-        .data_dir = data_dir != NULL ? data_dir : config->svc.data_dir,
+        .data_dir = server->data_dir,
+        .loops = server->loops,
+        .measures = server->measures,
+        .loop_count = server->loop_count,
     };
-    net_front_init(&server->context, &options);
-    server->fronts.native = net_front_take;
-    server->fronts.context = &server->context;
+    net_front_init(&server->native, &options);
+    server->fronts.native = (struct io_sniff_front){net_front_take, &server->native};
+}
+
+static void init_web(struct cellar_server *server, const struct cellar_server_config *config)
+{
+    server->site = (struct cellar_site){
+        .loops = server->loops,
+        .loop_count = server->loop_count,
+        .request_budget = &server->request_budget,
+        .answer_budget = &server->answer_budget,
+        .native = &server->native,
+        .version = CELLAR_SERVER_VERSION,
+        .memory_bytes_max = config->svc.memory_bytes_max + config->request_bytes_max_total +
+                            config->answer_bytes_max_total,
+        .memtable_bytes_max = config->svc.memtable_bytes_max,
+        .connection_count_max = config->connection_count_max,
+        .start_real_us = CELLAR_MAX(cellar_clock_real_us(), INT64_C(0)),
+    };
+    struct web_site pages = cellar_site_pages(&server->site);
+    CELLAR_ASSERT(server->site.loop_count >= 1);
+    web_front_init(&server->web, &pages);
+    server->fronts.http = (struct io_sniff_front){web_front_take, &server->web};
+}
+
+/* From here on the front ends may be given connections. */
+static enum cellar_status init_fronts(struct cellar_server *server,
+                                      const struct cellar_server_config *config,
+                                      struct cellar_error *error)
+{
+    server->measures = cellar_mem_zalloc(server->loop_count, sizeof *server->measures);
+    if (server->measures == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for counters");
+    }
+    init_native(server);
+    init_web(server, config);
+    CELLAR_ASSERT(server->fronts.native.take != NULL && server->fronts.http.take != NULL);
+    return CELLAR_OK;
+}
+
+/* The data is there: requests run. */
+static void begin_serving(struct cellar_server *server, const char *data_dir)
+{
+    CELLAR_ASSERT(server->svc != NULL);
+    if (realpath(data_dir, server->data_dir) == NULL) {
+        (void)snprintf(server->data_dir, sizeof server->data_dir, "%s", data_dir);
+    }
+    server->site.svc = server->svc;
+    atomic_store_explicit(&server->site.phase, CELLAR_SERVER_SERVING, memory_order_release);
+    net_front_serve(&server->native, server->svc);
 }
 
 /* What was started is taken down by cellar_server_stop(), also after a failure in the middle. */
@@ -123,13 +178,16 @@ static enum cellar_status start_all(struct cellar_server *server,
     io_budget_init(&server->answer_budget, config->answer_bytes_max_total);
     CELLAR_TRY(make_loops(server, config->loop_count, error));
     CELLAR_TRY(open_listener(server, config, error));
-    CELLAR_TRY(svc_open(&config->svc, &server->svc, error));
     CELLAR_TRY(io_pool_start(POOL_THREAD_COUNT, POOL_TASK_COUNT_MAX, &server->pool, error));
-    init_front(server, config);
+    CELLAR_TRY(init_fronts(server, config, error));
     CELLAR_TRY(run_loops(server, error));
     CELLAR_ASSERT(server->running_count == server->loop_count);
-    enum cellar_status status = io_listener_start(server->listener, error);
-    return status == CELLAR_OK ? CELLAR_OK : advise(error);
+    if (io_listener_start(server->listener, error) != CELLAR_OK) {
+        return advise(error);
+    }
+    CELLAR_TRY(svc_open(&config->svc, &server->svc, error));
+    begin_serving(server, config->svc.data_dir);
+    return CELLAR_OK;
 }
 
 enum cellar_status cellar_server_start(const struct cellar_server_config *config,
@@ -155,7 +213,7 @@ const struct io_address *cellar_server_address(const struct cellar_server *serve
     return io_listener_address(server->listener);
 }
 
-/* What is left on the loops; the listener has left before. */
+/* What is left on the loops but the listener. */
 static uint32_t count_connections(const struct cellar_server *server)
 {
     uint32_t count = 0;
@@ -163,7 +221,7 @@ static uint32_t count_connections(const struct cellar_server *server)
     for (size_t i = 0; i < server->running_count; i++) {
         count += io_loop_member_count(server->loops[i]);
     }
-    return count;
+    return count > 0 ? count - 1 : 0;
 }
 
 /* Lets requests in flight finish. */
@@ -171,6 +229,8 @@ static void drain(struct cellar_server *server)
 {
     int64_t deadline_us = cellar_clock_monotonic_us() + DRAIN_US_MAX;
     struct timespec wait = {.tv_nsec = DRAIN_POLL_US * 1000};
+    net_front_stop(&server->native);
+    atomic_store_explicit(&server->site.phase, CELLAR_SERVER_STOPPING, memory_order_release);
     for (size_t i = 0; i < server->running_count; i++) {
         io_loop_drain(server->loops[i]);
     }
@@ -185,10 +245,12 @@ void cellar_server_stop(struct cellar_server *server)
     if (server == NULL) {
         return;
     }
+    if (server->svc != NULL) {
+        drain(server);
+    }
     if (server->listener != NULL) {
         io_listener_stop(server->listener);
     }
-    drain(server);
     if (server->pool != NULL) {
         io_pool_stop(server->pool);
     }
@@ -205,5 +267,6 @@ void cellar_server_stop(struct cellar_server *server)
     CELLAR_ASSERT(io_budget_bytes(&server->request_budget) == 0);
     io_pool_free(server->pool);
     svc_close(server->svc);
+    cellar_mem_free(server->measures);
     cellar_mem_free(server);
 }

@@ -54,6 +54,7 @@ struct io_conn {
     struct io_loop *loop;
     int fd;
     enum conn_state state;
+    enum io_protocol protocol;
     uint32_t pauses; /* enum io_pause, or-ed */
     bool has_ended;  /* the peer sends nothing more */
     bool is_started;
@@ -180,12 +181,16 @@ static size_t receive(struct io_conn *conn, uint8_t *to, size_t bytes)
 {
     CELLAR_ASSERT(bytes > 0);
     ssize_t got = recv(conn->fd, to, bytes, 0);
+    if (got > 0) {
+        cellar_counter_add(&io_loop_traffic(conn->loop)->received_bytes, (uint64_t)got);
+        return (size_t)got;
+    }
     if (got == 0) {
         on_ended(conn);
-    } else if (got < 0 && errno != EAGAIN && errno != EINTR) {
+    } else if (errno != EAGAIN && errno != EINTR) {
         io_conn_abort(conn);
     }
-    return got > 0 ? (size_t)got : 0;
+    return 0;
 }
 
 /* Reads behind what is kept already, as far as the handler wants. */
@@ -281,7 +286,10 @@ static void flush_output(struct io_conn *conn)
     if (conn->fd < 0) {
         return;
     }
-    if (io_output_send(&conn->output, conn->fd) != CELLAR_OK) {
+    size_t sent = 0;
+    enum cellar_status status = io_output_send(&conn->output, conn->fd, &sent);
+    cellar_counter_add(&io_loop_traffic(conn->loop)->sent_bytes, sent);
+    if (status != CELLAR_OK) {
         io_conn_abort(conn);
     } else if (io_output_waiting(&conn->output) > 0 && event_add(&conn->write_event, NULL) != 0) {
         io_conn_abort(conn);
@@ -329,6 +337,7 @@ static void free_conn(struct io_conn *conn)
     io_work_cancel(&conn->end_work);
     if (conn->is_started) {
         io_loop_member_remove(conn->loop, &conn->member);
+        cellar_counter_add(&io_loop_traffic(conn->loop)->ended[conn->protocol], 1);
     }
     if (conn->fd >= 0) {
         if (conn->is_started) {
@@ -347,7 +356,7 @@ static void begin_lingering(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->fd < 0 || io_output_waiting(&conn->output) == 0);
     conn_move(conn, CONN_LINGERING);
-    if (conn->is_started) {
+    if (conn->is_started && !conn->member.is_retired) {
         io_loop_member_retire(conn->loop, &conn->member);
     }
     if (conn->fd < 0 || conn->has_ended || shutdown(conn->fd, SHUT_WR) != 0) {
@@ -462,6 +471,7 @@ static void run_start(struct io_task *task)
     }
     conn->is_started = true;
     io_loop_member_add(conn->loop, &conn->member);
+    cellar_counter_add(&io_loop_traffic(conn->loop)->begun[IO_PROTOCOL_NEW], 1);
     watch_input(conn);
 }
 
@@ -504,6 +514,22 @@ void io_conn_handler_set(struct io_conn *conn, const struct io_conn_handler *han
     CELLAR_ASSERT(handler != NULL && handler->input != NULL);
     conn->handler = handler;
     conn->context = context;
+}
+
+void io_conn_protocol_set(struct io_conn *conn, enum io_protocol protocol)
+{
+    struct io_traffic *traffic = io_loop_traffic(conn->loop);
+    CELLAR_ASSERT(conn->protocol == IO_PROTOCOL_NEW && protocol != IO_PROTOCOL_NEW);
+    CELLAR_ASSERT(conn->is_started);
+    cellar_counter_add(&traffic->ended[IO_PROTOCOL_NEW], 1);
+    cellar_counter_add(&traffic->begun[protocol], 1);
+    conn->protocol = protocol;
+}
+
+void io_conn_retire(struct io_conn *conn)
+{
+    CELLAR_ASSERT(conn->is_started);
+    io_loop_member_retire(conn->loop, &conn->member);
 }
 
 void io_conn_want(struct io_conn *conn, size_t bytes)

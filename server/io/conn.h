@@ -92,6 +92,13 @@ void io_conn_pause(struct io_conn *conn, enum io_pause reason);
 /** Ends one reason; waiting input is handled in a later step of the loop. */
 void io_conn_resume(struct io_conn *conn, enum io_pause reason);
 
+/** Says what the connection speaks, once: it is counted under that from here on. */
+void io_conn_protocol_set(struct io_conn *conn, enum io_protocol protocol);
+
+/** Says that a stopping server is not to wait for the connection, and that it takes no place of
+ * those that are counted; once. Its `drain` may leave it open until the loop stops. */
+void io_conn_retire(struct io_conn *conn);
+
 /** Whether input must not be handled now: paused, or closing. */
 bool io_conn_is_paused(const struct io_conn *conn);
 

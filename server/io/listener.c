@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/mem.h"
 #include "common/sync.h"
 
@@ -119,8 +118,8 @@ static void take_socket(struct io_listener *listener, int fd)
     set_socket_options(fd);
     struct io_conn *conn = is_full(listener) ? NULL : io_conn_new(&made);
     if (conn == NULL) {
-        cellar_log(CELLAR_LOG_WARN, "conn_refused", "reason=%s",
-                   is_full(listener) ? "connections_max" : "no_memory");
+        io_traffic_refuse(io_loop_traffic(options->loops[0]),
+                          is_full(listener) ? IO_REFUSED_LIMIT : IO_REFUSED_NO_MEMORY);
         (void)close(fd);
         return;
     }
@@ -144,7 +143,8 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         if (accepted >= 0) {
             take_socket(listener, accepted);
         } else if (is_for_want_of_resources(errno)) {
-            cellar_log(CELLAR_LOG_WARN, "accept_failed", "error=\"%s\"", strerror(errno));
+            io_traffic_refuse(io_loop_traffic(listener->options.loops[0]),
+                              IO_REFUSED_NO_DESCRIPTORS);
             listener->is_resting = true;
             (void)event_del(&listener->event);
             return;

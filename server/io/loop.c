@@ -17,8 +17,8 @@
  *
  * A one-second timer ticks the members (deadlines); a 10 ms timer, armed only while somebody waits,
  * releases the work that waits for a budget. Both look at common/clock.h for the time, so tests
- * move it. All fields but the stack, the member count and the stop flag belong to the loop's
- * thread.
+ * move it. All fields but the stack and the atomics belong to the loop's thread; what it counts
+ * (traffic.h) anybody may read.
  */
 #include "server/io/loop.h"
 
@@ -41,6 +41,7 @@
 struct io_loop {
     _Atomic(struct io_task *) posted; /* newest first */
     _Atomic uint32_t member_count;
+    _Atomic int64_t turned_us;
     struct event_base *base;
     struct event wake_event;
     struct event tick_event;
@@ -57,6 +58,7 @@ struct io_loop {
     struct io_task drain_task;
     struct io_task stop_task;
     pthread_t thread;
+    struct io_traffic traffic;
     uint8_t scratch[IO_LOOP_SCRATCH_BYTES];
 };
 
@@ -149,6 +151,7 @@ enum cellar_status io_loop_new(struct io_loop **loop, struct cellar_error *error
     }
     atomic_init(&made->posted, NULL);
     atomic_init(&made->member_count, 0);
+    atomic_init(&made->turned_us, cellar_clock_monotonic_us());
     made->wake_fd = -1;
     io_list_init(&made->members);
     io_list_init(&made->later);
@@ -262,6 +265,7 @@ void io_loop_turn(struct io_loop *loop, bool may_block)
     run_later(loop);
     run_end(loop);
     loop->first_us = 0;
+    atomic_store_explicit(&loop->turned_us, loop->now_us, memory_order_relaxed);
 }
 
 static void *run_thread(void *context)
@@ -405,6 +409,18 @@ bool io_loop_is_late(struct io_loop *loop)
         loop->first_us = now_us;
     }
     return now_us - loop->first_us >= IO_LOOP_TURN_US_MAX;
+}
+
+struct io_traffic *io_loop_traffic(struct io_loop *loop)
+{
+    CELLAR_ASSERT(loop != NULL);
+    return &loop->traffic;
+}
+
+int64_t io_loop_turned_us(struct io_loop *loop)
+{
+    CELLAR_ASSERT(loop != NULL);
+    return atomic_load_explicit(&loop->turned_us, memory_order_relaxed);
 }
 
 struct event_base *io_loop_base(struct io_loop *loop)

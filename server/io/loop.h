@@ -3,6 +3,7 @@
 
 #include "common/status.h"
 #include "server/io/list.h"
+#include "server/io/traffic.h"
 
 /*
  * An event loop: one thread, the sockets it owns, and what other threads hand it. A loop goes in
@@ -106,6 +107,13 @@ int64_t io_loop_now_us(const struct io_loop *loop);
 /** Whether this turn has gone on for so long, counted from the first question, that what can wait
  * for the next one should. Loop thread. */
 bool io_loop_is_late(struct io_loop *loop);
+
+/** What the loop's thread counts; any thread may read it. */
+struct io_traffic *io_loop_traffic(struct io_loop *loop);
+
+/** When the loop's last turn ended, monotonic microseconds: an idle one turns once a second. Any
+ * thread. */
+int64_t io_loop_turned_us(struct io_loop *loop);
 
 /** libevent's side of the loop, for the modules of io. Loop thread. */
 struct event_base *io_loop_base(struct io_loop *loop);

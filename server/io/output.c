@@ -37,10 +37,11 @@ static void take_sent(struct io_output *output, size_t sent)
     }
 }
 
-enum cellar_status io_output_send(struct io_output *output, int fd)
+enum cellar_status io_output_send(struct io_output *output, int fd, size_t *sent_bytes)
 {
     CELLAR_ASSERT(fd >= 0);
     size_t waiting = io_output_waiting(output);
+    *sent_bytes = 0;
     if (waiting == 0) {
         return CELLAR_OK;
     }
@@ -50,6 +51,7 @@ enum cellar_status io_output_send(struct io_output *output, int fd)
         return errno == EAGAIN || errno == EINTR ? CELLAR_OK : CELLAR_IO_ERROR;
     }
     take_sent(output, (size_t)sent);
+    *sent_bytes = (size_t)sent;
     return CELLAR_OK;
 }
 

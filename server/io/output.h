@@ -24,9 +24,11 @@ size_t io_output_waiting(const struct io_output *output);
 /**
  * Sends what the socket takes now.
  *
+ * @param sent_bytes  receives how much that was; 0 on failure
  * @return CELLAR_OK, also when nothing or not all was taken; CELLAR_IO_ERROR when the peer is gone
  */
-enum cellar_status io_output_send(struct io_output *output, int fd) CELLAR_MUST_USE;
+enum cellar_status io_output_send(struct io_output *output, int fd, size_t *sent_bytes)
+    CELLAR_MUST_USE;
 
 /** Counts the buffer's present size against the budget. */
 void io_output_settle(struct io_output *output);

@@ -6,13 +6,12 @@
  * Until then the connection waits, for IO_SNIFF_US_MAX at most: the deadline that it was made with,
  * after which it is closed without a word, since nobody knows which protocol's words to use.
  *
- * What is not served yet is refused as politely as its protocol allows: HTTP/1 gets a 501 with a
- * sentence for people, TLS and HTTP/2 are closed. Each refusal is a line in the log.
+ * What is not served yet, TLS and HTTP/2, is closed; each refusal is counted and logged
+ * (traffic.h).
  */
 #include "server/io/sniff.h"
 
 #include "common/frame.h"
-#include "common/log.h"
 
 #define SNIFF_BYTES_MAX 8u
 
@@ -40,14 +39,6 @@ static const struct beginning beginnings[] = {
     {6, "TRACE ", IO_SNIFF_HTTP1},
 };
 
-static const char http1_refusal[] =
-    "HTTP/1.1 501 Not Implemented\r\n"
-    "Content-Type: text/plain; charset=utf-8\r\n"
-    "Content-Length: 80\r\n"
-    "Connection: close\r\n"
-    "\r\n"
-    "This is a Cellar server. It does not speak HTTP yet; `cellar ping` talks to it.\n";
-
 static_assert(CELLAR_PREFACE_BYTES == SNIFF_BYTES_MAX, "the table holds the whole preface");
 
 enum io_sniff_result io_sniff(struct cellar_slice input)
@@ -66,22 +57,20 @@ enum io_sniff_result io_sniff(struct cellar_slice input)
     return may_match ? IO_SNIFF_MORE : IO_SNIFF_UNKNOWN;
 }
 
-/* A browser or a metrics collector gets a sentence instead of a reset. */
-static void refuse_http1(struct io_conn *conn)
+static void refuse(struct io_conn *conn, enum io_refusal reason)
 {
-    struct cellar_slice text = cellar_slice_text(http1_refusal);
-    CELLAR_ASSERT(text.bytes > 80);
-    if (cellar_buffer_append(io_conn_output(conn), text.data, text.bytes) == CELLAR_OK) {
-        io_conn_wrote(conn);
-    }
+    CELLAR_ASSERT(reason >= IO_REFUSED_SILENT);
+    io_traffic_refuse(io_loop_traffic(io_conn_loop(conn)), reason);
     io_conn_close(conn);
 }
 
-static void refuse(struct io_conn *conn, const char *protocol)
+static void hand_over(struct io_conn *conn, const struct io_sniff_front *front,
+                      enum io_protocol protocol)
 {
-    CELLAR_ASSERT(protocol != NULL);
-    cellar_log(CELLAR_LOG_INFO, "conn_refused", "protocol=%s", protocol);
-    io_conn_close(conn);
+    CELLAR_ASSERT(front->take != NULL);
+    io_conn_deadline_set(conn, 0);
+    io_conn_protocol_set(conn, protocol);
+    front->take(conn, front->context);
 }
 
 /* Takes nothing: the protocol's own handler gets the input from its first byte on. */
@@ -94,24 +83,28 @@ static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice 
         io_conn_want(conn, input.bytes + 1);
         break;
     case IO_SNIFF_NATIVE:
-        io_conn_deadline_set(conn, 0);
-        fronts->native(conn, fronts->context);
+        hand_over(conn, &fronts->native, IO_PROTOCOL_NATIVE);
         break;
     case IO_SNIFF_HTTP1:
-        cellar_log(CELLAR_LOG_INFO, "conn_refused", "protocol=http1");
-        refuse_http1(conn);
+        hand_over(conn, &fronts->http, IO_PROTOCOL_HTTP);
         break;
     case IO_SNIFF_TLS:
-        refuse(conn, "tls");
+        refuse(conn, IO_REFUSED_TLS);
         break;
     case IO_SNIFF_HTTP2:
-        refuse(conn, "http2");
+        refuse(conn, IO_REFUSED_HTTP2);
         break;
     case IO_SNIFF_UNKNOWN:
-        refuse(conn, "unknown");
+        refuse(conn, IO_REFUSED_UNKNOWN);
         break;
     }
     return 0;
 }
 
-const struct io_conn_handler io_sniff_handler = {.input = on_input};
+static void on_expired(struct io_conn *conn, void *context)
+{
+    CELLAR_ASSERT(context != NULL);
+    refuse(conn, IO_REFUSED_SILENT);
+}
+
+const struct io_conn_handler io_sniff_handler = {.input = on_input, .expired = on_expired};

@@ -23,12 +23,18 @@ enum io_sniff_result {
 /** Tells a protocol by its first bytes; at most 8 decide. Pure. */
 enum io_sniff_result io_sniff(struct cellar_slice input);
 
-/** Which protocols a server speaks. */
-struct io_sniff_fronts {
-    /** Takes over a connection that speaks the native protocol: sets its handler, which gets the
-     * input from the first byte on, or closes it. */
-    void (*native)(struct io_conn *conn, void *context);
+/** The front end of one protocol. */
+struct io_sniff_front {
+    /** Takes over a connection: sets its handler, which gets the input from the first byte on, or
+     * closes it. */
+    void (*take)(struct io_conn *conn, void *context);
     void *context;
+};
+
+/** The protocols that a server speaks. */
+struct io_sniff_fronts {
+    struct io_sniff_front native;
+    struct io_sniff_front http;
 };
 
 /** The first handler of a connection; its context is a const struct io_sniff_fronts that outlives

@@ -36,6 +36,8 @@ struct net_call {
     struct io_list link;   /* in the list of all */
     uint32_t request_id;
     uint16_t operation;
+    uint8_t operation_index; /* in the table of operations, */
+    int64_t arrived_us;      /* and when it came, monotonic: for what the session counts */
 };
 
 /** All calls of a session. */

@@ -30,11 +30,16 @@ static const struct net_operation operations[] = {
 
 void net_front_init(struct net_context *context, const struct net_front_options *options)
 {
-    CELLAR_ASSERT(options->svc != NULL && options->pool != NULL);
+    CELLAR_ASSERT(options->pool != NULL && options->measures != NULL && options->loop_count > 0);
+    static_assert(CELLAR_ARRAY_COUNT(operations) <= NET_OPERATION_COUNT_MAX, "each is counted");
     CELLAR_ASSERT(options->version != NULL && options->data_dir != NULL);
     CELLAR_ASSERT(options->request_budget->bytes_max > INPUT_BYTES_MAX);
     *context = (struct net_context){
         .svc = options->svc,
+        .phase = options->svc != NULL ? NET_SERVING : NET_STARTING,
+        .loops = options->loops,
+        .measures = options->measures,
+        .loop_count = options->loop_count,
         .pool = options->pool,
         .request_budget = options->request_budget,
         .version = options->version,
@@ -45,6 +50,26 @@ void net_front_init(struct net_context *context, const struct net_front_options 
         .operations = operations,
         .operation_count = CELLAR_ARRAY_COUNT(operations),
     };
+}
+
+void net_front_serve(struct net_context *context, struct svc *svc)
+{
+    CELLAR_ASSERT(context->svc == NULL && svc != NULL);
+    context->svc = svc;
+    atomic_store_explicit(&context->phase, NET_SERVING, memory_order_release);
+}
+
+void net_front_stop(struct net_context *context)
+{
+    CELLAR_ASSERT(context != NULL);
+    atomic_store_explicit(&context->phase, NET_STOPPING, memory_order_release);
+}
+
+void net_front_show(const struct net_context *context, struct cellar_metric_page *page)
+{
+    CELLAR_ASSERT(context->operation_count > 0);
+    net_measures_show(context->measures, context->loop_count, context->operations,
+                      context->operation_count, page);
 }
 
 void net_front_take(struct io_conn *conn, void *context)

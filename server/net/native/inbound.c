@@ -74,12 +74,24 @@ static void cancel_join(struct net_call *call)
 static const struct net_call_type join_type = {
     .cancel = cancel_join, .ended = end_join, .gone = end_join};
 
+/* The place of an operation in the table; NET_OPERATION_OTHER when it is not there. */
+static size_t index_of(const struct net_context *context, uint16_t number)
+{
+    size_t index = 0;
+    CELLAR_ASSERT(context->operation_count <= NET_OPERATION_COUNT_MAX);
+    while (index < context->operation_count && context->operations[index].number != number) {
+        index++;
+    }
+    return index < context->operation_count ? index : NET_OPERATION_OTHER;
+}
+
 /* Answers a request of which more frames come, and throws those away. */
 static void refuse_join(struct net_join *join, const struct cellar_error *error)
 {
     struct net_call *call = &join->call;
     CELLAR_ASSERT(!join->is_refused);
     net_reply_error(call->session, call->request_id, call->operation, error);
+    net_request_refused(call->session, index_of(call->session->context, call->operation));
     net_join_refuse(join);
     call->session->refused_count++;
 }
@@ -115,28 +127,17 @@ static bool append_to_join(struct net_session *session, struct net_join *join,
     return true;
 }
 
-/* The operation of that number; NULL when this server does not know it. */
-static const struct net_operation *find_operation(const struct net_context *context,
-                                                  uint16_t number)
-{
-    CELLAR_ASSERT(context->operation_count > 0);
-    for (size_t i = 0; i < context->operation_count; i++) {
-        if (context->operations[i].number == number) {
-            return &context->operations[i];
-        }
-    }
-    return NULL;
-}
-
 /* Runs a request, given in one frame or joined. */
 static void run_request(struct net_session *session, const struct cellar_frame *frame,
                         struct cellar_slice body)
 {
     struct net_request request = {
         .id = frame->request_id, .operation = frame->operation, .body = body};
-    const struct net_operation *operation = find_operation(session->context, frame->operation);
-    CELLAR_ASSERT(operation != NULL);
-    operation->run(session, &request);
+    size_t index = index_of(session->context, frame->operation);
+    CELLAR_ASSERT(index != NET_OPERATION_OTHER);
+    net_request_begin(session, index);
+    session->context->operations[index].run(session, &request);
+    net_request_end(session);
 }
 
 /* Takes the next frame of a half-sent request; with the last one the request runs. False: the frame
@@ -196,12 +197,34 @@ static void refuse_request(struct net_session *session, const struct cellar_fram
     CELLAR_ASSERT(frame->kind == CELLAR_FRAME_REQUEST);
     if (!frame->has_more) {
         net_reply_error(session, frame->request_id, frame->operation, error);
+        net_request_refused(session, index_of(session->context, frame->operation));
         return;
     }
     struct net_join *join = begin_join(session, frame);
     if (join != NULL) {
         refuse_join(join, error);
     }
+}
+
+/* While the server starts only HELLO is taken, while it stops nothing is. */
+static bool refuse_by_phase(struct net_session *session, const struct cellar_frame *frame)
+{
+    struct cellar_error error;
+    enum net_phase phase = atomic_load_explicit(&session->context->phase, memory_order_acquire);
+    bool is_starting = phase == NET_STARTING && frame->operation != CELLAR_OP_HELLO;
+    bool is_stopping = phase == NET_STOPPING || session->state == NET_DRAINING;
+    if (!is_starting && !is_stopping) {
+        return false;
+    }
+    (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server is %s",
+                           is_stopping ? "stopping" : "starting: its data is being recovered");
+    error.retry_delay_ms = RETRY_DELAY_MS;
+    refuse_request(session, frame, &error);
+    if (session->state == NET_HELLO) {
+        net_session_close(session); /* HELLO itself was refused */
+    }
+    CELLAR_ASSERT(session->state != NET_PREFACE);
+    return true;
 }
 
 /* A request's first frame. False: it cannot be taken now. */
@@ -215,15 +238,13 @@ static bool take_new_request(struct net_session *session, const struct cellar_fr
                                "operation %u",
                                frame->operation);
         net_session_fail(session, frame->request_id, frame->operation, &error);
+        net_request_refused(session, index_of(session->context, frame->operation));
         return true;
     }
-    if (session->state == NET_DRAINING) {
-        (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server is stopping");
-        error.retry_delay_ms = RETRY_DELAY_MS;
-        refuse_request(session, frame, &error);
+    if (refuse_by_phase(session, frame)) {
         return true;
     }
-    if (find_operation(session->context, frame->operation) == NULL) {
+    if (index_of(session->context, frame->operation) == NET_OPERATION_OTHER) {
         (void)cellar_error_set(&error, CELLAR_UNIMPLEMENTED, "This server has no operation %u",
                                frame->operation);
         refuse_request(session, frame, &error);
@@ -379,7 +400,7 @@ static void set_frame_deadline(struct net_session *session, bool is_partial, boo
 {
     CELLAR_ASSERT(session->conn != NULL);
     if (is_partial && (is_new || !session->is_partial)) {
-        io_conn_deadline_set(session->conn, cellar_clock_monotonic_us() + NET_FRAME_US_MAX);
+        io_conn_deadline_set(session->conn, session->input_us + NET_FRAME_US_MAX);
     } else if (!is_partial && session->is_partial) {
         io_conn_deadline_set(session->conn, 0);
     }
@@ -391,6 +412,7 @@ static size_t on_input(struct io_conn *conn, void *context, struct cellar_slice 
 {
     struct net_session *session = context;
     CELLAR_ASSERT(session->conn == conn);
+    session->input_us = cellar_clock_monotonic_us();
     size_t at = session->state == NET_PREFACE ? take_preface(session, input) : 0;
     if (session->state == NET_PREFACE) {
         return 0;
@@ -476,6 +498,7 @@ static void on_closed(struct io_conn *conn, void *context)
     session->conn = NULL;
     net_session_move(session, NET_GONE);
     session->is_held = true;
+    session->outcome = CELLAR_CANCELLED;
     net_calls_gone(&session->calls);
     session->is_held = false;
     net_session_settle(session);
@@ -491,6 +514,18 @@ static const struct io_conn_handler session_handler = {
     .closed = on_closed,
 };
 
+/* The counters of a loop. */
+static struct net_measures *measures_of(const struct net_context *context,
+                                        const struct io_loop *loop)
+{
+    size_t index = 0;
+    while (context->loops[index] != loop) {
+        index++;
+        CELLAR_ASSERT(index < context->loop_count);
+    }
+    return &context->measures[index];
+}
+
 void net_inbound_start(const struct net_context *context, struct io_conn *conn)
 {
     CELLAR_ASSERT(context->operations != NULL);
@@ -503,6 +538,7 @@ void net_inbound_start(const struct net_context *context, struct io_conn *conn)
     session->conn = conn;
     session->loop = io_conn_loop(conn);
     session->state = NET_PREFACE;
+    session->measures = measures_of(context, session->loop);
     net_calls_init(&session->calls);
     io_list_init(&session->parked);
     io_conn_handler_set(conn, &session_handler, session);

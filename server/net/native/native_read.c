@@ -101,6 +101,7 @@ static void send_chunk(struct read *read, struct cellar_buffer *output, size_t s
     CELLAR_ASSERT(payload_bytes <= INT64_MAX);
     read->credit_bytes -= (int64_t)payload_bytes;
     read->part++;
+    net_session_outcome_set(call->session, is_done ? CELLAR_OK : CELLAR_CANCELLED);
     net_session_wrote(call->session, status);
 }
 

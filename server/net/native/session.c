@@ -79,6 +79,7 @@ void net_reply_body(struct net_session *session, uint32_t request_id, uint16_t o
                     struct cellar_slice body)
 {
     CELLAR_ASSERT(body.bytes > 0);
+    net_session_outcome_set(session, CELLAR_OK);
     struct cellar_buffer *output = net_session_output(session);
     if (output == NULL) {
         return;
@@ -99,6 +100,7 @@ void net_reply_message(struct net_session *session, const struct net_request *re
                        const struct cellar_message_type *type, const void *message)
 {
     CELLAR_ASSERT(request->id != 0);
+    net_session_outcome_set(session, CELLAR_OK);
     struct cellar_buffer *output = net_session_output(session);
     if (output == NULL) {
         return;
@@ -124,6 +126,7 @@ void net_reply_error(struct net_session *session, uint32_t request_id, uint16_t 
                      const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
+    net_session_outcome_set(session, error->code);
     struct cellar_buffer *output = net_session_output(session);
     if (output != NULL) {
         net_session_wrote(session, net_error_append(output, request_id, operation, error));
@@ -136,6 +139,7 @@ void net_session_fail(struct net_session *session, uint32_t request_id, uint16_t
     CELLAR_ASSERT(error->code != CELLAR_OK);
     cellar_log(CELLAR_LOG_INFO, "session_failed", "code=%s text=\"%s\"",
                cellar_status_text(error->code), error->text);
+    cellar_counter_add(&session->measures->session_errors[error->code], 1);
     net_reply_error(session, request_id, operation, error);
     net_session_close(session);
 }
@@ -163,6 +167,40 @@ void net_session_settle(struct net_session *session)
     }
 }
 
+/* How the request that ends now was answered; one that nobody answers was cancelled. */
+static enum cellar_status outcome_take(struct net_session *session)
+{
+    enum cellar_status outcome = session->outcome;
+    CELLAR_ASSERT((size_t)outcome < CELLAR_STATUS_COUNT);
+    session->outcome = CELLAR_CANCELLED;
+    return outcome;
+}
+
+void net_request_begin(struct net_session *session, size_t index)
+{
+    CELLAR_ASSERT(index < NET_OPERATION_COUNT_MAX);
+    cellar_counter_add(&session->measures->begun, 1);
+    session->operation_index = (uint8_t)index;
+    session->is_fresh = true;
+    session->outcome = CELLAR_CANCELLED;
+}
+
+void net_request_end(struct net_session *session)
+{
+    CELLAR_ASSERT(session->measures != NULL);
+    if (session->is_fresh) {
+        session->is_fresh = false;
+        net_measure_end(session->measures, session->operation_index, outcome_take(session),
+                        cellar_clock_monotonic_us() - session->input_us);
+    }
+}
+
+void net_request_refused(struct net_session *session, size_t index)
+{
+    CELLAR_ASSERT(index <= NET_OPERATION_OTHER);
+    cellar_counter_add(&session->measures->outcomes[index][outcome_take(session)], 1);
+}
+
 void net_call_begin(struct net_session *session, struct net_call *call,
                     const struct net_call_type *type, const struct net_request *request)
 {
@@ -171,6 +209,9 @@ void net_call_begin(struct net_session *session, struct net_call *call,
     call->session = session;
     call->request_id = request->id;
     call->operation = request->operation;
+    call->operation_index = session->operation_index;
+    call->arrived_us = session->input_us;
+    session->is_fresh = false;
     net_calls_add(&session->calls, call);
 }
 
@@ -178,6 +219,13 @@ void net_call_end(struct net_call *call)
 {
     struct net_session *session = call->session;
     CELLAR_ASSERT(session != NULL);
+    int64_t now_us = io_loop_now_us(session->loop);
+    bool is_stream = call->type->credit != NULL;
+    if (is_stream || now_us < call->arrived_us) {
+        now_us = cellar_clock_monotonic_us(); /* it ends in the turn in which it came, perhaps */
+    }
+    net_measure_end(session->measures, call->operation_index, outcome_take(session),
+                    now_us - call->arrived_us);
     net_calls_remove(&session->calls, call);
     net_session_settle(session);
 }

@@ -6,6 +6,7 @@
 #include "server/io/conn.h"
 #include "server/io/pool.h"
 #include "server/net/native/call.h"
+#include "server/net/native/measure.h"
 #include "server/service/service.h"
 
 /*
@@ -23,9 +24,16 @@ struct net_operation;
 #define NET_FRAME_US_MAX 60000000   /* how long a frame may take from its first byte to its last */
 #define NET_BUDGET_US_MAX 10000000  /* how long a message waits for room in the request budget */
 
+/** What the whole server is doing; requests run only while it serves. */
+enum net_phase { NET_STARTING, NET_SERVING, NET_STOPPING };
+
 /** What all sessions of a server share; outlives them. */
 struct net_context {
-    struct svc *svc;
+    struct svc *svc; /* not to be used while starting */
+    _Atomic(enum net_phase) phase;
+    struct io_loop *const *loops;
+    struct net_measures *measures; /* one a loop */
+    size_t loop_count;
     struct io_pool *pool;             /* for what blocks */
     struct io_budget *request_budget; /* bytes of requests that are arriving or kept */
     const char *version;              /* the server's, such as "0.1.0" */
@@ -70,6 +78,11 @@ struct net_session {
     uint32_t join_count;      /* calls that are half-sent requests, */
     uint32_t refused_count;   /* and those of them that were answered already */
     int64_t waiting_since_us; /* for the request budget; 0 = not waiting */
+    struct net_measures *measures;
+    int64_t input_us;           /* when the input that is handled now came */
+    uint8_t operation_index;    /* of the request that runs now, or ran last */
+    bool is_fresh;              /* it runs and has not become a call */
+    enum cellar_status outcome; /* of the next request that ends */
     struct net_calls calls;
     struct io_list parked; /* io_work of streams that wait for room in the output */
 };
@@ -92,6 +105,22 @@ struct io_loop *net_session_loop(const struct net_session *session);
 
 /** Notes that HELLO was answered. @return false when it was before */
 bool net_session_open(struct net_session *session);
+
+/** Says how the request that ends next was answered, where no net_reply_ function does. */
+static inline void net_session_outcome_set(struct net_session *session, enum cellar_status code)
+{
+    session->outcome = code;
+}
+
+/** Counts the beginning of a request. @param index  of its operation in the table */
+void net_request_begin(struct net_session *session, size_t index);
+
+/** Counts its end, if it has not become a call. */
+void net_request_end(struct net_session *session);
+
+/** Counts a request that was answered without having run. @param index  as above, or
+ * NET_OPERATION_OTHER */
+void net_request_refused(struct net_session *session, size_t index);
 
 /** Enters a call; the id is not in flight, the session knows. */
 void net_call_begin(struct net_session *session, struct net_call *call,

@@ -42,6 +42,9 @@ void harness_open(struct harness *harness)
         .request_budget = &harness->request_budget,
         .version = "9.9.9",
         .data_dir = "/nowhere",
+        .loops = &harness->loop,
+        .measures = &harness->measures,
+        .loop_count = 1,
     };
     net_front_init(&harness->context, &options);
     harness_conn(harness);

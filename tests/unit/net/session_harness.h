@@ -18,6 +18,7 @@ struct harness {
     struct io_budget request_budget;
     struct io_budget answer_budget;
     struct net_context context;
+    struct net_measures measures;
     struct io_conn *conn; /* freed by itself in the turn after it was closed */
     size_t output_at;     /* what was read of the output */
 };
