@@ -1,311 +1,93 @@
 /*
- * import: a file of rows into a table.
+ * import: a file of rows into a table. The options are read here; import_job.c does it.
  *
- * The main thread reads and parses; importer.c sends. Two formats: JSON lines, one row a line, and
- * Debian control data, one row a stanza, whose key is the Package field. There each field becomes a
- * cell whose qualifier is the field's name; the fields that name other packages go to the family of
- * --dependency-family, all others (Package among them) to that of --family. The timestamp of a
- * stanza is --timestamp, else the file's modification time in milliseconds (of standard input: the
- * time when the import began), plus one millisecond for each earlier stanza of the same package: so
- * a second import of the same file writes the same cells again and changes nothing.
- *
- *     lines -> jsonl.c  -> record -+
- *     lines -> deb822.c -> stanza -+-> importer.c -> the server
- *                                  +-> refused, by line
- *
- * The table is described first: a name that is wrong is told once and before anything is read. The
- * import ends with what it wrote; refused rows are told by their lines, and make the exit code 1.
+ * A progress file belongs to one command: its words, as far as they decide what becomes of the
+ * input, are joined here into the text that is compared. Those that only say how the work is done
+ * may change between two runs.
  */
 
-#include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-#include <strings.h>
-#include <unistd.h>
 
-#include "client/tools/deb822.h"
-#include "client/tools/import_input.h"
-#include "client/tools/importer.h"
-#include "client/tools/jsonl.h"
-#include "client/tools/line_reader.h"
-#include "client/tools/name_count.h"
-#include "client/tools/tool.h"
-#include "common/cell.h"
-#include "common/clock.h"
+#include "client/tools/duration.h"
+#include "client/tools/escape.h"
+#include "client/tools/import_job.h"
+#include "client/tools/packing.h"
 
-#define LINE_BYTES_MAX 33554432u
 #define BATCH_ROWS_DEFAULT 250
 #define PARALLEL_DEFAULT 8
-#define PROGRESS_US INT64_C(200000)
+#define ERRORS_MAX_DEFAULT 1000
+#define PATIENCE_US_DEFAULT INT64_C(60000000)
 
-/* One import. */
-struct import {
-    struct cellar_tool *tool;
-    struct cellar_importer *importer;
-    struct cellar_import_input *input;
-    struct cellar_line_reader lines;
-    struct cellar_arena arena;
-    struct cellar_record record;
-    struct cellar_deb822 stanza;
-    struct cellar_name_count packages;
-    const char *family;            /* NULL: jsonl lines must name theirs */
-    const char *dependency_family; /* of deb822 */
-    int64_t timestamp_us;          /* -1: jsonl takes the time at each line */
-    int64_t start_us;              /* monotonic */
-    int64_t progress_us;           /* of the last progress line; 0: there is no terminal */
-    bool has_progress;             /* a progress line stands on the terminal */
+static const struct {
+    const char *name;
+    const char *suffix; /* of files that hold it; NULL: only --format says so */
+} formats[] = {
+    [CELLAR_IMPORT_JSONL] = {"jsonl", ".jsonl"},
+    [CELLAR_IMPORT_DEB822] = {"deb822", NULL},
+    [CELLAR_IMPORT_CSV] = {"csv", ".csv"},
 };
 
-/* ---- progress and the end ------------------------------------------------------------------ */
+/* Options that do not decide what becomes of the input. */
+static const char *const manner_options[] = {"endpoint", "instance", "timeout",  "batch",
+                                             "parallel", "rejects",  "progress", "max-errors",
+                                             "dry-run",  "help"};
 
-/* Prints a line of progress over the one before, on a terminal and not too often. */
-static void progress_print(struct import *import)
+/* True when a name, without the suffix of a packing, ends with `suffix`. */
+static bool has_suffix(const char *path, const char *suffix)
 {
-    int64_t now_us = cellar_clock_monotonic_us();
-    if (import->progress_us == 0 || now_us - import->progress_us < PROGRESS_US) {
-        return;
-    }
-    struct cellar_import_counts counts = cellar_importer_counts(import->importer);
-    double seconds = (double)(now_us - import->start_us) / 1e6;
-    CELLAR_ASSERT(seconds > 0);
-    import->progress_us = now_us;
-    import->has_progress = true;
-    (void)fprintf(import->tool->err,
-                  "\r%" PRIu64 " rows, %.1f MB, %.0f rows/s, %" PRIu64 " refused ",
-                  counts.row_count, (double)counts.value_bytes / 1e6,
-                  (double)counts.row_count / seconds, counts.refused_count);
-    (void)fflush(import->tool->err);
+    size_t bytes = strlen(path) - strlen(cellar_packing_suffix(cellar_packing_of_name(path)));
+    size_t suffix_bytes = strlen(suffix);
+    CELLAR_ASSERT(suffix_bytes > 0);
+    return bytes > suffix_bytes && strncmp(path + bytes - suffix_bytes, suffix, suffix_bytes) == 0;
 }
 
-/* Tells what was written to the output and what was refused to the error output. */
-static void result_print(struct import *import)
+/* Reads --format, else the file's name. */
+static enum cellar_status format_get(const struct cellar_args *args,
+                                     enum cellar_import_format *format, struct cellar_error *error)
 {
-    struct cellar_import_counts counts = cellar_importer_counts(import->importer);
-    const struct cellar_refusal *refusals;
-    size_t refusal_count = cellar_importer_refusals(import->importer, &refusals);
-    double seconds = (double)(cellar_clock_monotonic_us() - import->start_us) / 1e6;
-    if (import->has_progress) {
-        (void)fprintf(import->tool->err, "\r%*s\r", 78, "");
-    }
-    for (size_t index = 0; index < refusal_count; index++) {
-        (void)fprintf(import->tool->err,
-                      "cellar: line %" PRIu64 " refused: ", refusals[index].line);
-        cellar_tool_say(import->tool->err, refusals[index].text);
-        (void)fprintf(import->tool->err, "\n");
-    }
-    CELLAR_ASSERT(refusal_count <= counts.refused_count);
-    if (refusal_count < counts.refused_count) {
-        (void)fprintf(import->tool->err, "cellar: and %" PRIu64 " more refused\n",
-                      counts.refused_count - refusal_count);
-    }
-    (void)fprintf(import->tool->out,
-                  "wrote %" PRIu64 " rows, %" PRIu64 " cells, %" PRIu64
-                  " bytes in %.3f s (%.0f rows/s); refused %" PRIu64 "\n",
-                  counts.row_count, counts.cell_count, counts.value_bytes, seconds,
-                  seconds > 0 ? (double)counts.row_count / seconds : 0.0, counts.refused_count);
-    import->tool->has_refused = counts.refused_count > 0;
-}
-
-/* ---- rows ---------------------------------------------------------------------------------- */
-
-/* Hands the record over, or refuses its line when it could not be made. */
-static enum cellar_status record_finish(struct import *import, uint64_t line,
-                                        enum cellar_status status, struct cellar_error *error)
-{
-    CELLAR_ASSERT(line > 0);
-    if (status == CELLAR_INVALID_ARGUMENT) {
-        cellar_importer_refuse(import->importer, line, error->text);
-        cellar_record_clear(&import->record);
-        return CELLAR_OK;
-    }
-    if (status != CELLAR_OK) {
-        return status;
-    }
-    import->record.line = line;
-    CELLAR_TRY(cellar_importer_add(import->importer, &import->record, error));
-    progress_print(import);
-    return CELLAR_OK;
-}
-
-/* What may stand around a value; a line that was written on Windows ends with a CR. */
-static bool is_blank(uint8_t byte)
-{
-    return byte == ' ' || byte == '\t' || byte == '\r';
-}
-
-/* Takes one line of JSON lines; empty ones are stepped over. */
-static enum cellar_status jsonl_line(struct import *import, const struct cellar_line *line,
-                                     struct cellar_error *error)
-{
-    struct cellar_jsonl_defaults defaults = {.family = import->family,
-                                             .timestamp_us = import->timestamp_us};
-    size_t blanks = 0;
-    if (line->is_too_long) {
-        cellar_importer_refuse(import->importer, line->number, "The line is longer than 32 MiB");
-        return CELLAR_OK;
-    }
-    while (blanks < line->text.bytes && is_blank(line->text.data[blanks])) {
-        blanks++;
-    }
-    if (blanks == line->text.bytes) {
-        return CELLAR_OK;
-    }
-    if (defaults.timestamp_us < 0) {
-        defaults.timestamp_us = cellar_clock_real_us() / 1000 * 1000;
-    }
-    CELLAR_ASSERT(import->record.cell_count == 0);
-    enum cellar_status status =
-        cellar_jsonl_decode(line->text, &defaults, &import->arena, &import->record, error);
-    cellar_arena_reset(&import->arena);
-    return record_finish(import, line->number, status, error);
-}
-
-/* True for the fields whose values name other packages. */
-static bool is_dependency(struct cellar_slice name)
-{
-    static const char *const names[] = {"Depends",   "Pre-Depends", "Recommends",
-                                        "Suggests",  "Enhances",    "Breaks",
-                                        "Conflicts", "Replaces",    "Provides"};
-    CELLAR_ASSERT(name.bytes > 0);
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(names); index++) {
-        if (name.bytes == strlen(names[index]) &&
-            strncasecmp((const char *)name.data, names[index], name.bytes) == 0) {
-            return true;
+    const char *name = cellar_args_text(args, "format");
+    *format = CELLAR_IMPORT_JSONL;
+    CELLAR_ASSERT(args->word_count == 2);
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(formats); index++) {
+        const char *suffix = formats[index].suffix;
+        if (name != NULL ? strcmp(name, formats[index].name) == 0
+                         : suffix != NULL && has_suffix(args->words[1], suffix)) {
+            *format = (enum cellar_import_format)index;
+            return CELLAR_OK;
         }
     }
-    return false;
+    return name == NULL
+               ? CELLAR_OK
+               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                  "Option --format must be jsonl, csv or deb822, but got '%.64s'",
+                                  name);
 }
 
-/* Makes a record of a stanza without faults. */
-static enum cellar_status stanza_record(struct import *import, struct cellar_slice package,
-                                        struct cellar_error *error)
-{
-    uint64_t earlier_count;
-    CELLAR_ASSERT(import->timestamp_us >= 0);
-    CELLAR_TRY(cellar_name_count_add(&import->packages, package, &earlier_count, error));
-    CELLAR_TRY(cellar_record_key(&import->record, package, error));
-    for (size_t index = 0; index < import->stanza.field_count; index++) {
-        struct cellar_slice name;
-        struct cellar_record_cell cell = {.timestamp_us = import->timestamp_us};
-        cellar_deb822_field(&import->stanza, index, &name, &cell.value);
-        cell.qualifier = name;
-        cell.family = is_dependency(name) ? import->dependency_family : import->family;
-        cell.timestamp_us += (int64_t)earlier_count * 1000;
-        CELLAR_TRY(cellar_record_add(&import->record, &cell, error));
-    }
-    return CELLAR_OK;
-}
-
-/* The bytes without the blanks at their end. */
-static struct cellar_slice trim_end(struct cellar_slice text)
-{
-    while (text.bytes > 0 && is_blank(text.data[text.bytes - 1])) {
-        text.bytes--;
-    }
-    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
-    return text;
-}
-
-/* Takes a whole stanza. */
-static enum cellar_status stanza_finish(struct import *import, struct cellar_error *error)
-{
-    struct cellar_slice package = {NULL, 0};
-    enum cellar_status status = import->stanza.error.code;
-    uint64_t line = status == CELLAR_OK ? import->stanza.line : import->stanza.error_line;
-    CELLAR_ASSERT(import->stanza.line > 0);
-    if (status != CELLAR_OK) {
-        *error = import->stanza.error;
-    } else if (!cellar_deb822_find(&import->stanza, "Package", &package)) {
-        status =
-            cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "The stanza has no field 'Package'");
-    } else {
-        package = trim_end(package);
-        status = package.bytes == 0 || package.bytes > CELLAR_ROW_BYTES_MAX
-                     ? cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                        "The field 'Package' must have 1 to %u bytes, but got %zu",
-                                        CELLAR_ROW_BYTES_MAX, package.bytes)
-                     : stanza_record(import, package, error);
-    }
-    status = record_finish(import, line, status, error);
-    cellar_deb822_clear(&import->stanza);
-    return status;
-}
-
-/* Takes one line of control data, and the stanza that it ends. */
-static enum cellar_status deb822_line(struct import *import, const struct cellar_line *line,
-                                      struct cellar_error *error)
-{
-    bool has_ended = false;
-    CELLAR_ASSERT(line->number > 0);
-    if (line->is_too_long) {
-        cellar_deb822_refuse(&import->stanza, line->number, "The line is longer than 32 MiB");
-        return CELLAR_OK;
-    }
-    if (cellar_deb822_line(&import->stanza, line->text, line->number, &has_ended) != CELLAR_OK) {
-        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a stanza");
-    }
-    return has_ended ? stanza_finish(import, error) : CELLAR_OK;
-}
-
-/* Reads the input to its end. */
-static enum cellar_status input_read(struct import *import, bool is_deb822,
+/* Joins the options that decide what becomes of the input. */
+static enum cellar_status words_join(const struct cellar_args *args, struct cellar_buffer *words,
                                      struct cellar_error *error)
 {
-    struct cellar_line line;
-    bool has_line = false;
-    CELLAR_ASSERT(import->importer != NULL);
-    CELLAR_TRY(cellar_line_reader_next(&import->lines, &line, &has_line, error));
-    while (has_line) {
-        CELLAR_TRY(is_deb822 ? deb822_line(import, &line, error)
-                             : jsonl_line(import, &line, error));
-        CELLAR_TRY(cellar_line_reader_next(&import->lines, &line, &has_line, error));
+    enum cellar_status status = CELLAR_OK;
+    for (size_t index = 0; status == CELLAR_OK && index < args->given_count; index++) {
+        const struct cellar_given *given = &args->given[index];
+        bool is_manner = false;
+        for (size_t at = 0; at < CELLAR_ARRAY_COUNT(manner_options); at++) {
+            is_manner = is_manner || strcmp(given->option->name, manner_options[at]) == 0;
+        }
+        if (!is_manner) {
+            status = cellar_buffer_printf(words, "%s--%s%s%s", words->bytes == 0 ? "" : " ",
+                                          given->option->name, given->value == NULL ? "" : "=",
+                                          given->value == NULL ? "" : given->value);
+        }
     }
-    return import->stanza.line != 0 ? stanza_finish(import, error) : CELLAR_OK;
+    CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_NO_MEMORY);
+    return status == CELLAR_OK ? status
+                               : cellar_error_set(error, status, "No memory for an import");
 }
 
-/* ---- options ------------------------------------------------------------------------------- */
-
-/* Reads --format; false in `*is_deb822` is jsonl. */
-static enum cellar_status format_get(const struct cellar_args *args, bool *is_deb822,
-                                     struct cellar_error *error)
-{
-    const char *format = cellar_args_text(args, "format");
-    CELLAR_ASSERT(is_deb822 != NULL);
-    *is_deb822 = format != NULL && strcmp(format, "deb822") == 0;
-    if (format == NULL || *is_deb822 || strcmp(format, "jsonl") == 0) {
-        return CELLAR_OK;
-    }
-    if (strcmp(format, "csv") == 0) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "This build does not have --format csv for import");
-    }
-    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                            "Option --format must be jsonl or deb822, but got '%.64s'", format);
-}
-
-/* Opens the input and sets the timestamp that the file gives. */
-static enum cellar_status input_open(struct import *import, const char *path, bool is_deb822,
-                                     struct cellar_error *error)
-{
-    CELLAR_TRY(cellar_import_input_open(path, NULL, &import->input, error));
-    const struct cellar_import_input_info *info = cellar_import_input_info(import->input);
-    import->lines.bytes_max = LINE_BYTES_MAX;
-    import->lines.source = (struct cellar_line_source){.read = cellar_import_input_read,
-                                                       .skip = cellar_import_input_skip,
-                                                       .context = import->input};
-    CELLAR_ASSERT(info->is_stdin || path[0] != '-' || path[1] != 0);
-    /* Only a file has a time that is the same at the next import. */
-    if (is_deb822 && import->timestamp_us < 0) {
-        int64_t time_us = info->mtime_us < 0 ? cellar_clock_real_us() : info->mtime_us;
-        import->timestamp_us = time_us / 1000 * 1000;
-    }
-    return CELLAR_OK;
-}
-
-/* Reads the options into the import and the importer's options. */
-static enum cellar_status options_get(const struct cellar_args *args, bool is_deb822,
-                                      struct import *import,
-                                      struct cellar_importer_options *options,
+/* Reads the numbers. */
+static enum cellar_status numbers_get(const struct cellar_args *args,
+                                      struct cellar_import_job_options *options,
                                       struct cellar_error *error)
 {
     static const struct cellar_args_limits timestamps = {.least = 0, .most = INT64_MAX / 2};
@@ -313,124 +95,99 @@ static enum cellar_status options_get(const struct cellar_args *args, bool is_de
                                                    .most = CELLAR_IMPORT_BATCH_ROWS_MAX};
     static const struct cellar_args_limits workers = {.least = 1,
                                                       .most = CELLAR_IMPORT_WORKERS_MAX};
+    static const struct cellar_args_limits errors = {.least = 0, .most = INT64_MAX};
     int64_t batch_rows_max = BATCH_ROWS_DEFAULT;
     int64_t worker_count = PARALLEL_DEFAULT;
-    CELLAR_ASSERT(args->word_count == 2);
-    import->timestamp_us = -1;
-    CELLAR_TRY(cellar_args_number(args, "timestamp", timestamps, &import->timestamp_us, error));
+    int64_t errors_max = ERRORS_MAX_DEFAULT;
+    const char *timeout = cellar_args_text(args, "timeout");
+    options->source.timestamp_us = -1;
+    options->importer.patience_us = PATIENCE_US_DEFAULT;
+    CELLAR_TRY(
+        cellar_args_number(args, "timestamp", timestamps, &options->source.timestamp_us, error));
     CELLAR_TRY(cellar_args_number(args, "batch", rows, &batch_rows_max, error));
     CELLAR_TRY(cellar_args_number(args, "parallel", workers, &worker_count, error));
-    options->batch_rows_max = (uint32_t)batch_rows_max;
-    options->worker_count = (uint32_t)worker_count;
-    import->family = cellar_args_text(args, "family");
-    import->dependency_family = cellar_args_text(args, "dependency-family");
-    if (is_deb822) {
-        import->family = import->family == NULL ? "f" : import->family;
-        import->dependency_family =
-            import->dependency_family == NULL ? "d" : import->dependency_family;
-    } else if (import->dependency_family != NULL) {
+    CELLAR_TRY(cellar_args_number(args, "max-errors", errors, &errors_max, error));
+    if (timeout != NULL) {
+        CELLAR_TRY(cellar_duration_decode(cellar_slice_text(timeout),
+                                          &options->importer.patience_us, error));
+    }
+    options->importer.patience_us = CELLAR_MAX(options->importer.patience_us, INT64_C(1));
+    CELLAR_ASSERT(worker_count >= 1 && batch_rows_max >= 1 && errors_max >= 0);
+    options->importer.batch_rows_max = (uint32_t)batch_rows_max;
+    options->importer.worker_count = (uint32_t)worker_count;
+    options->errors_max = (uint64_t)errors_max;
+    return CELLAR_OK;
+}
+
+/* Reads the families, which deb822 has defaults for. */
+static enum cellar_status families_get(const struct cellar_args *args,
+                                       struct cellar_source_options *source,
+                                       struct cellar_error *error)
+{
+    source->family = cellar_args_text(args, "family");
+    source->dependency_family = cellar_args_text(args, "dependency-family");
+    if (source->format == CELLAR_IMPORT_DEB822) {
+        source->family = source->family == NULL ? "f" : source->family;
+        source->dependency_family =
+            source->dependency_family == NULL ? "d" : source->dependency_family;
+        CELLAR_ASSERT(source->dependency_family != NULL);
+    } else if (source->dependency_family != NULL) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Option --dependency-family belongs to --format deb822");
     }
     return CELLAR_OK;
 }
 
-/* Checks that the table is there, so that a wrong name is told once. */
-static enum cellar_status table_check(struct cellar_tool *tool, const char *table,
+/* Reads all options. */
+static enum cellar_status options_get(const struct cellar_args *args,
+                                      struct cellar_import_job_options *options,
                                       struct cellar_error *error)
 {
-    struct cellar_call call = {0};
-    struct cellar_table_info *info = NULL;
-    CELLAR_ASSERT(table != NULL);
-    if (cellar_table_describe(tool->client, table, &call, &info) != CELLAR_E_OK) {
-        return cellar_tool_call_error(&call, error);
+    CELLAR_ASSERT(args->word_count == 2);
+    options->path = args->words[1];
+    options->importer.table = args->words[0];
+    options->importer.is_dry = cellar_args_has(args, "dry-run");
+    options->rejects_path = cellar_args_text(args, "rejects");
+    options->progress_path = cellar_args_text(args, "progress");
+    CELLAR_TRY(format_get(args, &options->source.format, error));
+    if (options->source.format == CELLAR_IMPORT_CSV) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "This build does not have --format csv for import");
     }
-    cellar_table_info_free(info);
-    return CELLAR_OK;
+    CELLAR_TRY(numbers_get(args, options, error));
+    return families_get(args, &options->source, error);
 }
 
-/* Opens the ledger, if one is wanted. */
-static enum cellar_status ledger_open(const struct cellar_args *args, FILE **ledger,
-                                      struct cellar_error *error)
-{
-    const char *path = cellar_args_text(args, "ledger");
-    char reason[128];
-    CELLAR_ASSERT(*ledger == NULL);
-    if (path != NULL) {
-        *ledger = fopen(path, "ae");
-        if (*ledger == NULL) {
-            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Cannot open '%.200s': %s",
-                                    path, strerror_r(errno, reason, sizeof reason));
-        }
-    }
-    return CELLAR_OK;
-}
-
-/* Runs an import that is set up. */
-static enum cellar_status import_do(struct import *import, bool is_deb822,
-                                    const struct cellar_importer_options *options,
-                                    struct cellar_error *error)
-{
-    /* What stopped the workers is told unless the input failed first. */
-    struct cellar_error late;
-    CELLAR_TRY(table_check(import->tool, options->table, error));
-    CELLAR_TRY(cellar_importer_start(options, &import->importer, error));
-    import->start_us = cellar_clock_monotonic_us();
-    int err_fd = fileno(import->tool->err);
-    import->progress_us = err_fd >= 0 && isatty(err_fd) == 1 ? import->start_us : 0;
-    CELLAR_ASSERT(import->importer != NULL);
-    enum cellar_status status = input_read(import, is_deb822, error);
-    enum cellar_status end_status = cellar_importer_finish(import->importer, &late);
-    if (status == CELLAR_OK && end_status != CELLAR_OK) {
-        *error = late;
-        status = end_status;
-    }
-    result_print(import);
-    cellar_importer_free(import->importer);
-    return status;
-}
-
-/* Sets an import up, runs it, and lets everything go in the order it was taken. */
+/* Reads the options and runs the import. */
 static enum cellar_status import_run(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_error *error)
 {
-    struct import import = {.tool = tool};
-    struct cellar_importer_options options = {.client = tool->client, .table = args->words[0]};
-    bool is_deb822 = false;
-    CELLAR_ASSERT(args->word_count == 2);
-    enum cellar_status status = format_get(args, &is_deb822, error);
+    struct cellar_import_job_options options = {.importer = {.client = tool->client}};
+    struct cellar_buffer words = {0};
+    CELLAR_ASSERT(tool->client != NULL);
+    enum cellar_status status = options_get(args, &options, error);
     if (status == CELLAR_OK) {
-        status = options_get(args, is_deb822, &import, &options, error);
-    }
-    if (status == CELLAR_OK) {
-        status = input_open(&import, args->words[1], is_deb822, error);
+        status = words_join(args, &words, error);
     }
     if (status == CELLAR_OK) {
-        status = ledger_open(args, &options.ledger, error);
+        options.words = cellar_slice_of(&words);
+        status = cellar_import_job_run(tool, &options, error);
     }
-    if (status == CELLAR_OK) {
-        status = import_do(&import, is_deb822, &options, error);
-    }
-    if (options.ledger != NULL && fclose(options.ledger) != 0 && status == CELLAR_OK) {
-        status = cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write the ledger");
-    }
-    cellar_import_input_close(import.input);
-    cellar_line_reader_fini(&import.lines);
-    cellar_arena_fini(&import.arena);
-    cellar_record_fini(&import.record);
-    cellar_deb822_fini(&import.stanza);
-    cellar_name_count_fini(&import.packages);
+    cellar_buffer_fini(&words);
     return status;
 }
 
 static const struct cellar_option import_options[] = {
-    {"format", "jsonl|deb822", "of the input; default jsonl"},
+    {"format", "jsonl|csv|deb822", "of the input; default by the file's name, else jsonl"},
     {"family", "cf", "of cells that name none; of deb822 fields, default f"},
     {"dependency-family", "cf", "of deb822 fields that name packages; default d"},
     {"timestamp", "US", "of cells that have none; see above for the default"},
     {"batch", "N", "rows in a request; default 250"},
     {"parallel", "N", "requests in flight; default 8"},
-    {"ledger", "FILE", "append the key of each row that the server has acknowledged"},
+    {"max-errors", "N", "stop when more rows than that are refused; default 1000"},
+    {"rejects", "FILE", "write the refused lines there, as they are"},
+    {"progress", "FILE", "where progress is kept; default FILE.progress"},
+    {"dry-run", NULL, "check the whole input and send nothing"},
     {NULL, NULL, NULL},
 };
 
@@ -442,9 +199,10 @@ const struct cellar_command cellar_import_commands[] = {
          "    cellar scan packages --format jsonl | cellar import copy -\n"
          "    /usr/lib/apt/apt-helper cat-file FILE | cellar import packages - --format deb822\n"
          "\n"
+         "The input may be compressed with gzip or zstd; its first bytes tell.\n"
+         "\n"
          "jsonl: a row a line, {\"row\":..,\"cells\":[{\"family\":..,\"qualifier\":..,\n"
-         "\"timestamp\":US,\"value\":..}]}; bytes that are not UTF-8 as {\"b64\":\"..\"}. Cells\n"
-         "without a timestamp get the time when their line was read, in milliseconds.\n"
+         "\"timestamp\":US,\"value\":..}]}; bytes that are not UTF-8 as {\"b64\":\"..\"}.\n"
          "\n"
          "deb822: a row a stanza; its key is the Package field, its columns are the fields'\n"
          "names. A value keeps its continuation lines as they stand in the file. Depends,\n"
@@ -454,8 +212,16 @@ const struct cellar_command cellar_import_commands[] = {
          "ms for each earlier stanza of the same package, so that importing a file again\n"
          "changes nothing.\n"
          "\n"
-         "Rows that cannot be read or that the server refuses are told by their line numbers;\n"
-         "all others are written, and the exit code is 1.\n",
+         "Cells without a timestamp get the time when the import began, in milliseconds: one\n"
+         "time for the whole input, so that of two lines with the same column the later wins.\n"
+         "\n"
+         "Lines that cannot be read or that the server refuses are told by their numbers, up to\n"
+         "--max-errors; all others are written, and the exit code is 1.\n"
+         "\n"
+         "What is done is kept in FILE.progress until the end. After Ctrl-C, a kill or a failure\n"
+         "the same command goes on from there; what it sends twice it writes once, with the\n"
+         "timestamps of the first run. Standard input has to be given again from its beginning,\n"
+         "and needs --progress. A server that restarts is waited for (--timeout, default 1m).\n",
      .options = import_options,
      .word_count_min = 2,
      .word_count_max = 2,

@@ -216,6 +216,12 @@ int64_t cellar_import_input_used_bytes(const struct cellar_import_input *input)
     return input->read_bytes - left;
 }
 
+int cellar_import_input_fd(const struct cellar_import_input *input)
+{
+    CELLAR_ASSERT(input->fd >= 0);
+    return input->fd;
+}
+
 void cellar_import_input_close(struct cellar_import_input *input)
 {
     if (input == NULL) {

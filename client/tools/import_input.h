@@ -20,7 +20,8 @@ struct cellar_import_input_info {
 /**
  * Opens a file, or standard input for "-", and looks at its first bytes.
  *
- * @param interrupt  ends every wait for bytes; may be NULL; borrowed as long as the input is open
+ * @param path       borrowed as long as the input is open
+ * @param interrupt  ends every wait for bytes; may be NULL; borrowed as long
  * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT when it cannot be opened or is a folder;
  *         CELLAR_IO_ERROR, CELLAR_CANCELLED, CELLAR_NO_MEMORY
  */
@@ -49,6 +50,9 @@ enum cellar_status cellar_import_input_skip(void *input, uint64_t bytes, struct 
 
 /** How many bytes of the file, packed as it is, were used. */
 int64_t cellar_import_input_used_bytes(const struct cellar_import_input *input);
+
+/** Its descriptor, borrowed, to tell whether another one is the same file. */
+int cellar_import_input_fd(const struct cellar_import_input *input);
 
 /** Closes it; takes NULL. */
 void cellar_import_input_close(struct cellar_import_input *input);

@@ -1,8 +1,8 @@
 #ifndef CELLAR_TOOLS_IMPORTER_H
 #define CELLAR_TOOLS_IMPORTER_H
 
-#include <stdio.h>
-
+#include "client/tools/import_window.h"
+#include "client/tools/interrupt.h"
 #include "client/tools/record.h"
 
 /*
@@ -12,29 +12,22 @@
 
 #define CELLAR_IMPORT_WORKERS_MAX 64u
 #define CELLAR_IMPORT_BATCH_ROWS_MAX 10000u
-#define CELLAR_IMPORT_REFUSALS_MAX 50u /* told in full; the others are counted */
 
-/** Where to and how. Borrowed until cellar_importer_finish(). */
+/** Where to and how. Borrowed until cellar_importer_free(). */
 struct cellar_importer_options {
     struct cellar_client *client;
     const char *table;
     uint32_t worker_count;   /* 1..CELLAR_IMPORT_WORKERS_MAX: batches in flight */
     uint32_t batch_rows_max; /* 1..CELLAR_IMPORT_BATCH_ROWS_MAX */
-    FILE *ledger; /* NULL; else gets the key of each row that was answered, a line each */
-};
-
-/** A row that was not written, and why. */
-struct cellar_refusal {
-    uint64_t line;
-    char text[256];
-};
-
-/** What an import did so far. */
-struct cellar_import_counts {
-    uint64_t row_count;
-    uint64_t cell_count;
-    uint64_t value_bytes; /* of keys, qualifiers and values */
-    uint64_t refused_count;
+    int64_t patience_us;     /* how long a batch is sent again while the server cannot take it */
+    bool is_dry;             /* nothing is sent; every row counts as written */
+    struct cellar_interrupt *interrupt; /* ends the patience; may be NULL */
+    /**
+     * Called by the adding thread several times a second while it waits; false makes it give up
+     * waiting. It may call cellar_importer_settle().
+     */
+    bool (*on_wait)(void *context);
+    void *context;
 };
 
 struct cellar_importer;
@@ -51,31 +44,51 @@ enum cellar_status cellar_importer_start(const struct cellar_importer_options *o
 /**
  * Hands a row over; waits while its worker is busy.
  *
- * @param record  taken: it comes back empty
- * @return CELLAR_OK; the failure that stopped the import: nothing more is sent
+ * @param record  taken on success: it comes back empty
+ * @param place   behind it in the input
+ * @return CELLAR_OK; CELLAR_CANCELLED when on_wait said so; the failure that stopped the import:
+ *         nothing more is sent
  */
 enum cellar_status cellar_importer_add(struct cellar_importer *importer,
-                                       struct cellar_record *record, struct cellar_error *error)
+                                       struct cellar_record *record,
+                                       struct cellar_import_place place, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Counts a row that could not even be read. */
-void cellar_importer_refuse(struct cellar_importer *importer, uint64_t line, const char *text);
-
-/** What has been answered so far. Any thread. */
-struct cellar_import_counts cellar_importer_counts(struct cellar_importer *importer);
-
 /**
- * Sends what is left and waits for all answers.
+ * Notes a part of the input that could not even be read.
  *
- * @return CELLAR_OK, also when rows were refused; the failure that stopped the import
+ * @param record  its lines; comes back empty
+ * @return CELLAR_OK; CELLAR_CANCELLED when on_wait said so; CELLAR_NO_MEMORY
  */
-enum cellar_status cellar_importer_finish(struct cellar_importer *importer,
+enum cellar_status cellar_importer_refuse(struct cellar_importer *importer,
+                                          struct cellar_record *record,
+                                          struct cellar_import_place place,
                                           struct cellar_error *error) CELLAR_MUST_USE;
 
-/** The refusals with the smallest line numbers, in their order, after finishing. @return how many
+/**
+ * Settles what is answered from the input's beginning on, see import_window.h.
+ *
+ * @param counts  moves on
+ * @return refusals in the input's order; the caller frees them
  */
-size_t cellar_importer_refusals(struct cellar_importer *importer,
-                                const struct cellar_refusal **refusals);
+struct cellar_refusal *cellar_importer_settle(struct cellar_importer *importer,
+                                              struct cellar_import_counts *counts);
+
+/**
+ * Sends the rows that have waited for a full batch since the last call, so that what is settled
+ * moves on. Does not wait.
+ */
+void cellar_importer_push(struct cellar_importer *importer);
+
+/**
+ * Ends the sending and waits for all answers, calling on_wait meanwhile.
+ *
+ * @param is_stopped  leaves out what is not in flight yet
+ * @return CELLAR_OK, also when rows were refused; CELLAR_CANCELLED; the failure that stopped the
+ *         import
+ */
+enum cellar_status cellar_importer_finish(struct cellar_importer *importer, bool is_stopped,
+                                          struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Frees an importer, ended before if it was not finished; takes NULL. */
 void cellar_importer_free(struct cellar_importer *importer);

@@ -10,12 +10,16 @@
 
 #include <inttypes.h>
 
+#include "common/cell.h"
+
 void cellar_record_clear(struct cellar_record *record)
 {
     CELLAR_ASSERT(record != NULL);
     cellar_buffer_clear(&record->key);
     cellar_mutations_clear(record->list);
+    cellar_buffer_clear(&record->raw);
     record->line = 0;
+    record->line_last = 0;
     record->cell_count = 0;
     record->value_bytes = 0;
 }
@@ -24,6 +28,7 @@ void cellar_record_fini(struct cellar_record *record)
 {
     CELLAR_ASSERT(record != NULL);
     cellar_buffer_fini(&record->key);
+    cellar_buffer_fini(&record->raw);
     cellar_mutations_free(record->list);
     memset(record, 0, sizeof *record);
 }
@@ -40,6 +45,39 @@ enum cellar_status cellar_record_key(struct cellar_record *record, struct cellar
     return CELLAR_OK;
 }
 
+/* Checks a cell against the table that it is for. */
+static enum cellar_status cell_check(const struct cellar_table_info *table,
+                                     const struct cellar_record_cell *cell,
+                                     struct cellar_error *error)
+{
+    bool is_there = false;
+    for (size_t index = 0; index < table->family_count && !is_there; index++) {
+        is_there = strcmp(table->families[index].name, cell->family) == 0;
+    }
+    CELLAR_ASSERT(cell->timestamp_us >= 0);
+    if (!is_there) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "The table has no family '%.64s'",
+                                cell->family);
+    }
+    if (table->granularity == CELLAR_TABLE_MILLIS && cell->timestamp_us % 1000 != 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "The table wants timestamps in whole milliseconds, multiples of "
+                                "1000, but got %" PRId64,
+                                cell->timestamp_us);
+    }
+    if (cell->qualifier.bytes > CELLAR_QUALIFIER_BYTES_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A qualifier may have at most %u bytes, but got %zu",
+                                CELLAR_QUALIFIER_BYTES_MAX, cell->qualifier.bytes);
+    }
+    if (cell->value.bytes > CELLAR_INLINE_VALUE_BYTES_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A value may have at most %u bytes, but got %zu",
+                                CELLAR_INLINE_VALUE_BYTES_MAX, cell->value.bytes);
+    }
+    return CELLAR_OK;
+}
+
 enum cellar_status cellar_record_add(struct cellar_record *record,
                                      const struct cellar_record_cell *cell,
                                      struct cellar_error *error)
@@ -50,6 +88,9 @@ enum cellar_status cellar_record_add(struct cellar_record *record,
                                 "A row may have at most %u cells in one write, but this one has "
                                 "more",
                                 CELLAR_RECORD_CELL_COUNT_MAX);
+    }
+    if (record->table != NULL) {
+        CELLAR_TRY(cell_check(record->table, cell, error));
     }
     if (record->list == NULL) {
         record->list = cellar_mutations_new();

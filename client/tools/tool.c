@@ -227,7 +227,9 @@ static void complain(const struct cellar_tool *tool, const struct cellar_error *
     (void)fprintf(tool->err, "cellar: %s: ", cellar_status_text(error->code));
     cellar_tool_say(tool->err, error->text);
     (void)fprintf(tool->err, "%s\n", has_stop ? "" : ".");
-    if (error->code == CELLAR_INVALID_ARGUMENT && tool->command == NULL) {
+    if (tool->next_step != NULL) {
+        (void)fprintf(tool->err, "        %s\n", tool->next_step);
+    } else if (error->code == CELLAR_INVALID_ARGUMENT && tool->command == NULL) {
         (void)fprintf(tool->err, "        `cellar help` lists the commands.\n");
     } else if (error->code == CELLAR_INVALID_ARGUMENT) {
         (void)fprintf(tool->err, "        `cellar help %s` shows how it is used.\n",

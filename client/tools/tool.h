@@ -17,8 +17,9 @@ struct cellar_tool {
     const struct cellar_command *command; /* NULL until it is found */
     const char *endpoint;
     struct cellar_client *client;
-    bool has_refused; /* an import refused some of its input: exit code 1 */
-    bool is_terminal; /* a person sits there: standard input and errors are a terminal */
+    const char *next_step; /* what to do after a failure where its code does not say; NULL */
+    bool has_refused;      /* an import refused some of its input: exit code 1 */
+    bool is_terminal;      /* a person sits there: standard input and errors are a terminal */
 };
 
 /**

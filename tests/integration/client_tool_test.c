@@ -303,6 +303,106 @@ static void many_refusals_are_counted(void **state)
     expect_ok(RUN("table", "drop", "refused", "--yes"));
 }
 
+/* Everything in a file of the stage's folder. */
+static char *text_of(const char *name)
+{
+    char path[400];
+    static char text[4096];
+    (void)snprintf(path, sizeof path, "%s/%s", stage.loopback.folder, name);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        return NULL;
+    }
+    size_t bytes = fread(text, 1, sizeof text - 1, file);
+    text[bytes] = '\0';
+    (void)fclose(file);
+    return text;
+}
+
+#define ROW(key) "{\"row\":\"" key "\",\"cells\":[{\"qualifier\":\"q\",\"value\":\"v\"}]}\n"
+
+static void an_import_stops_at_too_many_refusals_and_goes_on(void **state)
+{
+    (void)state;
+    char rejects[400];
+    const char *path = file_of("some.jsonl", ROW("a") "bad 2\n" ROW("b") "bad 4\nbad 5\n" ROW("c"));
+    (void)snprintf(rejects, sizeof rejects, "%s/rejects", stage.loopback.folder);
+    expect_ok(RUN("table", "create", "stopped", "--family", "f"));
+    assert_int_equal(
+        RUN("import", "stopped", path, "--family", "f", "--max-errors", "1", "--rejects", rejects),
+        1);
+    expect_err("cellar: line 4 refused: ");
+    expect_err("cellar: CANCELLED: Stopped by ");
+    expect_err("Run the same command again to go on from there.");
+    assert_non_null(text_of("some.jsonl.progress"));
+    assert_int_equal(RUN("import", "stopped", path, "--family", "f", "--timestamp", "1000"), 4);
+    expect_err("belongs to another import: its options is '--family=f', not '--family=f "
+               "--timestamp=1000'");
+    assert_int_equal(
+        RUN("import", "stopped", path, "--family", "f", "--max-errors", "3", "--rejects", rejects),
+        1);
+    assert_memory_equal(stage.out, "wrote 3 rows, 3 cells, ", 23);
+    assert_non_null(strstr(stage.out, "; refused 3; "));
+    assert_null(text_of("some.jsonl.progress"));
+    assert_string_equal(text_of("rejects"), "bad 2\nbad 4\nbad 5\n");
+    expect_ok(RUN("count", "stopped"));
+    expect_out("3\n");
+    expect_ok(RUN("scan", "stopped", "--versions", "1", "--format", "csv"));
+    char *first = strstr(stage.out, "\na,f,q,");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "\na,")); /* one version of it */
+    /* All rows have one time, also those of the second run. */
+    char time_text[40] = "";
+    (void)snprintf(time_text, sizeof time_text, ",f,q,%.16s,v\n", first + strlen("\na,f,q,"));
+    for (const char *at = first; at != NULL && at[1] != '\0'; at = strchr(at + 1, '\n')) {
+        assert_memory_equal(at + 2, time_text, strlen(time_text));
+    }
+    expect_ok(RUN("table", "drop", "stopped", "--yes"));
+}
+
+static void a_dry_import_checks_everything_and_writes_nothing(void **state)
+{
+    (void)state;
+    const char *path =
+        file_of("dry.jsonl", ROW("a") "bad 2\n"
+                                      "{\"row\":\"b\",\"cells\":[{\"family\":\"nope\","
+                                      "\"qualifier\":\"q\",\"value\":\"v\"}]}\n"
+                                      "{\"row\":\"c\",\"cells\":[{\"qualifier\":\"q\","
+                                      "\"timestamp\":1,\"value\":\"v\"}]}\n");
+    expect_ok(RUN("table", "create", "dry", "--family", "f"));
+    assert_int_equal(RUN("import", "dry", path, "--family", "f", "--dry-run"), 1);
+    assert_memory_equal(stage.out, "would write 1 rows, 1 cells, ", 29);
+    expect_err("cellar: line 2 refused: JSON");
+    expect_err("cellar: line 3 refused: The table has no family 'nope'");
+    expect_err("cellar: line 4 refused: The table wants timestamps in whole milliseconds");
+    assert_null(text_of("dry.jsonl.progress"));
+    expect_ok(RUN("count", "dry"));
+    expect_out("0\n");
+    expect_ok(RUN("table", "drop", "dry", "--yes"));
+}
+
+static void files_of_an_import_that_cannot_be_used_are_told(void **state)
+{
+    (void)state;
+    char path[400];
+    expect_ok(RUN("table", "create", "files", "--family", "f"));
+    (void)snprintf(path, sizeof path, "%s", file_of("input.jsonl", ROW("a")));
+    assert_int_equal(RUN("import", "files", path, "--family", "f", "--rejects", path), 2);
+    expect_err("which is the input");
+    assert_string_equal(text_of("input.jsonl"), ROW("a"));
+    assert_int_equal(RUN("import", "files", path, "--family", "f", "--progress", "/nowhere/at/all"),
+                     1);
+    expect_err("Cannot write '/nowhere/at/all': No such file or directory");
+    assert_int_equal(RUN("import", "files", path, "--family", "f", "--rejects", "/nowhere/at/all"),
+                     2);
+    (void)file_of("input.jsonl.progress", "something else\n");
+    assert_int_equal(RUN("import", "files", path, "--family", "f"), 4);
+    expect_err("is not the whole progress of an import");
+    expect_ok(RUN("count", "files"));
+    expect_out("0\n");
+    expect_ok(RUN("table", "drop", "files", "--yes"));
+}
+
 #define STANZAS                                                                                    \
     "Package: b\nVersion: 1\nDepends: a (>= 2),\n c\n\n"                                           \
     "Package: a\nDescription: short\n long\n .\n end\nProvides: x\n\n"                             \
@@ -354,30 +454,19 @@ static void families_and_timestamp_of_an_import_can_be_set(void **state)
     expect_ok(RUN("table", "drop", "set", "--yes"));
 }
 
-static void what_a_scan_prints_is_imported_and_the_ledger_names_it(void **state)
+static void what_a_scan_prints_is_imported(void **state)
 {
     (void)state;
-    char ledger[400];
     struct cellar_buffer copy = {0};
-    (void)snprintf(ledger, sizeof ledger, "%s/ledger", stage.loopback.folder);
     expect_ok(RUN("table", "create", "from", "--family", "f", "--granularity", "micros"));
     expect_ok(RUN("table", "create", "to", "--family", "f", "--granularity", "micros"));
     expect_ok(RUN("set", "from", "\\x00\\xff", "f:\\x80=\\xfe", "f:q=\xc3\xa9\"\\x5c\\x0a"));
     expect_ok(RUN("set", "from", "plain", "f:q="));
     expect_ok(RUN("scan", "from", "--format", "jsonl"));
     assert_int_equal(cellar_buffer_append(&copy, stage.out, strlen(stage.out) + 1), CELLAR_OK);
-    expect_ok(
-        RUN("import", "to", file_of("copy.jsonl", (const char *)copy.data), "--ledger", ledger));
+    expect_ok(RUN("import", "to", file_of("copy.jsonl", (const char *)copy.data)));
     expect_ok(RUN("scan", "to", "--format", "jsonl"));
     expect_out((const char *)copy.data);
-    FILE *file = fopen(ledger, "r");
-    char lines[64] = "";
-    assert_non_null(file);
-    size_t bytes = fread(lines, 1, sizeof lines - 1, file);
-    (void)fclose(file);
-    assert_true(bytes == 15);
-    assert_non_null(strstr(lines, "\\x00\\xff\n"));
-    assert_non_null(strstr(lines, "plain\n"));
     cellar_buffer_fini(&copy);
     expect_ok(RUN("table", "drop", "from", "--yes"));
     expect_ok(RUN("table", "drop", "to", "--yes"));
@@ -420,9 +509,12 @@ int main(void)
         cmocka_unit_test(scans_are_cut_turned_and_limited),
         cmocka_unit_test(json_lines_are_imported_and_the_rest_refused_by_line),
         cmocka_unit_test(many_refusals_are_counted),
+        cmocka_unit_test(an_import_stops_at_too_many_refusals_and_goes_on),
+        cmocka_unit_test(a_dry_import_checks_everything_and_writes_nothing),
+        cmocka_unit_test(files_of_an_import_that_cannot_be_used_are_told),
         cmocka_unit_test(debian_stanzas_are_imported_twice_and_once_the_same),
         cmocka_unit_test(families_and_timestamp_of_an_import_can_be_set),
-        cmocka_unit_test(what_a_scan_prints_is_imported_and_the_ledger_names_it),
+        cmocka_unit_test(what_a_scan_prints_is_imported),
         cmocka_unit_test(rows_too_large_for_one_write_are_refused_by_line),
     };
     return cmocka_run_group_tests_name("client_tool", tests, open_stage, close_stage);

@@ -73,7 +73,7 @@ static void values_are_completed_behind_both_forms_of_an_option(void **state)
     EXPECT("", "completion", "bash", "");
     EXPECT("", "count", "t", "--prefix", "");
     EXPECT("@files\n", "import", "t", "");
-    EXPECT("@files\n", "import", "t", "-", "--ledger", "x");
+    EXPECT("@files\n", "import", "t", "-", "--rejects", "x");
 }
 
 static void names_need_a_server_and_there_is_none(void **state)

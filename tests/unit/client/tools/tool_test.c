@@ -80,7 +80,7 @@ static void help_of_a_command_shows_its_words_and_options(void **state)
     expect(RUN("help", "set"), 0, "cellar set T ROW cf:q=VALUE ...", "");
     expect(RUN("help", "table", "create"), 0, "--split KEY", "");
     expect(RUN("scan", "--help"), 0, "--prefix P", "");
-    expect(RUN("import", "t", "--help"), 0, "--format jsonl|deb822", "");
+    expect(RUN("import", "t", "--help"), 0, "--format jsonl|csv|deb822", "");
     expect(RUN("help", "table"), 0, "table describe", "");
     expect(RUN("help", "nope"), 2, "", "There is no command 'nope'");
     expect(RUN("help", "export"), 2, "", "This build does not have 'export'");
@@ -144,7 +144,7 @@ static void wrong_arguments_are_usage_errors(void **state)
         {{"import", "t", "/nowhere/at/all"}, "Cannot open '/nowhere/at/all'"},
         {{"import", "t", "/tmp"}, "is a folder"},
         {{"import", "t", "-", "--format", "csv"}, "does not have --format csv"},
-        {{"import", "t", "-", "--format", "xml"}, "jsonl or deb822"},
+        {{"import", "t", "-", "--format", "xml"}, "jsonl, csv or deb822"},
         {{"import", "t", "-", "--parallel", "0"}, "--parallel must be a number from 1 to 64"},
         {{"import", "t", "-", "--batch", "10001"}, "--batch must be a number from 1 to 10000"},
         {{"import", "t", "-", "--dependency-family", "d"}, "belongs to --format deb822"},

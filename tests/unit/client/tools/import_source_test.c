@@ -1,0 +1,253 @@
+/*
+ * import_source: rows of every format with their lines, what is no row refused with its lines, and
+ * an input gone on with at any of its places.
+ */
+#include "tests/support/support.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/lib/mutations.h"
+#include "client/tools/import_source.h"
+
+static char folder[256];
+
+static int folder_make(void **state)
+{
+    (void)state;
+    test_temp_dir(folder, sizeof folder);
+    return 0;
+}
+
+static int folder_remove(void **state)
+{
+    (void)state;
+    test_remove_tree(folder);
+    return 0;
+}
+
+static const struct cellar_source_options jsonl = {
+    .format = CELLAR_IMPORT_JSONL, .family = "f", .timestamp_us = 5000, .has_raw = true};
+static const struct cellar_source_options deb822 = {.format = CELLAR_IMPORT_DEB822,
+                                                    .family = "f",
+                                                    .dependency_family = "d",
+                                                    .timestamp_us = 5000,
+                                                    .has_raw = true};
+
+/* A source of a file with that text. */
+struct stage {
+    struct cellar_import_input *input;
+    struct cellar_import_source *source;
+};
+
+static struct stage stage_of(const struct cellar_source_options *options, const char *text)
+{
+    struct stage stage = {NULL, NULL};
+    static char path[300]; /* the input borrows it */
+    (void)snprintf(path, sizeof path, "%s/input", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(cellar_import_input_open(path, NULL, &stage.input, NULL), CELLAR_OK);
+    assert_int_equal(cellar_import_source_open(options, stage.input, &stage.source, NULL),
+                     CELLAR_OK);
+    return stage;
+}
+
+static void stage_end(struct stage *stage)
+{
+    cellar_import_source_close(stage->source);
+    cellar_import_input_close(stage->input);
+}
+
+/* The next outcome in a line: `ROW key cells first..last raw` or `REFUSED why first..last raw`. */
+static const char *next_of(struct stage *stage)
+{
+    static char shown[1000];
+    struct cellar_record record = {0};
+    struct cellar_error error;
+    enum cellar_source_outcome outcome;
+    assert_int_equal(cellar_import_source_next(stage->source, &record, &outcome, &error),
+                     CELLAR_OK);
+    if (outcome == CELLAR_SOURCE_END) {
+        (void)snprintf(shown, sizeof shown, "END");
+    } else if (outcome == CELLAR_SOURCE_ROW) {
+        (void)snprintf(shown, sizeof shown, "ROW %.*s %d %d..%d %.*s", (int)record.key.bytes,
+                       (const char *)record.key.data, (int)record.cell_count, (int)record.line,
+                       (int)record.line_last, (int)record.raw.bytes, (const char *)record.raw.data);
+    } else {
+        (void)snprintf(shown, sizeof shown, "REFUSED %.20s %d..%d %.*s", error.text,
+                       (int)record.line, (int)record.line_last, (int)record.raw.bytes,
+                       (const char *)record.raw.data);
+    }
+    cellar_record_fini(&record);
+    return shown;
+}
+
+static void expect_next(struct stage *stage, const char *wanted)
+{
+    const char *shown = next_of(stage);
+    if (strcmp(shown, wanted) != 0) {
+        fail_msg("got '%s', wanted '%s'", shown, wanted);
+    }
+}
+
+#define A "{\"row\":\"a\",\"cells\":[{\"qualifier\":\"q\",\"value\":\"v\"}]}"
+#define B "{\"row\":\"b\",\"cells\":[{\"qualifier\":\"q\",\"value\":\"v\"}]}"
+
+static void json_lines_are_rows(void **state)
+{
+    (void)state;
+    struct stage stage = stage_of(&jsonl, A "\n\n \t\r\nbad\n" B);
+    expect_next(&stage, "ROW a 1 1..1 " A "\n");
+    assert_int_equal(cellar_import_source_place(stage.source).line, 1);
+    expect_next(&stage, "REFUSED JSON: a number that  4..4 bad\n");
+    assert_int_equal(cellar_import_source_place(stage.source).line, 4);
+    expect_next(&stage, "ROW b 1 5..5 " B "\n");
+    expect_next(&stage, "END");
+    expect_next(&stage, "END");
+    stage_end(&stage);
+}
+
+#define STANZAS                                                                                    \
+    "\nPackage: p\nVersion: 1\n\n\n"                                                               \
+    "# about q\nPackage: q\nDepends: p,\n r\n\n"                                                   \
+    "Version: 3\n\n"                                                                               \
+    "Package: p\nbroken\nVersion: 2\n\n"                                                           \
+    "Package: p\nVersion: 3"
+
+static void stanzas_are_rows(void **state)
+{
+    (void)state;
+    struct stage stage = stage_of(&deb822, STANZAS);
+    expect_next(&stage, "ROW p 2 2..3 Package: p\nVersion: 1\n\n");
+    expect_next(&stage, "ROW q 2 7..9 Package: q\nDepends: p,\n r\n\n");
+    expect_next(&stage, "REFUSED The stanza has no fi 11..11 Version: 3\n\n");
+    expect_next(&stage, "REFUSED A line must be 'Fiel 14..15 Package: p\nbroken\nVersion: 2\n\n");
+    expect_next(&stage, "ROW p 2 17..18 Package: p\nVersion: 3\n");
+    expect_next(&stage, "END");
+    stage_end(&stage);
+}
+
+/* Everything from a place on, one outcome behind the other. */
+static void show_rest(struct stage *stage, char *to, size_t room)
+{
+    to[0] = '\0';
+    const char *shown;
+    do {
+        shown = next_of(stage);
+        (void)strncat(to, shown, room - strlen(to) - 1);
+    } while (strcmp(shown, "END") != 0);
+}
+
+static void an_input_is_gone_on_with_at_every_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const struct cellar_source_options *options;
+        const char *text;
+    } cases[] = {{&jsonl, A "\n\nbad\n" B "\n\n" A}, {&deb822, STANZAS}};
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
+        struct stage stage = stage_of(cases[index].options, cases[index].text);
+        struct cellar_import_place places[10];
+        size_t place_count = 0;
+        while (strcmp(next_of(&stage), "END") != 0) {
+            assert_true(place_count < CELLAR_ARRAY_COUNT(places));
+            places[place_count++] = cellar_import_source_place(stage.source);
+        }
+        stage_end(&stage);
+        assert_true(place_count >= 4);
+        for (size_t at = 0; at < place_count; at++) {
+            char wanted[2000];
+            char got[2000];
+            stage = stage_of(cases[index].options, cases[index].text);
+            for (size_t count = 0; count <= at; count++) {
+                (void)next_of(&stage);
+            }
+            show_rest(&stage, wanted, sizeof wanted);
+            stage_end(&stage);
+            stage = stage_of(cases[index].options, cases[index].text);
+            assert_int_equal(cellar_import_source_skip(stage.source, places[at], NULL), CELLAR_OK);
+            show_rest(&stage, got, sizeof got);
+            stage_end(&stage);
+            assert_string_equal(got, wanted);
+        }
+        struct cellar_import_place beyond = {.position = 100000, .line = 1000};
+        stage = stage_of(cases[index].options, cases[index].text);
+        assert_int_equal(cellar_import_source_skip(stage.source, beyond, NULL),
+                         CELLAR_FAILED_PRECONDITION);
+        stage_end(&stage);
+    }
+}
+
+static void stanzas_gone_on_with_keep_their_timestamps(void **state)
+{
+    (void)state;
+    struct stage stage = stage_of(&deb822, STANZAS);
+    struct cellar_record record = {0};
+    struct cellar_mutation mutation;
+    enum cellar_source_outcome outcome;
+    for (int count = 0; count < 4; count++) {
+        (void)next_of(&stage);
+    }
+    struct cellar_import_place place = cellar_import_source_place(stage.source);
+    stage_end(&stage);
+    stage = stage_of(&deb822, STANZAS);
+    assert_int_equal(cellar_import_source_skip(stage.source, place, NULL), CELLAR_OK);
+    assert_int_equal(cellar_import_source_next(stage.source, &record, &outcome, NULL), CELLAR_OK);
+    struct cellar_cursor from = cellar_cursor_make(cellar_slice_of(&record.list->body));
+    assert_int_equal(cellar_mutation_decode(&from, 0, &mutation, NULL), CELLAR_OK);
+    assert_int_equal(mutation.timestamp_us, 6000); /* the second stanza of p that is one */
+    cellar_record_fini(&record);
+    stage_end(&stage);
+}
+
+static enum cellar_status read_some(void *context)
+{
+    struct cellar_import_input *input = NULL;
+    struct cellar_import_source *source = NULL;
+    struct cellar_record record = {0};
+    enum cellar_source_outcome outcome = CELLAR_SOURCE_ROW;
+    static char path[300]; /* the input borrows it */
+    (void)snprintf(path, sizeof path, "%s/input", folder);
+    enum cellar_status status = cellar_import_input_open(path, NULL, &input, NULL);
+    if (status == CELLAR_OK) {
+        status = cellar_import_source_open(context, input, &source, NULL);
+    }
+    while (status == CELLAR_OK && outcome != CELLAR_SOURCE_END) {
+        status = cellar_import_source_next(source, &record, &outcome, NULL);
+        cellar_record_clear(&record);
+    }
+    cellar_record_fini(&record);
+    cellar_import_source_close(source);
+    cellar_import_input_close(input);
+    return status;
+}
+
+static void a_lack_of_memory_is_told_and_nothing_leaks(void **state)
+{
+    (void)state;
+    struct cellar_source_options options = jsonl;
+    struct stage stage = stage_of(&options, A "\nbad\n");
+    stage_end(&stage);
+    assert_true(test_out_of_memory_loop(read_some, &options) >= 5);
+    options = deb822;
+    stage = stage_of(&options, STANZAS);
+    stage_end(&stage);
+    assert_true(test_out_of_memory_loop(read_some, &options) >= 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_lines_are_rows),
+        cmocka_unit_test(stanzas_are_rows),
+        cmocka_unit_test(an_input_is_gone_on_with_at_every_place),
+        cmocka_unit_test(stanzas_gone_on_with_keep_their_timestamps),
+        cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
+    };
+    return cmocka_run_group_tests_name("import_source", tests, folder_make, folder_remove);
+}
