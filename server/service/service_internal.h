@@ -13,6 +13,8 @@ struct svc {
     bool implicit_instances;
     _Atomic bool is_draining;
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */
+    _Atomic uint64_t write_total; /* requests that were let in */
+    _Atomic uint64_t read_total;  /* reads that were opened */
 };
 
 /** DEADLINE_EXCEEDED when the request's deadline has passed. `request` may be NULL. */

@@ -6,8 +6,10 @@
  * draining, writes are refused and those under way are counted, so that svc_drain() knows when the
  * last has ended.
  */
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "server/service/service_internal.h"
@@ -106,6 +108,21 @@ enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *req
     return tablet_db_find(svc->db, &parts, table, error);
 }
 
+/* The memory of the process that is in RAM; 0 when the system does not say. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long long total = 0;
+    unsigned long long resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL) {
+        return 0;
+    }
+    int found = fscanf(file, "%llu %llu", &total, &resident);
+    (void)fclose(file);
+    CELLAR_ASSERT(found <= 2);
+    return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 size_t svc_figures(struct svc *svc, struct svc_figure *figures)
 {
     struct store_figure storage[STORE_FIGURE_COUNT];
@@ -114,7 +131,11 @@ size_t svc_figures(struct svc *svc, struct svc_figure *figures)
         figures[i] = (struct svc_figure){storage[i].name, storage[i].value};
     }
     figures[count++] = (struct svc_figure){"tables", tablet_db_count(svc->db)};
+    figures[count++] = (struct svc_figure){"tablets", tablet_db_tablet_count(svc->db)};
+    figures[count++] = (struct svc_figure){"reads", atomic_load(&svc->read_total)};
+    figures[count++] = (struct svc_figure){"writes", atomic_load(&svc->write_total)};
     figures[count++] = (struct svc_figure){"writes_in_flight", atomic_load(&svc->write_count)};
+    figures[count++] = (struct svc_figure){"memory_resident_bytes", resident_bytes()};
     CELLAR_ASSERT(count <= SVC_FIGURE_COUNT_MAX);
     return count;
 }

@@ -90,6 +90,7 @@ enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *requ
     }
     CELLAR_ASSERT(opened != NULL && opened->scan != NULL);
     opened->deadline_us = request == NULL ? 0 : request->deadline_us;
+    atomic_fetch_add_explicit(&svc->read_total, 1, memory_order_relaxed);
     *read = opened;
     return CELLAR_OK;
 }

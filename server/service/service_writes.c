@@ -100,6 +100,7 @@ static enum cellar_status write_enter(struct svc *svc, struct cellar_error *erro
         return status;
     }
     CELLAR_ASSERT(atomic_load(&svc->write_count) > 0);
+    atomic_fetch_add_explicit(&svc->write_total, 1, memory_order_relaxed);
     return CELLAR_OK;
 }
 

@@ -14,7 +14,7 @@
  */
 
 #define STORE_CATALOG_ID 0u
-#define STORE_FIGURE_COUNT 16u
+#define STORE_FIGURE_COUNT 24u
 
 struct store_engine;
 

@@ -181,13 +181,18 @@ size_t store_engine_figures(struct store_engine *engine, struct store_figure *fi
     uint64_t groups = 0;
     uint64_t records = 0;
     store_log_counts(engine->log, &segments, &groups, &records);
+    uint64_t store_bytes = 0;
     cellar_mutex_lock(&engine->lock);
     uint64_t stores = engine->store_count;
+    for (size_t i = 0; i < engine->store_count; i++) {
+        store_bytes += store_env_used_bytes(engine->stores[i]->env);
+    }
     cellar_mutex_unlock(&engine->lock);
     const struct store_figure all[] = {
         {"log_durable_lsn", store_log_durable_lsn(engine->log)},
         {"log_low_water_lsn", store_log_low_water(engine->log)},
         {"log_segments", segments},
+        {"log_bytes", segments * engine->options.segment_bytes},
         {"log_groups", groups},
         {"log_records", records},
         {"log_has_failed", store_log_has_failed(engine->log) ? 1 : 0},
@@ -197,6 +202,8 @@ size_t store_engine_figures(struct store_engine *engine, struct store_figure *fi
         {"checkpoint_items", atomic_load(&engine->checkpoint_items)},
         {"checkpoint_failures", atomic_load(&engine->checkpoint_failures)},
         {"stores", stores},
+        {"store_bytes", store_bytes},
+        {"memory_bytes_max", engine->options.memory_bytes_max},
     };
     static_assert(CELLAR_ARRAY_COUNT(all) <= STORE_FIGURE_COUNT, "the caller's room");
     memcpy(figures, all, sizeof all);

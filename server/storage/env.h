@@ -78,6 +78,9 @@ bool store_env_is_open(const struct store_env *env);
 /** The size of the map. Any thread. */
 uint64_t store_env_map_bytes(const struct store_env *env);
 
+/** What store_env_page_count() is in bytes. Any thread. */
+uint64_t store_env_used_bytes(const struct store_env *env);
+
 /** How full the map is, 0..100, likewise. Any thread. */
 unsigned store_env_used_percent(const struct store_env *env);
 

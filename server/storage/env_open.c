@@ -445,6 +445,12 @@ uint64_t store_env_map_bytes(const struct store_env *env)
     return atomic_load(&env->map_bytes);
 }
 
+uint64_t store_env_used_bytes(const struct store_env *env)
+{
+    CELLAR_ASSERT(env != NULL);
+    return store_env_page_count(env) * ENV_PAGE_BYTES;
+}
+
 unsigned store_env_used_percent(const struct store_env *env)
 {
     uint64_t map_bytes = atomic_load(&env->map_bytes);

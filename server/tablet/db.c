@@ -159,6 +159,18 @@ size_t tablet_db_count(struct tablet_db *db)
     return count;
 }
 
+size_t tablet_db_tablet_count(struct tablet_db *db)
+{
+    size_t count = 0;
+    cellar_mutex_lock(&db->lock);
+    for (size_t i = 0; i < db->table_count; i++) {
+        CELLAR_ASSERT(db->tables[i]->tablet_count > 0);
+        count += db->tables[i]->tablet_count;
+    }
+    cellar_mutex_unlock(&db->lock);
+    return count;
+}
+
 /* ---- opening --------------------------------------------------------------------------------- */
 
 /* What the catalog said of the stores. */

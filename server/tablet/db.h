@@ -67,4 +67,7 @@ size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *inst
 /** The number of tables. */
 size_t tablet_db_count(struct tablet_db *db);
 
+/** The number of tablets of all tables. */
+size_t tablet_db_tablet_count(struct tablet_db *db);
+
 #endif
