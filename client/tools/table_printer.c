@@ -1,9 +1,9 @@
 /*
- * Descriptions of tables and servers, in four formats.
+ * Descriptions of tables, in four formats.
  *
  * Text is for people: what is on a line of its own, aligned, keys escaped. JSON has every field
  * under the protocol's names; jsonl is the same on one line, which it is anyway. CSV is a table
- * with one record a family and tablet, or figure. A rule is written everywhere as --family takes
+ * with one record a family and tablet. A rule is written everywhere as --family takes
  * it, so that a table can be made again from what is printed. Pure; appends to the caller's buffer.
  */
 
@@ -11,7 +11,6 @@
 
 #include <inttypes.h>
 
-#include "client/tools/duration.h"
 #include "client/tools/escape.h"
 #include "client/tools/family_text.h"
 #include "client/tools/json.h"
@@ -215,88 +214,6 @@ enum cellar_status cellar_table_list_print(enum cellar_format format,
             CELLAR_TRY(text_put(short_name(list->names[index]), to));
         }
         CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
-    }
-    return CELLAR_OK;
-}
-
-/* Appends a server for people, the figures under each other. */
-static enum cellar_status server_text(const struct cellar_server_info *info,
-                                      struct cellar_buffer *to)
-{
-    char uptime[CELLAR_DURATION_TEXT_BYTES];
-    int64_t uptime_s = (int64_t)CELLAR_MIN(info->uptime_us, (uint64_t)INT64_MAX) / 1000000;
-    size_t width_max = 9;
-    for (size_t index = 0; index < info->figure_count; index++) {
-        width_max = CELLAR_MAX(width_max, strlen(info->figures[index].name));
-    }
-    int width = (int)CELLAR_MIN(width_max, (size_t)60);
-    CELLAR_ASSERT(width > 0);
-    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  ", width, "version"));
-    CELLAR_TRY(text_put(info->version, to));
-    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
-    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  %s\n", width, "uptime",
-                                    cellar_duration_encode(uptime_s * 1000000, uptime)));
-    CELLAR_TRY(cellar_buffer_printf(to, "%-*s  ", width, "data_dir"));
-    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->data_dir), CELLAR_ESCAPE_PLAIN, to));
-    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
-    for (size_t index = 0; index < info->figure_count; index++) {
-        int name_width = (int)CELLAR_MIN(strlen(info->figures[index].name), (size_t)width);
-        CELLAR_TRY(text_put(info->figures[index].name, to));
-        CELLAR_TRY(cellar_buffer_printf(to, "%*s  %" PRId64 "\n", width - name_width, "",
-                                        info->figures[index].value));
-    }
-    return CELLAR_OK;
-}
-
-/* Appends a server as one object on one line. */
-static enum cellar_status server_json(const struct cellar_server_info *info,
-                                      struct cellar_buffer *to)
-{
-    CELLAR_ASSERT(info->version != NULL && info->data_dir != NULL);
-    CELLAR_TRY(cellar_buffer_printf(to, "{\"version\":"));
-    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(info->version)));
-    CELLAR_TRY(
-        cellar_buffer_printf(to, ",\"uptime_us\":%" PRIu64 ",\"data_dir\":", info->uptime_us));
-    CELLAR_TRY(cellar_json_put_bytes(to, cellar_slice_text(info->data_dir)));
-    CELLAR_TRY(cellar_buffer_printf(to, ",\"figures\":{"));
-    for (size_t index = 0; index < info->figure_count; index++) {
-        CELLAR_TRY(cellar_buffer_append(to, ",", index == 0 ? 0 : 1));
-        CELLAR_TRY(cellar_json_put_string(to, cellar_slice_text(info->figures[index].name)));
-        CELLAR_TRY(cellar_buffer_printf(to, ":%" PRId64, info->figures[index].value));
-    }
-    return cellar_buffer_printf(to, "}}\n");
-}
-
-/* Appends a server as records of a name and a value. */
-static enum cellar_status server_csv(const struct cellar_server_info *info,
-                                     struct cellar_buffer *to)
-{
-    CELLAR_ASSERT(info->figure_count == 0 || info->figures != NULL);
-    CELLAR_TRY(cellar_buffer_printf(to, "name,value\nversion,"));
-    CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->version)));
-    CELLAR_TRY(cellar_buffer_printf(to, "\nuptime_us,%" PRIu64 "\ndata_dir,", info->uptime_us));
-    CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->data_dir)));
-    CELLAR_TRY(cellar_buffer_append(to, "\n", 1));
-    for (size_t index = 0; index < info->figure_count; index++) {
-        CELLAR_TRY(cellar_csv_put(to, cellar_slice_text(info->figures[index].name)));
-        CELLAR_TRY(cellar_buffer_printf(to, ",%" PRId64 "\n", info->figures[index].value));
-    }
-    return CELLAR_OK;
-}
-
-enum cellar_status cellar_server_print(enum cellar_format format,
-                                       const struct cellar_server_info *info,
-                                       struct cellar_buffer *to)
-{
-    CELLAR_ASSERT(info != NULL);
-    switch (format) {
-    case CELLAR_FORMAT_TEXT:
-        return server_text(info, to);
-    case CELLAR_FORMAT_JSON:
-    case CELLAR_FORMAT_JSONL:
-        return server_json(info, to);
-    case CELLAR_FORMAT_CSV:
-        return server_csv(info, to);
     }
     return CELLAR_OK;
 }

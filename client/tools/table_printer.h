@@ -3,7 +3,7 @@
 
 #include "client/tools/row_printer.h"
 
-/* Tables and what a server says about itself, in the formats of row_printer.h. */
+/* Tables, in the formats of row_printer.h. */
 
 /** Appends a table's description; CELLAR_NO_MEMORY. */
 enum cellar_status cellar_table_print(enum cellar_format format,
@@ -14,10 +14,5 @@ enum cellar_status cellar_table_print(enum cellar_format format,
 enum cellar_status cellar_table_list_print(enum cellar_format format,
                                            const struct cellar_table_list *list,
                                            struct cellar_buffer *to) CELLAR_MUST_USE;
-
-/** Appends a server's description and figures; CELLAR_NO_MEMORY. */
-enum cellar_status cellar_server_print(enum cellar_format format,
-                                       const struct cellar_server_info *info,
-                                       struct cellar_buffer *to) CELLAR_MUST_USE;
 
 #endif

@@ -116,11 +116,51 @@ static void a_server_is_asked_how_it_is(void **state)
     expect_ok(RUN("ping"));
     expect_out("ready\n");
     expect_ok(RUN("ping", "--ready"));
+}
+
+static void a_server_tells_what_it_holds_and_does(void **state)
+{
+    (void)state;
+    static const char *const shown[] = {
+        "\n  version         ",    "\n  up for          ",    "\n  tables          1\n",
+        "\n  tablets         2\n", "\n  stores          3\n", "\n  on disk         ",
+        "\n  durable up to   ",    "\n  segments        1\n", "\n  writes now      0\n",
+        "\n  in use          ",    "\n  limit           ",    "\n  memtables       ",
+        "\n  reads           ",    "\n  writes          "};
+    static const char *const figures[] = {"\"tables\":1",
+                                          "\"tablets\":2",
+                                          "\"log_bytes\":",
+                                          "\"store_bytes\":",
+                                          "\"memory_resident_bytes\":",
+                                          "\"reads\":",
+                                          "\"writes\":",
+                                          "\"per_second\":{"};
+    expect_ok(RUN("table", "create", "held", "--family", "f", "--split", "m"));
+    expect_ok(RUN("set", "held", "r", "f:q=v"));
+    expect_ok(RUN("get", "held", "r"));
     expect_ok(RUN("info"));
-    assert_non_null(strstr(stage.out, "version "));
     assert_non_null(strstr(stage.out, stage.loopback.data_dir));
-    expect_ok(RUN("info", "--format", "json"));
+    assert_non_null(strstr(stage.out, stage.endpoint));
+    assert_null(strstr(stage.out, "\nmore\n")); /* every figure has its place */
+    assert_null(strstr(stage.out, "failed"));
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(shown); index++) {
+        if (strstr(stage.out, shown[index]) == NULL) {
+            fail_msg("'%s' is not in\n%s", shown[index], stage.out);
+        }
+    }
+    assert_null(strstr(stage.out, "  in use          0 B\n"));
+    expect_ok(RUN("info", "--format", "json", "--interval", "1ms"));
     assert_memory_equal(stage.out, "{\"version\":\"", 12);
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(figures); index++) {
+        if (strstr(stage.out, figures[index]) == NULL) {
+            fail_msg("'%s' is not in\n%s", figures[index], stage.out);
+        }
+    }
+    assert_null(strstr(stage.out, "\"reads\":0,"));
+    assert_null(strstr(stage.out, "\"writes\":0,"));
+    assert_int_equal(RUN("info", "--interval", "2h"), 2);
+    expect_err("--interval may be at most 1h");
+    expect_ok(RUN("table", "drop", "held", "--yes"));
 }
 
 static void tables_are_created_shown_and_dropped(void **state)
@@ -503,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_server_is_asked_how_it_is),
+        cmocka_unit_test(a_server_tells_what_it_holds_and_does),
         cmocka_unit_test(tables_are_created_shown_and_dropped),
         cmocka_unit_test(cells_are_set_read_and_deleted),
         cmocka_unit_test(what_would_go_is_said_and_nothing_goes),

@@ -1,5 +1,5 @@
 /*
- * table_printer: a table, a list of tables and a server in four formats, compared with the text
+ * table_printer: a table and a list of tables in four formats, compared with the text
  * they must be.
  */
 #include "tests/support/support.h"
@@ -98,58 +98,22 @@ static void tables_are_listed(void **state)
     }
 }
 
-static void a_server_is_printed(void **state)
-{
-    (void)state;
-    static const struct cellar_figure figures[] = {{"log_bytes", 12}, {"minus", -1}};
-    const struct cellar_server_info info = {.version = "1.2",
-                                            .data_dir = "/a b",
-                                            .uptime_us = 3661000001,
-                                            .figures = figures,
-                                            .figure_count = 2};
-    static const char *const wanted[] = {
-        [CELLAR_FORMAT_TEXT] = "version    1.2\n"
-                               "uptime     1h1m1s\n"
-                               "data_dir   /a b\n"
-                               "log_bytes  12\n"
-                               "minus      -1\n",
-        [CELLAR_FORMAT_JSON] =
-            "{\"version\":\"1.2\",\"uptime_us\":3661000001,\"data_dir\":\"/a b\","
-            "\"figures\":{\"log_bytes\":12,\"minus\":-1}}\n",
-        [CELLAR_FORMAT_JSONL] =
-            "{\"version\":\"1.2\",\"uptime_us\":3661000001,\"data_dir\":\"/a b\","
-            "\"figures\":{\"log_bytes\":12,\"minus\":-1}}\n",
-        [CELLAR_FORMAT_CSV] = "name,value\nversion,1.2\nuptime_us,3661000001\ndata_dir,/a b\n"
-                              "log_bytes,12\nminus,-1\n",
-    };
-    for (size_t format = 0; format < CELLAR_ARRAY_COUNT(wanted); format++) {
-        struct cellar_buffer to = {0};
-        assert_int_equal(cellar_server_print((enum cellar_format)format, &info, &to), CELLAR_OK);
-        expect(&to, wanted[format]);
-        cellar_buffer_fini(&to);
-    }
-}
-
 /* A server may be anybody's: what it says must not command the terminal. */
 static void names_of_a_hostile_server_are_shown_only(void **state)
 {
     (void)state;
     static const char *const names[] = {"p/\x1b]0;title\a\xc2\x9b\xff"};
     static const struct cellar_family_info family = {.name = "\x1b[2J\xe2\x80\xae"};
-    static const struct cellar_figure figure = {"\x1b[31m\xff", 1};
     const struct cellar_table_list list = {.names = names, .count = 1};
     const struct cellar_table_info evil = {.name = names[0],
                                            .families = &family,
                                            .family_count = 1,
                                            .granularity = CELLAR_TABLE_MICROS};
-    const struct cellar_server_info server = {
-        .version = "\x1bV", .data_dir = "\x1b/\n", .figures = &figure, .figure_count = 1};
     for (enum cellar_format format = CELLAR_FORMAT_TEXT; format <= CELLAR_FORMAT_CSV; format++) {
         struct cellar_buffer to = {0};
         uint32_t code;
         assert_int_equal(cellar_table_list_print(format, &list, &to), CELLAR_OK);
         assert_int_equal(cellar_table_print(format, &evil, &to), CELLAR_OK);
-        assert_int_equal(cellar_server_print(format, &server, &to), CELLAR_OK);
         for (size_t at = 0; at < to.bytes;) {
             size_t length = cellar_utf8_next(cellar_slice_make(to.data + at, to.bytes - at), &code);
             assert_true(length > 0);
@@ -182,7 +146,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_is_printed),
         cmocka_unit_test(tables_are_listed),
-        cmocka_unit_test(a_server_is_printed),
         cmocka_unit_test(names_of_a_hostile_server_are_shown_only),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
     };
