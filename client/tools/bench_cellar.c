@@ -28,6 +28,7 @@ struct cellar_bench_session {
     struct cellar_buffer columns;
     struct cellar_slice table;
     bool is_ready;
+    bool is_canned; /* rows are counted, not checked */
 };
 
 static void cellar_close(struct cellar_bench_session *session)
@@ -317,7 +318,11 @@ static enum cellar_status part_take(struct cellar_bench_session *session,
         if (!has_row) {
             break;
         }
-        CELLAR_TRY(row_check(check, &row, error));
+        if (session->is_canned) {
+            check->row_count++;
+        } else {
+            CELLAR_TRY(row_check(check, &row, error));
+        }
     }
     CELLAR_ASSERT(event->kind != CELLAR_EVENT_ERROR);
     if (!is_last &&
@@ -418,10 +423,35 @@ static enum cellar_status cellar_step(struct cellar_bench_session *session,
     return CELLAR_OK;
 }
 
+/* Opens a session with a server of canned answers. */
+static enum cellar_status canned_open(const char *table, struct cellar_bench_session **session,
+                                      struct cellar_error *error)
+{
+    CELLAR_TRY(cellar_open(table, session, error));
+    CELLAR_ASSERT(!(*session)->is_ready);
+    (*session)->is_canned = true;
+    return CELLAR_OK;
+}
+
 const struct cellar_bench_driver cellar_bench_cellar_driver = {
     .name = "cellar",
     .kinds = (1u << CELLAR_BENCH_KIND_COUNT) - 1,
     .open = cellar_open,
+    .close = cellar_close,
+    .output = cellar_output,
+    .sent = cellar_sent,
+    .room = cellar_room,
+    .received = cellar_received,
+    .begin = cellar_begin,
+    .step = cellar_step,
+};
+
+const struct cellar_bench_driver cellar_bench_null_driver = {
+    .name = "null",
+    .kinds = 1u << CELLAR_BENCH_PUT_ROWS | 1u << CELLAR_BENCH_PUT_CELL |
+             1u << CELLAR_BENCH_GET_CELL | 1u << CELLAR_BENCH_GET_ROW | 1u << CELLAR_BENCH_SCAN,
+    .is_canned = true,
+    .open = canned_open,
     .close = cellar_close,
     .output = cellar_output,
     .sent = cellar_sent,

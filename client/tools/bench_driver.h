@@ -61,6 +61,9 @@ struct cellar_bench_driver {
 /** Cellar itself, over the library's protocol engine. The table's family is "f". */
 extern const struct cellar_bench_driver cellar_bench_cellar_driver;
 
+/** A server that speaks Cellar's protocol and gives canned answers: tests/bench/null_server.c. */
+extern const struct cellar_bench_driver cellar_bench_null_driver;
+
 #define CELLAR_BENCH_FAMILY "f"
 
 #endif
