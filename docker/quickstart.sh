@@ -54,8 +54,8 @@ import_index() {
 }
 
 main() {
-    docker/install.sh
-    cmake --preset release >/dev/null
+    docker/install.sh build
+    cmake --preset release -DBUILD_TESTING=OFF >/dev/null
     cmake --build --preset release --target cellard_program cellar_program
     start_server
     show ping
