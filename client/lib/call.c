@@ -175,10 +175,15 @@ enum cellar_status cellar_call_run(struct cellar_client *client,
     struct cellar_retry retry = cellar_call_retry(client, request->safety, deadline_us);
     enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(reply->bytes == 0);
+    cellar_token_begin(client, &request->token, deadline_us);
     for (;;) {
         cellar_error_clear(error);
         if (attempt_run(client, request, &retry, reply, &attempt, error) == CELLAR_OK) {
             return CELLAR_OK;
+        }
+        if (attempt == CELLAR_ATTEMPT_ANSWERED &&
+            cellar_token_relax(client, &request->token, &retry, error->code)) {
+            continue;
         }
         if (!cellar_call_again(client, &retry, attempt, error)) {
             return error->code;

@@ -3,6 +3,7 @@
 
 #include "client/lib/client.h"
 #include "client/lib/retry.h"
+#include "client/lib/token.h"
 
 /* One request and its one answer, with retries within the deadline; and the steps of that which
  * scans share. */
@@ -15,6 +16,7 @@ struct cellar_request {
     void *message;              /* of that type */
     struct cellar_slice *table; /* its field 1, for cellar_call_table(); otherwise NULL */
     uint64_t *timeout_us;       /* its field 15 */
+    struct cellar_token_fields token;
 };
 
 /**

@@ -2,13 +2,16 @@
 #define CELLAR_CLIENT_CLIENT_H
 
 #include <cellar/cellar.h>
+#include <stdatomic.h>
 
 #include "client/lib/pool.h"
 #include "common/cell.h"
 
 /* The handle behind `struct cellar_client`, and where the library's errors meet the public ones. */
 
-/** One server and how to talk to it. Options do not change; the rest has its own locks. */
+/** One server and how to talk to it. Options do not change; the rest is atomic or has its own
+ * locks.
+ */
 struct cellar_client {
     struct cellar_pool pool;
     char endpoint[CELLAR_HOST_BYTES_MAX + CELLAR_PORT_BYTES_MAX + 4u];
@@ -16,6 +19,8 @@ struct cellar_client {
     int64_t timeout_us;
     uint32_t connect_attempts_max;
     uint32_t attempts_max;
+    _Atomic bool is_clock_behind;         /* this machine's, as a server said; token.c */
+    _Atomic int64_t tokens_full_until_us; /* monotonic; until then no tokens are sent */
     struct cellar_mutex random_lock;
     uint64_t random_state CELLAR_GUARDED_BY(random_lock);
 };

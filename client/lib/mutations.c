@@ -171,6 +171,7 @@ enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *tab
     struct cellar_error error;
     struct cellar_buffer mutations = {0};
     struct cellar_buffer reply = {0};
+    uint8_t token[CELLAR_TOKEN_BYTES];
     struct cellar_msg_mutate_row_request message = {.row = cellar_view_slice(row)};
     struct cellar_request request = {.operation = CELLAR_OP_MUTATE_ROW,
                                      .type = &cellar_msg_mutate_row_request_type,
@@ -187,7 +188,14 @@ enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *tab
     }
     if (status == CELLAR_OK) {
         message.mutations = cellar_slice_of(&mutations);
-        request.safety = list->is_idempotent ? CELLAR_SAFETY_IDEMPOTENT : CELLAR_SAFETY_WRITE;
+        request.safety = CELLAR_SAFETY_IDEMPOTENT;
+        if (!list->is_idempotent && cellar_token_make(client, token)) {
+            message.token = cellar_slice_make(token, sizeof token);
+            request.token = (struct cellar_token_fields){&message.token, &message.token_start_us,
+                                                         &message.token_life_us};
+        } else if (!list->is_idempotent) {
+            request.safety = CELLAR_SAFETY_WRITE;
+        }
         status = cellar_call_table(client, &request, table, call, &reply, &error);
     }
     CELLAR_ASSERT(status == error.code);

@@ -7,7 +7,8 @@
  *     UNAVAILABLE                          it is not there
  *     OUTCOME_UNKNOWN, DEADLINE_EXCEEDED   it may be there, once
  *
- * What may be repeated is not given up as unknown before its time is over.
+ * What may be repeated is not given up as unknown before its time is over; a write at the server's
+ * time may be, by its token, and is there once whatever was repeated.
  * Nothing else may be answered, nothing else may be there, and every call ends. Each thread has
  * rows of its own and keeps a list of what it wrote; each value is written by one call only. A call
  * that does not end is left to the test's time limit and told by the slack below, which is far
@@ -146,7 +147,7 @@ static void set_run(struct writer *writer, bool is_timed)
     struct cellar_mutations *list = cellar_mutations_new();
     row_pick(writer, row);
     struct note *note = value_note(writer, list, row, is_timed);
-    struct timed_call timed = call_begin(writer, is_timed);
+    struct timed_call timed = call_begin(writer, true);
     enum cellar_code code =
         cellar_mutate_row(writer->client, "t", cellar_text(row), list, &timed.call);
     call_end(writer, &timed, code);
@@ -193,7 +194,7 @@ static void delete_run(struct writer *writer)
     note->belief = belief_of(code);
     cellar_mutations_clear(list);
     cellar_mutations_delete_row(list);
-    timed = call_begin(writer, false);
+    timed = call_begin(writer, true);
     code = cellar_mutate_row(writer->client, "t", cellar_text(row), list, &timed.call);
     call_end(writer, &timed, code);
     if (belief_of(code) == PRESENT && note->belief == PRESENT) {
