@@ -21,9 +21,6 @@
 #define SHOWN_BYTES_MAX 64u
 #define SHOWN_TEXT_BYTES (4u * SHOWN_BYTES_MAX + 4u)
 
-static const char name_characters[] =
-    "-_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-
 enum cellar_status cellar_row_check(struct cellar_slice row, struct cellar_error *error)
 {
     if (row.bytes == 0) {
@@ -40,14 +37,21 @@ enum cellar_status cellar_row_check(struct cellar_slice row, struct cellar_error
     return CELLAR_OK;
 }
 
-/* True when every byte is a letter, a digit or one of - _ . and, where `may_colon`, a colon. */
+/* Whether the byte is a letter, a digit or one of - _ . */
+static bool byte_is_plain(uint8_t byte)
+{
+    bool is_letter = (uint8_t)((byte | 0x20) - 'a') < 26;
+    bool is_digit = (uint8_t)(byte - '0') < 10;
+    return is_letter || is_digit || byte == '-' || byte == '_' || byte == '.';
+}
+
+/* True when every byte is plain or, where `may_colon`, a colon. */
 static bool name_is_plain(struct cellar_slice name, bool may_colon)
 {
     CELLAR_ASSERT(name.bytes == 0 || name.data != NULL);
     for (size_t index = 0; index < name.bytes; index++) {
         uint8_t byte = name.data[index];
-        bool is_named = byte != 0 && strchr(name_characters, byte) != NULL;
-        if (!is_named && !(may_colon && byte == ':')) {
+        if (!byte_is_plain(byte) && !(may_colon && byte == ':')) {
             return false;
         }
     }

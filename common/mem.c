@@ -38,6 +38,8 @@
 #define ARENA_BLOCK_BYTES_DEFAULT 4096u
 #define ARENA_BLOCK_BYTES_MAX (256u * 1024u)
 #define MEM_BYTES_MAX ((size_t)PTRDIFF_MAX)
+/* glibc's calloc() does not look into the thread's cache, which holds blocks up to this size. */
+#define ZALLOC_SMALL_BYTES_MAX 1024u
 
 /* The failure that a test has asked for, one for each thread. */
 static _Thread_local struct {
@@ -82,7 +84,14 @@ void *cellar_mem_zalloc(size_t count, size_t bytes)
     if (__builtin_mul_overflow(count, bytes, &total) || !mem_may_allocate(total)) {
         return NULL;
     }
-    return calloc(1, total == 0 ? 1 : total);
+    if (total > ZALLOC_SMALL_BYTES_MAX) {
+        return calloc(1, total);
+    }
+    void *memory = malloc(total == 0 ? 1 : total);
+    if (memory != NULL) {
+        memset(memory, 0, total);
+    }
+    return memory;
 }
 
 void *cellar_mem_realloc(void *pointer, size_t bytes)
