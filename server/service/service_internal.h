@@ -35,4 +35,20 @@ enum cellar_status svc_token_check(struct cellar_slice token, struct cellar_erro
 enum cellar_status svc_token_expiry(const struct svc_token_time *time, int64_t now_us,
                                     int64_t *expiry_us, struct cellar_error *error) CELLAR_MUST_USE;
 
+/** What a submitting thread keeps from request to request. */
+struct svc_scratch {
+    struct cellar_arena arena;    /* of the write being submitted */
+    struct cellar_buffer payload; /* likewise */
+    struct svc_read *spare_read;  /* an idle one, or NULL */
+};
+
+/** The calling thread's scratch; NULL without memory. */
+struct svc_scratch *svc_scratch_get(void);
+
+/** Empties arena and payload, and gives much memory back. */
+void svc_scratch_clear(struct svc_scratch *scratch);
+
+/** Frees an idle read; takes NULL. */
+void svc_read_free(struct svc_read *read);
+
 #endif

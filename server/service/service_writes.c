@@ -8,7 +8,6 @@
  * A write's memory is one block that lives until its `done`. Many rows share one block; a counter
  * of what is under way, begun at one for the submitting thread, tells who is last.
  */
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -20,60 +19,11 @@
 #define DRAIN_DELAY_MS 1000u
 #define ENTRY_PREFIX "Error in field 'Entry list' : Error in element #%u"
 
-/* The scratch of one submitting thread: its memory is kept from request to request and freed when
- * the thread ends. */
-struct scratch {
-    struct cellar_arena arena;
-    struct cellar_buffer payload;
-};
-
-#define SCRATCH_BYTES_KEPT 262144u
-
-static struct cellar_once scratch_once = CELLAR_ONCE_INIT;
-static pthread_key_t scratch_key;
-
-static void scratch_free(void *context)
-{
-    struct scratch *scratch = context;
-    cellar_arena_fini(&scratch->arena);
-    cellar_buffer_fini(&scratch->payload);
-    CELLAR_ASSERT(scratch->payload.data == NULL);
-    cellar_mem_free(scratch);
-}
-
-static void scratch_key_make(void)
-{
-    int result = pthread_key_create(&scratch_key, scratch_free);
-    CELLAR_ASSERT(result == 0);
-}
-
-/* The calling thread's scratch, emptied; NULL without memory. */
-static struct scratch *scratch_get(void)
-{
-    cellar_once_run(&scratch_once, scratch_key_make);
-    struct scratch *scratch = pthread_getspecific(scratch_key);
-    if (scratch == NULL) {
-        scratch = cellar_mem_zalloc(1, sizeof *scratch);
-        if (scratch != NULL && pthread_setspecific(scratch_key, scratch) != 0) {
-            cellar_mem_free(scratch);
-            scratch = NULL;
-        }
-        return scratch;
-    }
-    cellar_arena_reset(&scratch->arena);
-    if (scratch->payload.capacity > SCRATCH_BYTES_KEPT) {
-        cellar_buffer_fini(&scratch->payload);
-    }
-    cellar_buffer_clear(&scratch->payload);
-    CELLAR_ASSERT(scratch->payload.bytes == 0);
-    return scratch;
-}
-
 /* What all steps of one submission share. */
 struct submit {
     struct svc *svc;
     struct tablet_table *table; /* a reference; NULL until found */
-    struct scratch *scratch;
+    struct svc_scratch *scratch;
     struct cellar_error *error;
     int64_t token_now_us; /* when their life was checked */
     int64_t token_expiry_us;
@@ -120,10 +70,11 @@ static enum cellar_status submit_begin(struct submit *submit, const struct svc_r
         CELLAR_TRY(svc_token_expiry(token_time, submit->token_now_us, &submit->token_expiry_us,
                                     submit->error));
     }
-    submit->scratch = scratch_get();
+    submit->scratch = svc_scratch_get();
     if (submit->scratch == NULL) {
         return cellar_error_set(submit->error, CELLAR_NO_MEMORY, "no memory for a write");
     }
+    svc_scratch_clear(submit->scratch);
     CELLAR_ASSERT(submit->table == NULL);
     return svc_table_find(submit->svc, request, table, &submit->table, submit->error);
 }

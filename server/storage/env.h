@@ -167,6 +167,9 @@ struct store_env_cursor {
 /** Prepares a cursor over a transaction's cells; allocates nothing. */
 void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn *txn);
 
+/** Makes an idle cursor one over another transaction's cells; its memory is kept. */
+void store_env_cursor_move(struct store_env_cursor *cursor, struct store_env_txn *txn);
+
 /** Prepares a cursor over a transaction's tokens. IO_ERROR, NO_MEMORY. */
 enum cellar_status store_env_cursor_init_tokens(struct store_env_cursor *cursor,
                                                 struct store_env_txn *txn) CELLAR_MUST_USE;

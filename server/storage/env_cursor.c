@@ -29,10 +29,15 @@ struct found {
 
 void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn *txn)
 {
+    cursor->key = (struct cellar_buffer){0};
+    store_env_cursor_move(cursor, txn);
+}
+
+void store_env_cursor_move(struct store_env_cursor *cursor, struct store_env_txn *txn)
+{
     CELLAR_ASSERT(txn->cells != NULL && txn->layers != NULL);
     cursor->txn = txn;
     cursor->root = txn->cells;
-    cursor->key = (struct cellar_buffer){0};
     cursor->value = cellar_slice_make(NULL, 0);
     cursor->crc = 0;
     cursor->is_valid = false;

@@ -23,8 +23,27 @@
 void store_merge_init(struct store_merge *merge, const struct store_memtable *const *memtables,
                       size_t memtable_count, uint64_t lsn_max)
 {
+    merge->column_deletes = NULL;
+    merge->column_delete_capacity = 0;
+    merge->base_position = (struct cellar_buffer){0};
+    store_merge_move(merge, memtables, memtable_count, lsn_max);
+}
+
+void store_merge_move(struct store_merge *merge, const struct store_memtable *const *memtables,
+                      size_t memtable_count, uint64_t lsn_max)
+{
     CELLAR_ASSERT(memtable_count <= STORE_MEMTABLE_COUNT_MAX);
-    memset(merge, 0, sizeof *merge);
+    merge->row_key = cellar_slice_make(NULL, 0);
+    merge->limit = cellar_slice_make(NULL, 0);
+    merge->row_lsn = 0;
+    merge->family_lsn = 0;
+    merge->family = cellar_slice_make(NULL, 0);
+    merge->column = cellar_slice_make(NULL, 0);
+    merge->column_delete_count = 0;
+    merge->base_next = NULL;
+    merge->base_context = NULL;
+    merge->base_is_open = false;
+    merge->base_has_cell = false;
     for (size_t i = 0; i < memtable_count; i++) {
         merge->memtables[i] = memtables[i];
     }

@@ -54,6 +54,10 @@ struct store_merge {
 void store_merge_init(struct store_merge *merge, const struct store_memtable *const *memtables,
                       size_t memtable_count, uint64_t lsn_max);
 
+/** Makes a merge one of other memtables; its memory is kept. */
+void store_merge_move(struct store_merge *merge, const struct store_memtable *const *memtables,
+                      size_t memtable_count, uint64_t lsn_max);
+
 void store_merge_fini(struct store_merge *merge);
 
 /**

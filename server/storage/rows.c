@@ -15,11 +15,27 @@
 
 void store_rows_init(struct store_rows *rows, struct store_snapshot *snapshot)
 {
-    memset(rows, 0, sizeof *rows);
-    rows->snapshot = snapshot;
+    rows->row_key = (struct cellar_buffer){0};
+    rows->row = (struct cellar_buffer){0};
+    rows->scratch = (struct cellar_buffer){0};
     store_env_cursor_init(&rows->cursor, snapshot->txn);
     store_merge_init(&rows->merge, snapshot->memtables, snapshot->memtable_count, snapshot->lsn);
-    CELLAR_ASSERT(!rows->has_row);
+    store_rows_move(rows, snapshot);
+}
+
+void store_rows_move(struct store_rows *rows, struct store_snapshot *snapshot)
+{
+    rows->snapshot = snapshot;
+    store_env_cursor_move(&rows->cursor, snapshot->txn);
+    store_merge_move(&rows->merge, snapshot->memtables, snapshot->memtable_count, snapshot->lsn);
+    rows->has_row = false;
+    rows->is_merged = false;
+    rows->base_is_placed = false;
+    rows->cursor_is_used = false;
+    for (size_t i = 0; i < snapshot->memtable_count; i++) {
+        rows->next[i] = NULL;
+    }
+    CELLAR_ASSERT(rows->merge.memtable_count == snapshot->memtable_count);
 }
 
 void store_rows_fini(struct store_rows *rows)

@@ -42,6 +42,10 @@ struct store_rows {
 /** Prepares reading; borrows the snapshot until fini. */
 void store_rows_init(struct store_rows *rows, struct store_snapshot *snapshot);
 
+/** Goes on with another snapshot; the memory of before is kept. The snapshot of before may have
+ * been closed. */
+void store_rows_move(struct store_rows *rows, struct store_snapshot *snapshot);
+
 void store_rows_fini(struct store_rows *rows);
 
 /**

@@ -17,6 +17,30 @@
 #define UNWANTED_RUN_MAX 64u
 #define ARRAY32 0xDDu
 #define ARRAY32_BYTES 5u
+#define MEMORY_KEPT_BYTES_MAX 65536u
+
+void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tablet_schema *schema,
+                             uint64_t versions_max, bool keys_only)
+{
+    CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
+    reader->schema = schema;
+    reader->wanted = NULL;
+    reader->wanted_count = 0;
+    reader->versions_max = versions_max;
+    reader->keys_only = keys_only;
+    reader->is_open = false;
+    reader->has_begun = false;
+    reader->sink_has_failed = false;
+}
+
+void tablet_row_reader_stop(struct tablet_row_reader *reader)
+{
+    tablet_spool_reset(&reader->spool);
+    if (reader->packed.capacity > MEMORY_KEPT_BYTES_MAX) {
+        cellar_buffer_fini(&reader->packed);
+    }
+    CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
+}
 
 void tablet_row_reader_fini(struct tablet_row_reader *reader)
 {

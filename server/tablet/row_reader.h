@@ -53,6 +53,14 @@ struct tablet_row_reader {
     struct tablet_spool spool;
 };
 
+/** Prepares a zeroed or stopped reader for the rows of one scan, without columns; spool, clock and
+ * columns are then set by the caller. */
+void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tablet_schema *schema,
+                             uint64_t versions_max, bool keys_only);
+
+/** Ends a scan's use; a little memory is kept for the next. */
+void tablet_row_reader_stop(struct tablet_row_reader *reader);
+
 /** Frees what a reader holds. */
 void tablet_row_reader_fini(struct tablet_row_reader *reader);
 

@@ -42,6 +42,9 @@ void tablet_spool_reset(struct tablet_spool *spool)
     if (spool->memory.capacity > GATHER_BYTES) {
         cellar_buffer_fini(&spool->memory);
     }
+    if (spool->piece.capacity > GATHER_BYTES) {
+        cellar_buffer_fini(&spool->piece);
+    }
     cellar_buffer_clear(&spool->memory);
 }
 

@@ -22,11 +22,12 @@
 
 #define CHUNK_ROWS_MAX 100u
 #define CHUNK_US_MAX 10000
-#define CLOCK_ROWS 16u /* rows between two looks at the clock */
+#define CLOCK_ROWS 16u               /* rows between two looks at the clock */
+#define MEMORY_KEPT_BYTES_MAX 65536u /* of one buffer of an idle scan */
 
 struct tablet_scan {
     struct tablet_db *db;
-    struct tablet_table *table;
+    struct tablet_table *table; /* NULL: idle */
     const struct cellar_rowset *set;
     uint64_t rows_left; /* UINT64_MAX: no limit */
     bool is_reversed;
@@ -40,12 +41,14 @@ struct tablet_scan {
     enum cellar_status late_status;   /* to be returned by the next call */
     struct cellar_error late_error;
     struct tablet_wanted *wanted;
+    struct store_rows rows; /* of the chunk; its memory is kept from one to the next */
+    bool has_rows;          /* it was initialised */
 };
 
 /* What one chunk holds. */
 struct chunk {
     struct store_snapshot snapshot;
-    struct store_rows rows;
+    struct store_rows *rows;     /* the scan's */
     const struct tablet *tablet; /* whose snapshot it is; NULL: none */
     const struct tablet_sink *sink;
     size_t bytes_max;
@@ -182,7 +185,6 @@ static bool place_is_behind(const struct tablet_scan *scan)
 static void chunk_leave(struct chunk *chunk)
 {
     if (chunk->tablet != NULL) {
-        store_rows_fini(&chunk->rows);
         store_snapshot_close(&chunk->snapshot);
     }
     chunk->tablet = NULL;
@@ -206,7 +208,12 @@ static enum cellar_status chunk_enter(struct tablet_scan *scan, struct chunk *ch
     chunk_leave(chunk);
     CELLAR_ASSERT(tablet->store != NULL);
     CELLAR_TRY(store_engine_snapshot(tablet_db_engine(scan->db), tablet->store, &chunk->snapshot));
-    store_rows_init(&chunk->rows, &chunk->snapshot);
+    if (scan->has_rows) {
+        store_rows_move(&scan->rows, &chunk->snapshot);
+    } else {
+        store_rows_init(&scan->rows, &chunk->snapshot);
+        scan->has_rows = true;
+    }
     chunk->tablet = tablet;
     return CELLAR_OK;
 }
@@ -219,19 +226,19 @@ static enum cellar_status cursor_place(const struct tablet_scan *scan, struct ch
     struct cellar_slice place = cellar_slice_of(&scan->place);
     CELLAR_ASSERT(chunk->tablet != NULL);
     if (scan->is_reversed) {
-        return store_rows_seek_before(&chunk->rows,
+        return store_rows_seek_before(chunk->rows,
                                       scan->place_is_open ? cellar_slice_make(NULL, 0) : place);
     }
-    return is_next && !is_fresh && chunk->rows.has_row ? store_rows_next(&chunk->rows)
-                                                       : store_rows_seek(&chunk->rows, place);
+    return is_next && !is_fresh && chunk->rows->has_row ? store_rows_next(chunk->rows)
+                                                        : store_rows_seek(chunk->rows, place);
 }
 
 /* Whether the cursor's row lies in the tablet and the range. */
 static bool row_is_inside(const struct tablet_scan *scan, const struct chunk *chunk)
 {
     const struct cellar_range *range = range_current(scan);
-    struct cellar_slice row = cellar_slice_of(&chunk->rows.row);
-    CELLAR_ASSERT(chunk->rows.has_row);
+    struct cellar_slice row = cellar_slice_of(&chunk->rows->row);
+    CELLAR_ASSERT(chunk->rows->has_row);
     if (scan->is_reversed) {
         return cellar_slice_compare(row, range->start) >= 0 &&
                cellar_slice_compare(row, chunk->tablet->start) >= 0;
@@ -284,9 +291,9 @@ static enum cellar_status row_send(struct tablet_scan *scan, struct chunk *chunk
     struct tablet_row_reader *reader = &scan->reader;
     reader->direct_bytes_max =
         chunk->bytes < chunk->bytes_max ? chunk->bytes_max - chunk->bytes : 1;
-    CELLAR_TRY(tablet_row_read(reader, &chunk->rows, chunk->sink));
-    CELLAR_TRY(place_pass(scan, cellar_slice_of(&chunk->rows.row)));
-    chunk->bytes += 16 + chunk->rows.row.bytes;
+    CELLAR_TRY(tablet_row_read(reader, chunk->rows, chunk->sink));
+    CELLAR_TRY(place_pass(scan, cellar_slice_of(&chunk->rows->row)));
+    chunk->bytes += 16 + chunk->rows->row.bytes;
     if (!reader->has_begun) {
         return CELLAR_OK;
     }
@@ -296,8 +303,8 @@ static enum cellar_status row_send(struct tablet_scan *scan, struct chunk *chunk
     scan->rows_left -= scan->rows_left == UINT64_MAX ? 0 : 1;
     if (!tablet_spool_is_drained(&reader->spool)) {
         cellar_buffer_clear(&scan->spooled_row);
-        return cellar_buffer_append(&scan->spooled_row, chunk->rows.row.data,
-                                    chunk->rows.row.bytes);
+        return cellar_buffer_append(&scan->spooled_row, chunk->rows->row.data,
+                                    chunk->rows->row.bytes);
     }
     return CELLAR_OK;
 }
@@ -320,7 +327,7 @@ static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chu
         CELLAR_TRY(chunk_enter(scan, chunk, &is_fresh));
         CELLAR_TRY(cursor_place(scan, chunk, is_fresh, is_next));
         is_next = false;
-        if (!chunk->rows.has_row || !row_is_inside(scan, chunk)) {
+        if (!chunk->rows->has_row || !row_is_inside(scan, chunk)) {
             CELLAR_TRY(tablet_pass(scan, chunk));
         } else {
             CELLAR_TRY(row_send(scan, chunk));
@@ -365,37 +372,43 @@ static enum cellar_status spool_send(struct tablet_scan *scan, struct chunk *chu
 
 /* ---- the scan -------------------------------------------------------------------------------- */
 
-enum cellar_status tablet_scan_open(struct tablet_db *db, struct tablet_table *table,
-                                    const struct tablet_scan_options *options,
-                                    struct tablet_scan **scan, struct cellar_error *error)
+struct tablet_scan *tablet_scan_new(void)
 {
-    struct tablet_scan *opened = cellar_mem_zalloc(1, sizeof *opened);
-    if (opened == NULL) {
-        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
+    struct tablet_scan *scan = cellar_mem_zalloc(1, sizeof *scan);
+    if (scan != NULL) {
+        tablet_spool_init(&scan->reader.spool, ""); /* until a start names one */
     }
+    CELLAR_ASSERT(scan == NULL || scan->table == NULL);
+    return scan;
+}
+
+enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db *db,
+                                     struct tablet_table *table,
+                                     const struct tablet_scan_options *options,
+                                     struct cellar_error *error)
+{
+    CELLAR_ASSERT(scan->table == NULL && scan->wanted == NULL);
     tablet_table_ref(table);
-    opened->db = db;
-    opened->table = table;
-    opened->set = options->rows;
-    opened->rows_left = options->rows_limit == 0 ? UINT64_MAX : options->rows_limit;
-    opened->is_reversed = options->is_reversed;
-    opened->range_index = options->is_reversed ? options->rows->count : 0;
-    opened->reader.schema = &table->schema;
-    opened->reader.versions_max = options->versions_max;
-    opened->reader.keys_only = options->keys_only;
-    opened->reader.now_us = tablet_schema_time(&table->schema, tablet_db_time(db));
-    tablet_spool_init(&opened->reader.spool, store_engine_data_dir(tablet_db_engine(db)));
-    enum cellar_status status = wanted_make(opened, options, error);
-    if (status == CELLAR_OK && range_enter(opened) != CELLAR_OK) {
+    scan->db = db;
+    scan->table = table;
+    scan->set = options->rows;
+    scan->rows_left = options->rows_limit == 0 ? UINT64_MAX : options->rows_limit;
+    scan->is_reversed = options->is_reversed;
+    scan->is_done = false;
+    scan->late_status = CELLAR_OK;
+    scan->range_index = options->is_reversed ? options->rows->count : 0;
+    tablet_row_reader_start(&scan->reader, &table->schema, options->versions_max,
+                            options->keys_only);
+    scan->reader.now_us = tablet_schema_time(&table->schema, tablet_db_time(db));
+    scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
+    enum cellar_status status = wanted_make(scan, options, error);
+    if (status == CELLAR_OK && range_enter(scan) != CELLAR_OK) {
         status = cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
     }
     if (status != CELLAR_OK) {
-        tablet_scan_close(opened);
-        return status;
+        tablet_scan_stop(scan);
     }
-    CELLAR_ASSERT(opened->table->references > 1 || opened->is_done || opened->set->count > 0);
-    *scan = opened;
-    return CELLAR_OK;
+    return status;
 }
 
 /* Keeps a failure for the next call when rows go out with this one. */
@@ -403,9 +416,9 @@ static enum cellar_status failure_defer(struct tablet_scan *scan, const struct c
                                         enum cellar_status status, struct cellar_error *error)
 {
     CELLAR_ASSERT(status != CELLAR_OK);
-    bool has_row = chunk->tablet != NULL && chunk->rows.has_row;
+    bool has_row = chunk->tablet != NULL && chunk->rows->has_row;
     struct cellar_slice row =
-        has_row ? cellar_slice_of(&chunk->rows.row) : cellar_slice_of(&scan->place);
+        has_row ? cellar_slice_of(&chunk->rows->row) : cellar_slice_of(&scan->place);
     (void)row_fail(scan, row, status, &scan->late_error);
     scan->late_status = status;
     if (chunk->row_count == 0 || scan->reader.sink_has_failed) {
@@ -425,9 +438,14 @@ static enum cellar_status failure_defer(struct tablet_scan *scan, const struct c
 enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct tablet_sink *sink,
                                     size_t bytes_max, bool *is_done, struct cellar_error *error)
 {
-    struct chunk chunk = {.sink = sink,
-                          .bytes_max = bytes_max,
-                          .deadline_us = cellar_clock_monotonic_us() + CHUNK_US_MAX};
+    struct chunk chunk;
+    chunk.rows = &scan->rows;
+    chunk.tablet = NULL;
+    chunk.sink = sink;
+    chunk.bytes_max = bytes_max;
+    chunk.bytes = 0;
+    chunk.row_count = 0;
+    chunk.deadline_us = cellar_clock_monotonic_us() + CHUNK_US_MAX;
     *is_done = false;
     if (scan->late_status != CELLAR_OK) {
         if (error != NULL) {
@@ -454,16 +472,38 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     return status;
 }
 
-void tablet_scan_close(struct tablet_scan *scan)
+void tablet_scan_stop(struct tablet_scan *scan)
+{
+    if (scan->table == NULL) {
+        return;
+    }
+    tablet_row_reader_stop(&scan->reader);
+    tablet_table_unref(scan->table);
+    scan->table = NULL;
+    cellar_mem_free(scan->wanted);
+    scan->wanted = NULL;
+    if (scan->place.capacity > MEMORY_KEPT_BYTES_MAX) {
+        cellar_buffer_fini(&scan->place);
+    }
+    if (scan->has_rows && scan->rows.scratch.capacity > MEMORY_KEPT_BYTES_MAX) {
+        store_rows_fini(&scan->rows);
+        scan->has_rows = false;
+    }
+    cellar_buffer_fini(&scan->spooled_row);
+    CELLAR_ASSERT(scan->wanted == NULL);
+}
+
+void tablet_scan_free(struct tablet_scan *scan)
 {
     if (scan == NULL) {
         return;
     }
-    CELLAR_ASSERT(scan->table != NULL);
+    tablet_scan_stop(scan);
+    CELLAR_ASSERT(scan->table == NULL);
     tablet_row_reader_fini(&scan->reader);
-    tablet_table_unref(scan->table);
+    if (scan->has_rows) {
+        store_rows_fini(&scan->rows);
+    }
     cellar_buffer_fini(&scan->place);
-    cellar_buffer_fini(&scan->spooled_row);
-    cellar_mem_free(scan->wanted);
     cellar_mem_free(scan);
 }

@@ -30,11 +30,15 @@ struct tablet_scan_options {
 
 struct tablet_scan;
 
-/** Starts a scan. @param table a reference is taken. NOT_FOUND (a family), NO_MEMORY. */
-enum cellar_status tablet_scan_open(struct tablet_db *db, struct tablet_table *table,
-                                    const struct tablet_scan_options *options,
-                                    struct tablet_scan **scan, struct cellar_error *error)
-    CELLAR_MUST_USE;
+/** An idle scan; NULL without memory. */
+struct tablet_scan *tablet_scan_new(void) CELLAR_MUST_USE;
+
+/** Starts an idle scan. @param table a reference is taken. NOT_FOUND (a family), NO_MEMORY: it is
+ * idle still. */
+enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db *db,
+                                     struct tablet_table *table,
+                                     const struct tablet_scan_options *options,
+                                     struct cellar_error *error) CELLAR_MUST_USE;
 
 /**
  * Sends the next chunk.
@@ -48,7 +52,11 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
                                     size_t bytes_max, bool *is_done, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Ends a scan; takes NULL. */
-void tablet_scan_close(struct tablet_scan *scan);
+/** Ends a scan, which is idle again and keeps a little memory for the next one. Nothing for an idle
+ * one. */
+void tablet_scan_stop(struct tablet_scan *scan);
+
+/** Stops and frees; takes NULL. */
+void tablet_scan_free(struct tablet_scan *scan);
 
 #endif

@@ -28,6 +28,8 @@
 #define FIELD_CREDIT 9u
 #define COLUMN_COUNT_MAX 10000u
 #define RETRY_DELAY_MS 1000u
+#define ARENA_BYTES                                                                                \
+    1008u /* the first block's: a get's request fits, and malloc keeps such blocks */
 
 struct read {
     struct net_call call;
@@ -355,6 +357,7 @@ void net_read_rows(struct net_session *session, const struct net_request *reques
         net_reply_error(session, request->id, request->operation, &error);
         return;
     }
+    read->arena.block_bytes = ARENA_BYTES;
     io_work_init(&read->work, run_work);
     net_call_begin(session, &read->call, &read_type, request);
     if (open_read(read, context, request->body, &error) != CELLAR_OK) {

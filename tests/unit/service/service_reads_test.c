@@ -87,7 +87,7 @@ static void opening_a_read_without_memory_says_so(void **state)
     struct model_service service;
     (void)state;
     service_begin(&service);
-    assert_true(test_out_of_memory_loop(open_with_columns, service.svc) > 2);
+    assert_true(test_out_of_memory_loop(open_with_columns, service.svc) >= 2); /* columns, twice */
     model_service_close(&service);
 }
 

@@ -208,6 +208,23 @@ static struct tablet_sink sink_of(struct sink *sink)
 static struct cellar_range every_range[1];
 static const struct cellar_rowset every_row = {every_range, 1};
 
+static enum cellar_status scan_open(struct tablet_db *db, struct tablet_table *table,
+                                    const struct tablet_scan_options *options,
+                                    struct tablet_scan **scan, struct cellar_error *error)
+{
+    struct tablet_scan *made = tablet_scan_new();
+    if (made == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    enum cellar_status status = tablet_scan_start(made, db, table, options, error);
+    if (status != CELLAR_OK) {
+        tablet_scan_free(made);
+        return status;
+    }
+    *scan = made;
+    return CELLAR_OK;
+}
+
 /* Runs a whole scan with chunks of some size. */
 static enum cellar_status scan_run(struct rig *rig, const struct tablet_scan_options *options,
                                    size_t bytes_max, struct sink *sink, struct cellar_error *error)
@@ -216,12 +233,12 @@ static enum cellar_status scan_run(struct rig *rig, const struct tablet_scan_opt
     const struct tablet_sink inner = sink_of(sink);
     bool is_done = false;
     cellar_error_clear(error);
-    CELLAR_TRY(tablet_scan_open(rig->db, rig->table, options, &scan, error));
+    CELLAR_TRY(scan_open(rig->db, rig->table, options, &scan, error));
     enum cellar_status status = CELLAR_OK;
     while (status == CELLAR_OK && !is_done) {
         status = tablet_scan_next(scan, &inner, bytes_max, &is_done, error);
     }
-    tablet_scan_close(scan);
+    tablet_scan_free(scan);
     return status;
 }
 
@@ -345,8 +362,7 @@ static void an_unknown_family_is_refused_with_its_index(void **state)
     (void)state;
     rig_begin(&rig);
     cellar_error_clear(&error);
-    assert_int_equal(tablet_scan_open(rig.db, rig.table, &options, &scan, &error),
-                     CELLAR_NOT_FOUND);
+    assert_int_equal(scan_open(rig.db, rig.table, &options, &scan, &error), CELLAR_NOT_FOUND);
     assert_null(scan);
     assert_non_null(strstr(error.text, "element #1 "));
     rig_end(&rig);
@@ -367,7 +383,7 @@ static void a_drop_ends_a_scan_with_not_found(void **state)
     rig_begin(&rig);
     rows_write(&rig);
     cellar_error_clear(&error);
-    assert_int_equal(tablet_scan_open(rig.db, rig.table, &options, &scan, &error), CELLAR_OK);
+    assert_int_equal(scan_open(rig.db, rig.table, &options, &scan, &error), CELLAR_OK);
     assert_int_equal(tablet_scan_next(scan, &inner, 1, &is_done, &error), CELLAR_OK);
     assert_false(is_done);
     assert_string_equal(sink.text, "a[]");
@@ -376,7 +392,7 @@ static void a_drop_ends_a_scan_with_not_found(void **state)
     assert_non_null(strstr(error.text, "dropped"));
     assert_false(is_done);
     assert_string_equal(sink.text, "a[]");
-    tablet_scan_close(scan);
+    tablet_scan_free(scan);
     rig_end(&rig);
 }
 
@@ -471,7 +487,7 @@ static void a_large_row_is_one_snapshot_even_when_the_row_changes(void **state)
     rig_begin(&rig);
     uint64_t sum = large_row_write(&rig, "h", 10);
     cellar_error_clear(&error);
-    assert_int_equal(tablet_scan_open(rig.db, rig.table, &options, &scan, &error), CELLAR_OK);
+    assert_int_equal(scan_open(rig.db, rig.table, &options, &scan, &error), CELLAR_OK);
     assert_int_equal(tablet_scan_next(scan, &inner, 50000, &is_done, &error), CELLAR_OK);
     assert_true(sink.is_open);
     const struct store_item gone = test_delete_row();
@@ -481,7 +497,7 @@ static void a_large_row_is_one_snapshot_even_when_the_row_changes(void **state)
     }
     assert_true(sink.value_sum == sum);
     assert_false(sink.is_open);
-    tablet_scan_close(scan);
+    tablet_scan_free(scan);
     scan_check(&rig, &options, "");
     rig_end(&rig);
 }
