@@ -24,6 +24,7 @@
 #include "server/storage/log_files.h"
 
 static const char format_line[] = "cellar data directory, format 1\n";
+static const char format_words[] = "cellar data directory, format ";
 
 static void path_join(const struct store_data_dir *dir, const char *name, char *path)
 {
@@ -49,11 +50,13 @@ static enum cellar_status fail(struct cellar_error *error, const char *what, con
         "%s %s: %s", what, path, strerror(code));
 }
 
-static enum cellar_status lock_take(struct store_data_dir *dir, struct cellar_error *error)
+/* @param flags  of open(2) */
+static enum cellar_status lock_take(struct store_data_dir *dir, int flags,
+                                    struct cellar_error *error)
 {
     char path[PATH_MAX];
     path_join(dir, "LOCK", path);
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int descriptor = open(path, flags | O_CLOEXEC, 0666);
     if (descriptor < 0) {
         return fail(error, "cannot open", path);
     }
@@ -66,7 +69,7 @@ static enum cellar_status lock_take(struct store_data_dir *dir, struct cellar_er
         }
         return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
                                 "the data directory %s is in use by another cellard; stop that one "
-                                "or give --data-dir another directory",
+                                "or give another directory",
                                 dir->path);
     }
     CELLAR_ASSERT(descriptor >= 0);
@@ -165,12 +168,13 @@ static enum cellar_status first_start(struct store_data_dir *dir, struct cellar_
     return CELLAR_OK;
 }
 
-enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *dir,
-                                       struct cellar_error *error)
+/* Sets the paths; nothing is held yet. */
+static enum cellar_status path_set(const char *path, struct store_data_dir *dir,
+                                   struct cellar_error *error)
 {
-    struct stat facts;
     memset(dir, 0, sizeof *dir);
     dir->lock_descriptor = -1;
+    CELLAR_ASSERT(path != NULL);
     if (path[0] == '\0' || strlen(path) >= sizeof dir->path) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "the data directory's path must have 1 to %zu bytes, not %zu",
@@ -178,18 +182,87 @@ enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *
     }
     memcpy(dir->path, path, strlen(path) + 1);
     path_join(dir, "log", dir->log_path);
+    return CELLAR_OK;
+}
+
+enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *dir,
+                                       struct cellar_error *error)
+{
+    struct stat facts;
+    CELLAR_TRY(path_set(path, dir, error));
     if (stat(path, &facts) == 0 && !S_ISDIR(facts.st_mode)) {
         return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
                                 "%s is not a directory; give --data-dir a directory", path);
     }
     CELLAR_TRY(store_directory_make(path, error));
-    CELLAR_TRY(lock_take(dir, error));
+    CELLAR_TRY(lock_take(dir, O_RDWR | O_CREAT, error));
     enum cellar_status status =
         path_exists(dir, "FORMAT") ? format_check(dir, error) : first_start(dir, error);
     if (status != CELLAR_OK) {
         store_data_dir_close(dir);
     }
     CELLAR_ASSERT(status != CELLAR_OK || dir->lock_descriptor >= 0);
+    return status;
+}
+
+/* What FORMAT says: ours, another version, or nothing that any cellard wrote. */
+static enum cellar_status format_look(const struct store_data_dir *dir,
+                                      enum store_data_dir_kind *kind, struct cellar_error *error)
+{
+    char path[PATH_MAX];
+    char line[sizeof format_line + 16];
+    size_t got = 0;
+    path_join(dir, "FORMAT", path);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    *kind = STORE_DATA_DIR_DAMAGED;
+    if (descriptor < 0 && errno == ENOENT) {
+        return CELLAR_OK;
+    }
+    if (descriptor < 0) {
+        return fail(error, "cannot open", path);
+    }
+    enum cellar_status status = store_file_read(descriptor, 0, line, sizeof line - 1, &got);
+    (void)close(descriptor);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "cannot read %s", path);
+    }
+    line[got] = '\0';
+    size_t words = sizeof format_words - 1;
+    size_t digits = got > words ? strspn(line + words, "0123456789") : 0;
+    bool is_format = strncmp(line, format_words, words) == 0 && digits > 0 &&
+                     strcmp(line + words + digits, "\n") == 0;
+    CELLAR_ASSERT(got < sizeof line);
+    if (strcmp(line, format_line) == 0) {
+        *kind = STORE_DATA_DIR_WHOLE;
+    }
+    return is_format && *kind != STORE_DATA_DIR_WHOLE ? format_check(dir, error) : CELLAR_OK;
+}
+
+enum cellar_status store_data_dir_inspect(const char *path, struct store_data_dir *dir,
+                                          enum store_data_dir_kind *kind, bool *has_lock,
+                                          struct cellar_error *error)
+{
+    struct stat facts;
+    CELLAR_TRY(path_set(path, dir, error));
+    if (stat(path, &facts) != 0) {
+        return fail(error, "cannot open the data directory", path);
+    }
+    *has_lock = path_exists(dir, "LOCK");
+    if (!path_exists(dir, "FORMAT") && !path_exists(dir, "FORMAT.new") &&
+        !path_exists(dir, "log") && !path_exists(dir, "stores")) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "%s is no data directory: it has no FORMAT file", path);
+    }
+    if (*has_lock) {
+        CELLAR_TRY(lock_take(dir, O_RDONLY, error));
+    }
+    bool is_unfinished = path_exists(dir, "FORMAT.new") && !path_exists(dir, "FORMAT");
+    *kind = STORE_DATA_DIR_UNFINISHED;
+    enum cellar_status status = is_unfinished ? CELLAR_OK : format_look(dir, kind, error);
+    if (status != CELLAR_OK) {
+        store_data_dir_close(dir);
+    }
+    CELLAR_ASSERT(status == CELLAR_OK || dir->lock_descriptor < 0);
     return status;
 }
 

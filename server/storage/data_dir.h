@@ -34,6 +34,24 @@ struct store_data_dir {
 enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *dir,
                                        struct cellar_error *error) CELLAR_MUST_USE;
 
+/** What a directory looks like to somebody who only reads. */
+enum store_data_dir_kind {
+    STORE_DATA_DIR_WHOLE,      /* FORMAT is there and ours */
+    STORE_DATA_DIR_UNFINISHED, /* a first start was cut short: nothing was ever served */
+    STORE_DATA_DIR_DAMAGED     /* log/ or stores/ are there, but FORMAT is missing or damaged */
+};
+
+/**
+ * Locks the directory for reading only: makes, changes and removes nothing.
+ *
+ * @param has_lock  receives whether there is a LOCK file; without one nothing is locked
+ * @return CELLAR_OK; FAILED_PRECONDITION (locked by another process, another version, no data
+ * directory), IO_ERROR, INVALID_ARGUMENT (path too long or empty); nothing is held after a failure
+ */
+enum cellar_status store_data_dir_inspect(const char *path, struct store_data_dir *dir,
+                                          enum store_data_dir_kind *kind, bool *has_lock,
+                                          struct cellar_error *error) CELLAR_MUST_USE;
+
 /** Ends a first start: writes FORMAT, durable at return. */
 enum cellar_status store_data_dir_commit(struct store_data_dir *dir, struct cellar_error *error)
     CELLAR_MUST_USE;

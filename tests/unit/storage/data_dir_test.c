@@ -273,6 +273,87 @@ static void generations_are_found(void **state)
     test_remove_tree(parent);
 }
 
+/* ---- inspecting ------------------------------------------------------------------------------ */
+
+/* Inspects, expecting a status; on success the kind and whether there is a lock file. */
+static void inspect_gives(const char *path, enum cellar_status status,
+                          enum store_data_dir_kind kind, bool has_lock)
+{
+    struct store_data_dir dir;
+    struct cellar_error error;
+    enum store_data_dir_kind got_kind = STORE_DATA_DIR_WHOLE;
+    bool got_lock = false;
+    cellar_error_clear(&error);
+    assert_int_equal(store_data_dir_inspect(path, &dir, &got_kind, &got_lock, &error), status);
+    if (status != CELLAR_OK) {
+        assert_int_equal(dir.lock_descriptor, -1);
+        assert_true(error.text[0] != '\0');
+        return;
+    }
+    assert_int_equal(got_kind, kind);
+    assert_int_equal(got_lock, has_lock);
+    assert_int_equal(dir.lock_descriptor >= 0, has_lock);
+    store_data_dir_close(&dir);
+}
+
+static void inspecting_makes_nothing_and_keeps_servers_out(void **state)
+{
+    (void)state;
+    char parent[256];
+    char path[300];
+    struct store_data_dir dir;
+    struct store_data_dir other;
+    enum store_data_dir_kind kind;
+    bool has_lock = false;
+    parent_make(parent, path);
+    inspect_gives(path, CELLAR_IO_ERROR, 0, false);
+    assert_false(is_there(parent, "data"));
+    inspect_gives(parent, CELLAR_FAILED_PRECONDITION, 0, false);
+    assert_false(is_there(parent, "LOCK"));
+    assert_int_equal(store_data_dir_open(path, &dir, NULL), CELLAR_OK);
+    inspect_gives(path, CELLAR_FAILED_PRECONDITION, 0, false); /* in use */
+    store_data_dir_close(&dir);
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_UNFINISHED, true);
+    assert_int_equal(store_data_dir_open(path, &dir, NULL), CELLAR_OK);
+    assert_int_equal(store_data_dir_commit(&dir, NULL), CELLAR_OK);
+    store_data_dir_close(&dir);
+    assert_int_equal(store_data_dir_inspect(path, &dir, &kind, &has_lock, NULL), CELLAR_OK);
+    assert_int_equal(kind, STORE_DATA_DIR_WHOLE);
+    assert_int_equal(store_data_dir_open(path, &other, NULL), CELLAR_FAILED_PRECONDITION);
+    store_data_dir_close(&dir);
+    inspect_gives("", CELLAR_INVALID_ARGUMENT, 0, false);
+    test_remove_tree(parent);
+}
+
+static void inspecting_tells_damage_from_another_version(void **state)
+{
+    (void)state;
+    char parent[256];
+    char path[300];
+    char whole[PATH_MAX];
+    struct store_data_dir dir;
+    parent_make(parent, path);
+    assert_int_equal(store_data_dir_open(path, &dir, NULL), CELLAR_OK);
+    assert_int_equal(store_data_dir_commit(&dir, NULL), CELLAR_OK);
+    store_data_dir_close(&dir);
+    file_put(path, "FORMAT", "cellar data directory, format 27\n");
+    inspect_gives(path, CELLAR_FAILED_PRECONDITION, 0, false);
+    file_put(path, "FORMAT", "cellar data directory, format 1");
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_DAMAGED, true);
+    file_put(path, "FORMAT", "cellar data dirEctory, format 1\n");
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_DAMAGED, true);
+    file_put(path, "FORMAT", "");
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_DAMAGED, true);
+    path_of(path, "FORMAT", whole);
+    assert_int_equal(unlink(whole), 0);
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_DAMAGED, true);
+    path_of(path, "LOCK", whole);
+    assert_int_equal(unlink(whole), 0);
+    inspect_gives(path, CELLAR_OK, STORE_DATA_DIR_DAMAGED, false);
+    assert_false(is_there(path, "LOCK"));
+    test_remove_tree(parent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +365,8 @@ int main(void)
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(directory_in_use_is_refused),
         cmocka_unit_test(generations_are_found),
+        cmocka_unit_test(inspecting_makes_nothing_and_keeps_servers_out),
+        cmocka_unit_test(inspecting_tells_damage_from_another_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
