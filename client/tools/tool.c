@@ -12,6 +12,7 @@
 
 #include "client/tools/tool.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -84,13 +85,24 @@ enum cellar_status cellar_tool_call_error(const struct cellar_call *call,
     return code;
 }
 
+/* The error of output that could not be written; errno says why. */
+static enum cellar_status output_failed(struct cellar_tool *tool, struct cellar_error *error)
+{
+    int code = errno;
+    char reason[128];
+    CELLAR_ASSERT(tool->out != NULL);
+    tool->is_reader_gone = code == EPIPE;
+    return cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write the output: %s",
+                            strerror_r(code, reason, sizeof reason));
+}
+
 enum cellar_status cellar_tool_write(struct cellar_tool *tool, struct cellar_buffer *text,
                                      struct cellar_error *error)
 {
     CELLAR_ASSERT(tool->out != NULL);
     size_t written = text->bytes == 0 ? 0 : fwrite(text->data, 1, text->bytes, tool->out);
     if (written != text->bytes) {
-        return cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write the output");
+        return output_failed(tool, error);
     }
     cellar_buffer_clear(text);
     return CELLAR_OK;
@@ -228,7 +240,9 @@ static void complain(const struct cellar_tool *tool, const struct cellar_error *
     cellar_tool_say(tool->err, error->text);
     (void)fprintf(tool->err, "%s\n", has_stop ? "" : ".");
     if (tool->next_step != NULL) {
-        (void)fprintf(tool->err, "        %s\n", tool->next_step);
+        (void)fprintf(tool->err, "        ");
+        cellar_tool_say(tool->err, tool->next_step);
+        (void)fprintf(tool->err, "\n");
     } else if (error->code == CELLAR_INVALID_ARGUMENT && tool->command == NULL) {
         (void)fprintf(tool->err, "        `cellar help` lists the commands.\n");
     } else if (error->code == CELLAR_INVALID_ARGUMENT) {
@@ -260,12 +274,14 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     } else {
         status = arguments_run(&tool, argc, argv, &error);
     }
-    if (fflush(out) != 0 && status == CELLAR_OK) {
-        status = cellar_error_set(&error, CELLAR_IO_ERROR, "Cannot write the output");
+    if ((fflush(out) != 0 || ferror(out) != 0) && status == CELLAR_OK) {
+        status = output_failed(&tool, &error);
     }
     if (status != CELLAR_OK) {
-        complain(&tool, &error);
+        if (!tool.is_reader_gone) { /* as `| head` does: no failure that anyone waits for */
+            complain(&tool, &error);
+        }
         return cellar_tool_exit_code(status);
     }
-    return tool.has_refused ? 1 : 0;
+    return tool.exit_code != 0 ? tool.exit_code : tool.has_refused ? 1 : 0;
 }

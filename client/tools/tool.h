@@ -19,6 +19,8 @@ struct cellar_tool {
     struct cellar_client *client;
     const char *next_step; /* what to do after a failure where its code does not say; NULL */
     bool has_refused;      /* an import refused some of its input: exit code 1 */
+    bool is_reader_gone;   /* whoever read the output wants no more of it */
+    int exit_code;         /* of a program that a command ran; 0: the command's own counts */
     bool is_terminal;      /* a person sits there: standard input and errors are a terminal */
 };
 
