@@ -27,7 +27,18 @@ static enum cellar_status ping_run(struct cellar_tool *tool, const struct cellar
         return cellar_error_set(error, CELLAR_UNAVAILABLE,
                                 "The server at %s answers, but is not ready", tool->endpoint);
     }
-    (void)fprintf(tool->out, "%s\n", is_ready ? "ready" : "not ready");
+    switch (tool->format) {
+    case CELLAR_FORMAT_TEXT:
+        (void)fprintf(tool->out, "%s\n", is_ready ? "ready" : "not ready");
+        break;
+    case CELLAR_FORMAT_JSON:
+    case CELLAR_FORMAT_JSONL:
+        (void)fprintf(tool->out, "{\"ready\":%s}\n", is_ready ? "true" : "false");
+        break;
+    case CELLAR_FORMAT_CSV:
+        (void)fprintf(tool->out, "ready\n%s\n", is_ready ? "true" : "false");
+        break;
+    }
     return CELLAR_OK;
 }
 
@@ -123,6 +134,7 @@ const struct cellar_command cellar_server_commands[] = {
      .word_count_min = 0,
      .word_count_max = 0,
      .patience = CELLAR_PATIENCE_NONE,
+     .has_format = true,
      .run = ping_run},
     {.verb = "info",
      .words = "",

@@ -116,6 +116,10 @@ static void a_server_is_asked_how_it_is(void **state)
     expect_ok(RUN("ping"));
     expect_out("ready\n");
     expect_ok(RUN("ping", "--ready"));
+    expect_ok(RUN("ping", "--format", "json"));
+    expect_out("{\"ready\":true}\n");
+    expect_ok(RUN("ping", "--format", "csv"));
+    expect_out("ready\ntrue\n");
 }
 
 static void a_server_tells_what_it_holds_and_does(void **state)
