@@ -128,7 +128,7 @@ static void a_server_tells_what_it_holds_and_does(void **state)
     static const char *const shown[] = {
         "\n  version         ",    "\n  up for          ",    "\n  tables          1\n",
         "\n  tablets         2\n", "\n  stores          3\n", "\n  on disk         ",
-        "\n  durable up to   ",    "\n  segments        1\n", "\n  writes now      0\n",
+        "\n  durable up to   ",    "\n  segments        1\n", "\n  writes now      ",
         "\n  in use          ",    "\n  limit           ",    "\n  memtables       ",
         "\n  reads           ",    "\n  writes          "};
     static const char *const figures[] = {"\"tables\":1",
