@@ -18,6 +18,8 @@
  * one, the code alone remains. A batch belongs to one thread at a time.
  */
 
+#include "client/lib/batch.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -187,32 +189,28 @@ static void entry_finish(struct cellar_batch *batch, struct batch_entry *entry,
     }
 }
 
-/* Gives all entries that wait, or also those that would go again, the failure of the whole. */
-static void entries_fail(struct cellar_batch *batch, const struct cellar_error *error)
+void cellar_batch_end(struct cellar_batch *batch, const struct cellar_error *error)
 {
-    CELLAR_ASSERT(error->code != CELLAR_OK);
-    for (uint32_t index = 0; index < batch->count; index++) {
+    CELLAR_ASSERT(batch != NULL);
+    for (uint32_t index = 0; error->code != CELLAR_OK && index < batch->count; index++) {
         struct batch_entry *entry = &batch->entries[index];
         if (entry->state == ENTRY_WAITING) {
             entry->retry_delay_ms = error->retry_delay_ms;
             entry_finish(batch, entry, error->code, cellar_slice_text(error->text));
         }
     }
+    batch->is_sent = true;
 }
 
-/* Reads one entry's result: 0, or [code, text, retry delay]. */
-static bool result_decode(struct cellar_batch *batch, struct batch_entry *entry,
-                          struct cellar_cursor *from)
+bool cellar_row_result_take(struct cellar_cursor *from, struct cellar_row_result *result)
 {
     uint64_t code = 0;
     uint64_t delay_ms = 0;
     uint32_t count;
-    struct cellar_slice text = {NULL, 0};
-    enum cellar_status status;
-    CELLAR_ASSERT(entry->state == ENTRY_WAITING);
+    *result = (struct cellar_row_result){.code = CELLAR_OK};
     if (cellar_wire_get_array(from, &count)) {
-        if (count < 3 || !cellar_wire_get_u64(from, &code) || !cellar_wire_get_text(from, &text) ||
-            !cellar_wire_get_u64(from, &delay_ms)) {
+        if (count < 3 || !cellar_wire_get_u64(from, &code) ||
+            !cellar_wire_get_text(from, &result->text) || !cellar_wire_get_u64(from, &delay_ms)) {
             return false;
         }
         for (uint32_t index = 3; index < count; index++) {
@@ -223,17 +221,44 @@ static bool result_decode(struct cellar_batch *batch, struct batch_entry *entry,
     } else if (!cellar_wire_get_u64(from, &code)) {
         return false;
     }
-    if (!cellar_status_decode(code, &status)) {
+    CELLAR_ASSERT(from->at <= from->end);
+    result->retry_delay_ms = (uint32_t)CELLAR_MIN(delay_ms, (uint64_t)UINT32_MAX);
+    return cellar_status_decode(code, &result->code);
+}
+
+/* Reads one entry's result. */
+static bool result_decode(struct cellar_batch *batch, struct batch_entry *entry,
+                          struct cellar_cursor *from)
+{
+    struct cellar_row_result result;
+    CELLAR_ASSERT(entry->state == ENTRY_WAITING);
+    if (!cellar_row_result_take(from, &result)) {
         return false;
     }
-    entry->retry_delay_ms = (uint32_t)CELLAR_MIN(delay_ms, (uint64_t)UINT32_MAX);
-    entry_finish(batch, entry, status, text);
+    entry->retry_delay_ms = result.retry_delay_ms;
+    entry_finish(batch, entry, result.code, result.text);
     return true;
 }
 
-/* Reads the results of a round. */
-static enum cellar_status results_decode(struct cellar_batch *batch, struct cellar_slice body,
-                                         uint32_t waiting_count, struct cellar_error *error)
+/* How many entries wait for their results. */
+static uint32_t waiting_count(const struct cellar_batch *batch)
+{
+    uint32_t count = 0;
+    for (uint32_t index = 0; index < batch->count; index++) {
+        count += batch->entries[index].state == ENTRY_WAITING ? 1u : 0u;
+    }
+    CELLAR_ASSERT(count <= batch->count);
+    return count;
+}
+
+bool cellar_batch_is_answered(const struct cellar_batch *batch)
+{
+    CELLAR_ASSERT(batch->count >= 1);
+    return waiting_count(batch) == 0;
+}
+
+enum cellar_status cellar_batch_take(struct cellar_batch *batch, struct cellar_slice body,
+                                     struct cellar_error *error)
 {
     struct cellar_msg_mutate_rows_reply reply;
     uint32_t count = 0;
@@ -242,9 +267,9 @@ static enum cellar_status results_decode(struct cellar_batch *batch, struct cell
     struct cellar_cursor from = {NULL, NULL};
     if (is_read) {
         from = cellar_cursor_make(reply.results);
-        is_read = cellar_wire_get_array(&from, &count) && count == waiting_count;
+        is_read = cellar_wire_get_array(&from, &count) && count == waiting_count(batch);
     }
-    CELLAR_ASSERT(waiting_count <= batch->count);
+    CELLAR_ASSERT(!batch->is_sent);
     for (uint32_t index = 0; is_read && index < batch->count; index++) {
         if (batch->entries[index].state == ENTRY_WAITING) {
             is_read = result_decode(batch, &batch->entries[index], &from);
@@ -258,13 +283,12 @@ static enum cellar_status results_decode(struct cellar_batch *batch, struct cell
     return CELLAR_OK;
 }
 
-/* Encodes the entries that wait as one array. */
-static enum cellar_status round_encode(const struct cellar_batch *batch, uint32_t waiting_count,
-                                       struct cellar_buffer *to)
+enum cellar_status cellar_batch_round(const struct cellar_batch *batch, struct cellar_buffer *to)
 {
-    CELLAR_ASSERT(waiting_count >= 1);
-    CELLAR_TRY(cellar_wire_put_array(to, waiting_count));
-    if (waiting_count == batch->count) {
+    uint32_t count = waiting_count(batch);
+    CELLAR_ASSERT(count >= 1);
+    CELLAR_TRY(cellar_wire_put_array(to, count));
+    if (count == batch->count) {
         return cellar_buffer_append(to, batch->body.data, batch->body.bytes);
     }
     for (uint32_t index = 0; index < batch->count; index++) {
@@ -278,19 +302,18 @@ static enum cellar_status round_encode(const struct cellar_batch *batch, uint32_
 
 /* Sends the entries that wait and reads their results. */
 static enum cellar_status round_run(struct cellar_client *client, struct cellar_slice table,
-                                    struct cellar_batch *batch, uint32_t waiting_count,
-                                    int64_t deadline_us, struct cellar_error *error)
+                                    struct cellar_batch *batch, int64_t deadline_us,
+                                    struct cellar_error *error)
 {
     struct cellar_buffer entries = {0};
     struct cellar_buffer reply = {0};
     struct cellar_msg_mutate_rows_request message = {.table = table};
     struct cellar_request request = {.operation = CELLAR_OP_MUTATE_ROWS,
-                                     .safety = batch->is_idempotent ? CELLAR_SAFETY_IDEMPOTENT
-                                                                    : CELLAR_SAFETY_WRITE,
+                                     .safety = cellar_batch_safety(batch),
                                      .type = &cellar_msg_mutate_rows_request_type,
                                      .message = &message,
                                      .timeout_us = &message.timeout_us};
-    enum cellar_status status = round_encode(batch, waiting_count, &entries);
+    enum cellar_status status = cellar_batch_round(batch, &entries);
     CELLAR_ASSERT(table.bytes > 0);
     if (status != CELLAR_OK) {
         status = cellar_error_set(error, status, "No memory for a batch");
@@ -299,15 +322,14 @@ static enum cellar_status round_run(struct cellar_client *client, struct cellar_
         status = cellar_call_run(client, &request, deadline_us, &reply, error);
     }
     if (status == CELLAR_OK) {
-        status = results_decode(batch, cellar_slice_of(&reply), waiting_count, error);
+        status = cellar_batch_take(batch, cellar_slice_of(&reply), error);
     }
     cellar_buffer_fini(&entries);
     cellar_buffer_fini(&reply);
     return status;
 }
 
-/* Counts the entries that go again; the first one's failure goes to `error`. */
-static uint32_t again_count(const struct cellar_batch *batch, struct cellar_error *error)
+uint32_t cellar_batch_again(const struct cellar_batch *batch, struct cellar_error *error)
 {
     uint32_t count = 0;
     for (uint32_t index = 0; index < batch->count; index++) {
@@ -323,6 +345,22 @@ static uint32_t again_count(const struct cellar_batch *batch, struct cellar_erro
     return count;
 }
 
+void cellar_batch_restart(struct cellar_batch *batch)
+{
+    for (uint32_t index = 0; index < batch->count; index++) {
+        CELLAR_ASSERT(batch->entries[index].state <= ENTRY_AGAIN);
+        if (batch->entries[index].state == ENTRY_AGAIN) {
+            batch->entries[index].state = ENTRY_WAITING;
+        }
+    }
+}
+
+enum cellar_safety cellar_batch_safety(const struct cellar_batch *batch)
+{
+    CELLAR_ASSERT(batch != NULL);
+    return batch->is_idempotent ? CELLAR_SAFETY_IDEMPOTENT : CELLAR_SAFETY_WRITE;
+}
+
 /* Runs rounds until every entry is done or the time is over. */
 static enum cellar_status rounds_run(struct cellar_client *client, struct cellar_slice table,
                                      struct cellar_batch *batch, int64_t deadline_us,
@@ -334,22 +372,34 @@ static enum cellar_status rounds_run(struct cellar_client *client, struct cellar
      * safe as a read is.
      */
     struct cellar_retry retry = cellar_call_retry(client, CELLAR_SAFETY_READ, deadline_us);
-    uint32_t waiting_count = batch->count;
     for (;;) {
-        CELLAR_ASSERT(waiting_count <= batch->count);
-        CELLAR_TRY(round_run(client, table, batch, waiting_count, deadline_us, error));
-        waiting_count = again_count(batch, error);
-        if (waiting_count == 0 ||
+        CELLAR_ASSERT(batch->count >= 1);
+        CELLAR_TRY(round_run(client, table, batch, deadline_us, error));
+        if (cellar_batch_again(batch, error) == 0 ||
             !cellar_call_again(client, &retry, CELLAR_ATTEMPT_ANSWERED, error)) {
             cellar_error_clear(error);
             return CELLAR_OK;
         }
-        for (uint32_t index = 0; index < batch->count; index++) {
-            if (batch->entries[index].state == ENTRY_AGAIN) {
-                batch->entries[index].state = ENTRY_WAITING;
-            }
-        }
+        cellar_batch_restart(batch);
     }
+}
+
+enum cellar_status cellar_batch_begin(struct cellar_batch *batch, struct cellar_error *error)
+{
+    CELLAR_ASSERT(error != NULL);
+    if (batch == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a batch");
+    }
+    for (uint32_t index = 0; index < batch->count; index++) {
+        batch->entries[index].state = ENTRY_WAITING;
+    }
+    cellar_buffer_clear(&batch->texts);
+    batch->is_sent = false;
+    *error = batch->error;
+    if (error->code == CELLAR_OK && batch->count == 0) {
+        (void)cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "A batch must have an entry");
+    }
+    return error->code;
 }
 
 enum cellar_code cellar_mutate_rows(struct cellar_client *client, const char *table,
@@ -359,27 +409,14 @@ enum cellar_code cellar_mutate_rows(struct cellar_client *client, const char *ta
     char name[CELLAR_TABLE_NAME_BYTES_MAX];
     int64_t deadline_us;
     CELLAR_ASSERT(client != NULL && table != NULL);
-    if (batch == NULL) {
-        (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a batch");
-        return cellar_client_finish(client, "MUTATE_ROWS", call, &error);
-    }
-    error = batch->error;
-    if (error.code == CELLAR_OK && batch->count == 0) {
-        (void)cellar_error_set(&error, CELLAR_INVALID_ARGUMENT, "A batch must have an entry");
-    }
-    for (uint32_t index = 0; index < batch->count; index++) {
-        batch->entries[index].state = ENTRY_WAITING;
-    }
-    cellar_buffer_clear(&batch->texts);
-    if (error.code == CELLAR_OK &&
+    if (cellar_batch_begin(batch, &error) == CELLAR_OK &&
         cellar_call_deadline(client, call, &deadline_us, &error) == CELLAR_OK &&
         cellar_client_table_name(client, table, name, &error) == CELLAR_OK) {
         (void)rounds_run(client, cellar_slice_text(name), batch, deadline_us, &error);
     }
-    if (error.code != CELLAR_OK) {
-        entries_fail(batch, &error);
+    if (batch != NULL) {
+        cellar_batch_end(batch, &error);
     }
-    batch->is_sent = true;
     return cellar_client_finish(client, "MUTATE_ROWS", call, &error);
 }
 

@@ -164,6 +164,25 @@ enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,
     return error->code;
 }
 
+enum cellar_safety cellar_mutations_protect(const struct cellar_mutations *list,
+                                            struct cellar_client *client,
+                                            struct cellar_msg_mutate_row_request *message,
+                                            uint8_t token[CELLAR_TOKEN_BYTES],
+                                            struct cellar_token_fields *fields)
+{
+    CELLAR_ASSERT(list->error.code == CELLAR_OK);
+    if (list->is_idempotent) {
+        return CELLAR_SAFETY_IDEMPOTENT;
+    }
+    if (!cellar_token_make(client, token)) {
+        return CELLAR_SAFETY_WRITE;
+    }
+    message->token = cellar_slice_make(token, CELLAR_TOKEN_BYTES);
+    *fields = (struct cellar_token_fields){&message->token, &message->token_start_us,
+                                           &message->token_life_us};
+    return CELLAR_SAFETY_IDEMPOTENT;
+}
+
 enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *table,
                                    struct cellar_view row, const struct cellar_mutations *list,
                                    struct cellar_call *call)
@@ -188,14 +207,7 @@ enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *tab
     }
     if (status == CELLAR_OK) {
         message.mutations = cellar_slice_of(&mutations);
-        request.safety = CELLAR_SAFETY_IDEMPOTENT;
-        if (!list->is_idempotent && cellar_token_make(client, token)) {
-            message.token = cellar_slice_make(token, sizeof token);
-            request.token = (struct cellar_token_fields){&message.token, &message.token_start_us,
-                                                         &message.token_life_us};
-        } else if (!list->is_idempotent) {
-            request.safety = CELLAR_SAFETY_WRITE;
-        }
+        request.safety = cellar_mutations_protect(list, client, &message, token, &request.token);
         status = cellar_call_table(client, &request, table, call, &reply, &error);
     }
     CELLAR_ASSERT(status == error.code);

@@ -3,6 +3,8 @@
 
 #include <cellar/cellar.h>
 
+#include "client/lib/token.h"
+#include "common/message.h"
 #include "common/mutation.h"
 
 /* The list behind `struct cellar_mutations`. */
@@ -21,6 +23,19 @@ enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
 /** The failure a list carries: its own, or CELLAR_NO_MEMORY for NULL. */
 enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,
                                           struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Makes a request of the list as safe to send again as can be: with a token, unless it needs none.
+ *
+ * @param token   receives the token, which the message borrows
+ * @param fields  receives where the message has it; untouched without one
+ * @return what sending it twice may do
+ */
+enum cellar_safety cellar_mutations_protect(const struct cellar_mutations *list,
+                                            struct cellar_client *client,
+                                            struct cellar_msg_mutate_row_request *message,
+                                            uint8_t token[CELLAR_TOKEN_BYTES],
+                                            struct cellar_token_fields *fields);
 
 /*
  * The public header's borrowed bytes and common's are the same thing under two names, since neither

@@ -6,6 +6,8 @@
  * memory goes with cellar_rows_free(); rows do not change, so any thread may read them.
  */
 
+#include "client/lib/rows.h"
+
 #include <string.h>
 
 #include "client/lib/client.h"
@@ -19,6 +21,13 @@ struct cellar_rows {
     size_t count;
     size_t capacity;
 };
+
+struct cellar_rows *cellar_rows_new(void)
+{
+    struct cellar_rows *rows = cellar_mem_zalloc(1, sizeof *rows);
+    CELLAR_ASSERT(rows == NULL || rows->count == 0);
+    return rows;
+}
 
 void cellar_rows_free(struct cellar_rows *rows)
 {
@@ -74,9 +83,8 @@ static bool cells_copy(struct cellar_arena *arena, const struct cellar_row *from
     return true;
 }
 
-/* Appends a copy of a row. */
-static enum cellar_status row_add(struct cellar_rows *rows, const struct cellar_row *row,
-                                  struct cellar_error *error)
+enum cellar_status cellar_rows_add(struct cellar_rows *rows, const struct cellar_row *row,
+                                   struct cellar_error *error)
 {
     CELLAR_ASSERT(rows->count <= rows->capacity);
     /* Checked before a row is added: the limit may be passed by one row, never by two. */
@@ -118,15 +126,16 @@ enum cellar_code cellar_get(struct cellar_client *client, const char *table,
     struct cellar_error error;
     CELLAR_ASSERT(rows != NULL);
     cellar_error_clear(&error);
-    struct cellar_rows *made = cellar_mem_zalloc(1, sizeof *made);
+    struct cellar_rows *made = cellar_rows_new();
     if (made == NULL) {
         (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for rows");
         return cellar_client_finish(client, "READ_ROWS", call, &error);
     }
     enum cellar_code code = cellar_scan_open(client, table, read, call, &scan);
     if (code == CELLAR_E_OK) {
-        while (error.code == CELLAR_OK && cellar_scan_next(scan, &row)) {
-            (void)row_add(made, &row, &error);
+        enum cellar_status status = CELLAR_OK;
+        while (status == CELLAR_OK && cellar_scan_next(scan, &row)) {
+            status = cellar_rows_add(made, &row, &error);
         }
         code = cellar_scan_close(scan, call);
     }
