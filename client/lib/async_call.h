@@ -23,6 +23,10 @@ struct cellar_async_kind {
      */
     enum cellar_status (*take)(struct cellar_async_call *call, const struct cellar_event *event,
                                struct cellar_error *error);
+    /** After an ERROR: whether the call goes again at once, with a body from which it took what the
+     * server refused; CELLAR_NO_MEMORY. May be NULL. */
+    enum cellar_status (*relax)(struct cellar_async_call *call, enum cellar_status code,
+                                bool *is_relaxed);
     /** Forgets what the failed attempt brought, before the next one; CELLAR_NO_MEMORY. May be NULL.
      */
     enum cellar_status (*restart)(struct cellar_async_call *call);
@@ -59,6 +63,7 @@ struct cellar_async_call {
     uint64_t sent_mark;        /* where it ends in that connection's output, */
     uint64_t received_mark;    /* and what had come from there before */
     uint64_t credit_owed;
+    uint64_t charged_bytes; /* what async.c counts it as; 0 = not at all */
 };
 
 /** Calls in order; zero-initialised is empty. Borrowed. */

@@ -484,6 +484,25 @@ static void part_take(struct cellar_core *core, struct cellar_async_call *call,
     }
 }
 
+/* Has a call, which is nowhere, go again at once when the server refused only a part of it. */
+static bool call_relax(struct cellar_core *core, struct cellar_async_call *call)
+{
+    bool is_relaxed = false;
+    CELLAR_ASSERT(call->error.code != CELLAR_OK);
+    if (call->kind->relax == NULL) {
+        return false;
+    }
+    if (call->kind->relax(call, call->error.code, &is_relaxed) != CELLAR_OK) {
+        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call again");
+        call_end(core, call);
+        return true;
+    }
+    if (is_relaxed) {
+        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+    }
+    return is_relaxed;
+}
+
 /* Takes the REPLY or ERROR that ends a request. */
 static void answer_take(struct cellar_core *core, struct cellar_async_call *call,
                         const struct cellar_event *event, int64_t now_us)
@@ -504,6 +523,8 @@ static void answer_take(struct cellar_core *core, struct cellar_async_call *call
         }
     } else if (!cellar_call_error_decode(event->body, &call->error)) {
         attempt = CELLAR_ATTEMPT_SENT;
+    } else if (call_relax(core, call)) {
+        return;
     }
     call_failed(core, call, attempt, now_us);
 }
@@ -590,8 +611,13 @@ int64_t cellar_core_next_us(const struct cellar_core *core)
         }
         is_usable = is_usable || line_is_usable(line);
     }
-    return core->queued.first != NULL && !is_usable ? CELLAR_MIN(next_us, core->dial_after_us)
-                                                    : next_us;
+    if (core->queued.first == NULL) {
+        return next_us;
+    }
+    if (line_pick(core) != LINE_NONE) {
+        return 0; /* a line got room since the last turn */
+    }
+    return is_usable ? next_us : CELLAR_MIN(next_us, core->dial_after_us);
 }
 
 void cellar_core_stop(struct cellar_core *core, int64_t now_us)

@@ -6,7 +6,8 @@
  * The translation happens once, in cellar_client_finish(), at the end of each public function.
  *
  * Options are fixed when the client is opened; the pool and the jitter's random numbers have locks
- * of their own. The handle is freed by cellar_client_close(), when nobody uses it any more.
+ * of their own. The handle is freed by cellar_client_close(), when nobody uses it any more; what
+ * was submitted and has no outcome gets one there.
  */
 
 #include "client/lib/client.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/lib/async.h"
 #include "client/lib/retry.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -24,6 +26,10 @@
 #define CONNECTIONS_DEFAULT 16u
 #define CONNECT_ATTEMPTS_DEFAULT 3u
 #define ATTEMPTS_DEFAULT 100u
+#define SUBMIT_CONNECTIONS_DEFAULT 2u
+#define SUBMIT_CALLS_DEFAULT 16384u
+#define SUBMIT_CALLS_MAX 1048576u
+#define SUBMIT_BYTES_DEFAULT UINT64_C(67108864)
 
 static_assert((int)CELLAR_E_OK == (int)CELLAR_OK &&
                   (int)CELLAR_E_INVALID_ARGUMENT == (int)CELLAR_INVALID_ARGUMENT &&
@@ -130,6 +136,13 @@ static enum cellar_status client_init(const struct cellar_options *options,
                              CONNECT_ATTEMPTS_DEFAULT, error, &client->connect_attempts_max));
     CELLAR_TRY(number_option("attempts_max", options->attempts_max, UINT32_MAX, ATTEMPTS_DEFAULT,
                              error, &client->attempts_max));
+    CELLAR_TRY(number_option("submit_connections_max", options->submit_connections_max,
+                             CELLAR_CORE_LINES_MAX, SUBMIT_CONNECTIONS_DEFAULT, error,
+                             &client->submit_connections_max));
+    CELLAR_TRY(number_option("submit_calls_max", options->submit_calls_max, SUBMIT_CALLS_MAX,
+                             SUBMIT_CALLS_DEFAULT, error, &client->submit_calls_max));
+    client->submit_bytes_max =
+        options->submit_bytes_max == 0 ? SUBMIT_BYTES_DEFAULT : options->submit_bytes_max;
     if (options->timeout_us < 0) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Option timeout_us must be >= 0, but got %lld",
@@ -158,6 +171,7 @@ enum cellar_code cellar_client_open(const struct cellar_options *options, struct
         cellar_mem_free(made);
         return cellar_client_finish(NULL, "open", call, &error);
     }
+    cellar_mutex_init(&made->async_lock);
     cellar_mutex_init(&made->random_lock);
     /* Good enough to keep clients apart that fail together; nothing here is a secret. */
     made->random_state = (uint64_t)cellar_clock_real_us() ^ (uint64_t)(uintptr_t)made;
@@ -165,13 +179,16 @@ enum cellar_code cellar_client_open(const struct cellar_options *options, struct
     return cellar_client_finish(made, "open", call, &error);
 }
 
-void cellar_client_close(struct cellar_client *client)
+/* Not checked: no other thread uses the client any more. */
+void cellar_client_close(struct cellar_client *client) CELLAR_NO_THREAD_SAFETY
 {
     if (client == NULL) {
         return;
     }
     CELLAR_ASSERT(client->timeout_us > 0);
+    cellar_async_close(client->async);
     cellar_pool_fini(&client->pool);
+    cellar_mutex_fini(&client->async_lock);
     cellar_mutex_fini(&client->random_lock);
     cellar_mem_free(client);
 }

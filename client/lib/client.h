@@ -9,6 +9,8 @@
 
 /* The handle behind `struct cellar_client`, and where the library's errors meet the public ones. */
 
+struct cellar_async;
+
 /** One server and how to talk to it. Options do not change; the rest is atomic or has its own
  * locks.
  */
@@ -21,6 +23,11 @@ struct cellar_client {
     uint32_t attempts_max;
     _Atomic bool is_clock_behind;         /* this machine's, as a server said; token.c */
     _Atomic int64_t tokens_full_until_us; /* monotonic; until then no tokens are sent */
+    uint32_t submit_connections_max;
+    uint32_t submit_calls_max;
+    uint64_t submit_bytes_max;
+    struct cellar_mutex async_lock;
+    struct cellar_async *async CELLAR_GUARDED_BY(async_lock); /* NULL before its first use */
     struct cellar_mutex random_lock;
     uint64_t random_state CELLAR_GUARDED_BY(random_lock);
 };

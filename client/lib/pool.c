@@ -40,6 +40,15 @@ enum cellar_status cellar_pool_init(struct cellar_pool *pool, const struct cella
     return CELLAR_OK;
 }
 
+uint32_t cellar_pool_open_count(struct cellar_pool *pool)
+{
+    cellar_mutex_lock(&pool->lock);
+    uint32_t count = pool->open_count;
+    cellar_mutex_unlock(&pool->lock);
+    CELLAR_ASSERT(count <= pool->connections_max);
+    return count;
+}
+
 /* Not checked: no other thread uses the pool any more. */
 void cellar_pool_fini(struct cellar_pool *pool) CELLAR_NO_THREAD_SAFETY
 {

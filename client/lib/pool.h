@@ -37,6 +37,9 @@ struct cellar_pool {
 enum cellar_status cellar_pool_init(struct cellar_pool *pool, const struct cellar_address *address,
                                     uint32_t connections_max) CELLAR_MUST_USE;
 
+/** How many connections are open or being opened. */
+uint32_t cellar_pool_open_count(struct cellar_pool *pool);
+
 /** Closes the connections; none is taken any more. */
 void cellar_pool_fini(struct cellar_pool *pool);
 

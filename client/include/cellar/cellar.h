@@ -10,8 +10,9 @@
  *         fprintf(stderr, "%s\n", call.failure.text);
  *     }
  *
- * A client is a pool of connections to one server. It may be used by any number of threads at once;
- * every call blocks until it is answered or its time is over. Builders (mutations, batches, reads,
+ * A client is a pool of connections to one server. It may be used by any number of threads at once.
+ * A call blocks until it is answered or its time is over; those that end in `_submit` return at
+ * once and bring their outcome later. Builders (mutations, batches, reads,
  * schemas), scans and results belong to one thread at a time.
  *
  * Habits that hold everywhere:
@@ -126,8 +127,11 @@ struct cellar_options {
     const char *instance;     /* "PROJECT/INSTANCE" of bare table names; NULL = default/default */
     int64_t timeout_us;       /* of calls that do not say; 0 = 10 s */
     uint32_t connections_max; /* 1..1024; 0 = 16. An open scan holds one */
-    uint32_t connect_attempts_max; /* tries to connect before UNAVAILABLE; 0 = 3 */
-    uint32_t attempts_max;         /* times one call is sent; 1 = never again; 0 = 100 */
+    uint32_t connect_attempts_max;   /* tries to connect before UNAVAILABLE; 0 = 3 */
+    uint32_t attempts_max;           /* times one call is sent; 1 = never again; 0 = 100 */
+    uint32_t submit_connections_max; /* of all submitted calls together, 1..16; 0 = 2 */
+    uint32_t submit_calls_max;       /* submitted calls without an outcome, 1..1048576; 0 = 16384 */
+    uint64_t submit_bytes_max;       /* of their requests together; 0 = 64 MiB */
 };
 
 /**
@@ -611,6 +615,199 @@ const struct cellar_row *cellar_rows_at(const struct cellar_rows *rows, size_t i
 
 /** Frees rows. */
 void cellar_rows_free(struct cellar_rows *rows);
+
+/* ---- calls that do not wait ---------------------------------------------------------------- */
+
+/*
+ * A submitted call returns at once and has exactly one outcome, within its time limit. The outcome
+ * comes through a callback, or through a future that the program waits for:
+ *
+ *     struct cellar_future *future = NULL;
+ *     if (cellar_get_row_submit(client, "users", key, NULL, &future) == CELLAR_E_OK) {
+ *         ...
+ *         (void)cellar_future_wait(future, -1);
+ *         if (cellar_future_result(future, NULL) == CELLAR_E_OK) {
+ *             struct cellar_rows *rows = cellar_future_take_rows(future);
+ *
+ * Any thread submits. Submitted calls share a few connections of their own, on each of which many
+ * are in flight; a thread that the client makes on first use looks after these, or the program's
+ * own event loop does (cellar_loop_attach()). Callbacks run on that thread: they must not block,
+ * may submit further calls, and must not close the client. What a submission is given is copied,
+ * but for batches.
+ *
+ * Submitted calls overtake each other, also when they write the same row: who needs an order
+ * submits the next one when he has the outcome of the one before. Failed calls are sent again by
+ * the same rules as those that block.
+ */
+struct cellar_future;
+
+/** How a call is submitted; `{0}` (or NULL): with the client's time limit, for a future. */
+struct cellar_submit {
+    int64_t timeout_us; /* 0 = the client's; > 0 = for this call, retries included */
+    /** Called once with the outcome, never from inside the submitting call; the future is borrowed
+     * until it returns. NULL: the future tells. */
+    void (*done)(void *context, struct cellar_future *future);
+    void *context;
+    bool waits_for_room; /* when too much is submitted already: wait, within the time limit */
+    struct cellar_failure failure; /* receives why nothing was submitted */
+};
+
+/*
+ * All functions below submit a call. In common they have:
+ *
+ * @param submit  may be NULL
+ * @param future  receives the call's future, to be freed with cellar_future_free(); may be NULL
+ *                when `submit` has a callback
+ * @return CELLAR_E_OK: the outcome will come. Otherwise nothing was submitted and no callback will
+ *         be called: CELLAR_E_INVALID_ARGUMENT; CELLAR_E_RESOURCE_EXHAUSTED when too many calls or
+ *         bytes have no outcome yet (with `waits_for_room`, which is ignored in a callback:
+ *         CELLAR_E_DEADLINE_EXCEEDED when that lasted too long); CELLAR_E_UNAVAILABLE when no
+ *         thread can be made; CELLAR_E_CANCELLED while the client is being closed;
+ *         CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+
+/** Submits cellar_ping(); cellar_future_is_ready() has the answer. */
+enum cellar_code cellar_ping_submit(struct cellar_client *client, struct cellar_submit *submit,
+                                    struct cellar_future **future);
+
+/** Submits cellar_mutate_row(). */
+enum cellar_code cellar_mutate_row_submit(struct cellar_client *client, const char *table,
+                                          struct cellar_view row,
+                                          const struct cellar_mutations *list,
+                                          struct cellar_submit *submit,
+                                          struct cellar_future **future);
+
+/** Submits cellar_mutate_rows(). The batch belongs to the call until its outcome: it must not be
+ * touched before, and then has the results. */
+enum cellar_code cellar_mutate_rows_submit(struct cellar_client *client, const char *table,
+                                           struct cellar_batch *batch, struct cellar_submit *submit,
+                                           struct cellar_future **future);
+
+/** Submits cellar_get(); cellar_future_take_rows() has the rows. */
+enum cellar_code cellar_get_submit(struct cellar_client *client, const char *table,
+                                   const struct cellar_read *read, struct cellar_submit *submit,
+                                   struct cellar_future **future);
+
+/** Submits cellar_get_row(). */
+enum cellar_code cellar_get_row_submit(struct cellar_client *client, const char *table,
+                                       struct cellar_view key, struct cellar_submit *submit,
+                                       struct cellar_future **future);
+
+/** Who takes the rows of a submitted scan. */
+struct cellar_row_taker {
+    /** Called with each row, which lives until it returns; false ends the scan, with CELLAR_E_OK.
+     * While it runs no other row comes: the server waits when it is slow. */
+    bool (*take)(void *context, const struct cellar_row *row);
+    void *context;
+};
+
+/**
+ * Submits a scan: its rows come through `taker`, then the outcome comes, as cellar_scan_close()
+ * tells it.
+ *
+ * @param taker   copied
+ * @param submit  a `timeout_us` > 0 bounds the whole scan; 0 leaves it unbounded and lets each wait
+ *                for the server last no longer than the client's time limit
+ */
+enum cellar_code cellar_scan_submit(struct cellar_client *client, const char *table,
+                                    const struct cellar_read *read,
+                                    const struct cellar_row_taker *taker,
+                                    struct cellar_submit *submit, struct cellar_future **future);
+
+/**
+ * Waits until a call has its outcome, and its callback has returned. Not for callbacks, nor for the
+ * thread of an event loop that drives the client.
+ *
+ * @param timeout_us  how long at most; < 0 = for ever, which lasts as long as the call's time limit
+ * @return true when it has it
+ * @thread any
+ */
+bool cellar_future_wait(struct cellar_future *future, int64_t timeout_us);
+
+/** Whether a call has its outcome. Any thread. */
+bool cellar_future_done(struct cellar_future *future);
+
+/**
+ * How a call ended.
+ *
+ * @param failure  may be NULL; receives the details
+ * @return what the blocking call would return; CELLAR_E_FAILED_PRECONDITION before the outcome
+ * @thread any
+ */
+enum cellar_code cellar_future_result(struct cellar_future *future, struct cellar_failure *failure);
+
+/** What cellar_ping() would say; false before the outcome. Any thread. */
+bool cellar_future_is_ready(struct cellar_future *future);
+
+/** Takes the rows of a get that ended well, once; NULL otherwise. Free them with
+ * cellar_rows_free(). Any thread. */
+struct cellar_rows *cellar_future_take_rows(struct cellar_future *future);
+
+/**
+ * Asks to end a call early, with CELLAR_E_CANCELLED. A write that is in flight goes on and ends as
+ * ever, as does a call that ends meanwhile. Not for a future whose client was closed.
+ *
+ * @thread any
+ */
+void cellar_future_cancel(struct cellar_future *future);
+
+/** Frees a future; a call without an outcome goes on, and its callback is called. Takes NULL. */
+void cellar_future_free(struct cellar_future *future);
+
+/** How the connections of a client are. */
+struct cellar_health {
+    uint32_t connection_count; /* of submitted calls: open and usable */
+    uint32_t in_flight_count;  /* submitted calls that are with the server */
+    uint32_t waiting_count;    /* submitted calls that wait for a connection or another attempt */
+    uint32_t pool_connection_count; /* of blocking calls and scans */
+    int64_t failure_age_us;         /* since a connection of submitted calls failed; -1 = never */
+    struct cellar_failure last_failure; /* how */
+};
+
+/** Tells how the connections are, as of a moment ago; sends nothing. Any thread. */
+void cellar_client_health(struct cellar_client *client, struct cellar_health *health);
+
+/*
+ * A program that has an event loop can drive submitted calls with it, instead of the client's
+ * thread. For libevent see cellar/libevent.h; for others, this is what a loop does:
+ */
+
+#define CELLAR_LOOP_READ 1
+#define CELLAR_LOOP_WRITE 2
+
+/** What a client asks a loop for. All but `wake` is called on the loop's thread. */
+struct cellar_loop {
+    void *context;
+    /** From now on calls cellar_loop_ready() when `fd` is ready for one of `events`, for as long as
+     * it is; 0 = forget it. Replaces what was asked before. false: there is no memory for it. */
+    bool (*watch)(void *context, int fd, int events);
+    /** Calls cellar_loop_turn() once after `delay_us`; < 0 = not. Replaces what was asked before.
+     */
+    void (*timer)(void *context, int64_t delay_us);
+    /** Calls cellar_loop_turn() soon; called on any thread. */
+    void (*wake)(void *context);
+};
+
+/**
+ * Lets an event loop drive the submitted calls of a client, before the first of them.
+ *
+ * @param loop  copied; what it points at stays until cellar_loop_detach()
+ * @return CELLAR_E_OK; CELLAR_E_FAILED_PRECONDITION when a call was submitted or a loop attached
+ *         before; CELLAR_E_NO_MEMORY
+ */
+enum cellar_code cellar_loop_attach(struct cellar_client *client, const struct cellar_loop *loop,
+                                    struct cellar_call *call);
+
+/** A watched socket is ready. On the loop's thread. */
+void cellar_loop_ready(struct cellar_client *client, int fd, int events);
+
+/** The timer came, or `wake` was called. On the loop's thread. */
+void cellar_loop_turn(struct cellar_client *client);
+
+/** Ends all submitted calls, CELLAR_E_CANCELLED, and lets go of the loop, before the client is
+ * closed. On the loop's thread, not in a callback. */
+void cellar_loop_detach(struct cellar_client *client);
 
 #pragma GCC visibility pop
 

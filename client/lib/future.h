@@ -1,0 +1,56 @@
+#ifndef CELLAR_CLIENT_FUTURE_H
+#define CELLAR_CLIENT_FUTURE_H
+
+#include "client/lib/async.h"
+#include "client/lib/row_reader.h"
+
+/* What is behind `struct cellar_future`: one submitted call and its outcome. */
+
+/** Two owners: the program, and the call until its outcome was given. */
+struct cellar_future {
+    struct cellar_async_call call; /* the driver's */
+    struct cellar_async_task cancel;
+    struct cellar_async *async;
+    struct cellar_client *client; /* for the driver's thread alone: it may be gone later */
+    const char *operation;        /* static, such as "READ_ROWS" */
+    void (*done)(void *context, struct cellar_future *future);
+    void *context;
+    /** May change the outcome, call.error, before it is given; NULL = no need. */
+    void (*settle)(struct cellar_future *future);
+
+    struct cellar_mutex lock;
+    struct cellar_cond changed;
+    uint32_t owner_count CELLAR_GUARDED_BY(lock);
+    bool has_outcome CELLAR_GUARDED_BY(lock);
+    bool is_over CELLAR_GUARDED_BY(lock); /* and the callback has returned */
+    bool is_cancelled CELLAR_GUARDED_BY(lock);
+    char where[CELLAR_FAILURE_WHERE_BYTES]; /* of a failure; set with the outcome */
+
+    bool is_ready;              /* of a ping */
+    struct cellar_batch *batch; /* of a batch; the program's */
+    char *table;                /* of a batch */
+    struct cellar_row_reader reader;
+    struct cellar_rows *rows; /* of a get, until they are taken */
+    struct cellar_row_taker taker;
+    bool is_enough; /* the taker wants no more */
+};
+
+/**
+ * Makes a future that has one owner, the one who asked; NULL without memory.
+ *
+ * @param kind    of the call; its finish is cellar_future_finish()
+ * @param submit  may be NULL
+ */
+struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, const char *operation,
+                                        const struct cellar_submit *submit);
+
+/** The future of a call. */
+struct cellar_future *cellar_future_of(struct cellar_async_call *call);
+
+/** Gives the outcome: the finish of every kind. */
+void cellar_future_finish(struct cellar_async_call *call);
+
+/** Gives the call's share in a future away, before it is submitted. */
+void cellar_future_share(struct cellar_future *future);
+
+#endif
