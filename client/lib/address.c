@@ -94,8 +94,7 @@ enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us)
     }
 }
 
-/* Sets a socket's options; one that the system does not take is no reason to fail. */
-static void socket_tune(int fd)
+void cellar_socket_tune(int fd)
 {
     static const struct {
         int level;
@@ -141,7 +140,7 @@ static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd
         (void)close(found);
         return code;
     }
-    socket_tune(found);
+    cellar_socket_tune(found);
     *fd = found;
     return 0;
 }

@@ -46,4 +46,8 @@ enum cellar_status cellar_address_connect(const struct cellar_address *address, 
  */
 enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us) CELLAR_MUST_USE;
 
+/** Sets the options of a TCP socket: no Nagle's delay, kept alive. One that the system does not
+ * take is no reason to fail. */
+void cellar_socket_tune(int fd);
+
 #endif

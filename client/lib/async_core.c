@@ -20,6 +20,8 @@
  * calls, another line takes its place, and it is closed when its calls are over. Their deadlines
  * are theirs; one call's short time is no reason to break the others off.
  *
+ * A line that was idle for long is probed with a PING before a call is trusted to it.
+ *
  * Whether a failed call goes again is said by cellar_retry_again(), as for blocking calls. What a
  * broken line had not sent in full (`sent_mark`) was not applied. When connecting fails and no line
  * is left, each call that waits counts it; between two tries lies a pause that grows.
@@ -38,6 +40,7 @@
 #define LINE_BUSY_CALLS 32u            /* from here on another line is worth its price */
 #define LINE_OUTPUT_BYTES_MAX 8388608u /* unsent; beyond it calls wait in the queue */
 #define LINE_NONE UINT32_MAX
+#define PROBE_US_MAX INT64_C(1000000)
 
 static const uint8_t line_moves[][4] = {
     /* to:                  FREE DIALING UP ENDING */
@@ -250,7 +253,7 @@ static bool line_has_room(const struct cellar_line *line)
 {
     CELLAR_ASSERT(line->call_count <= CELLAR_ENGINE_REQUESTS_MAX);
     return line_is_usable(line) && line->state == CELLAR_LINE_UP &&
-           line->engine.state == CELLAR_ENGINE_OPEN &&
+           line->engine.state == CELLAR_ENGINE_OPEN && line->limit_us == 0 &&
            line->engine.in_flight_count < line->engine.requests_max &&
            cellar_engine_output(&line->engine).bytes < LINE_OUTPUT_BYTES_MAX;
 }
@@ -370,6 +373,9 @@ void cellar_core_dialed(struct cellar_core *core, uint32_t index, int64_t now_us
     line->sent_bytes = 0;
     line->received_bytes = 0;
     line->is_silent = false;
+    line->heard_us = now_us;
+    line->probe_id = 0;
+    line->has_answered = false;
     cellar_engine_init(&line->engine);
     if (cellar_engine_greet(&line->engine, core->terms.client_name) != CELLAR_OK) {
         (void)cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a connection");
@@ -385,6 +391,7 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
     cellar_engine_break(&line->engine, error);
     const struct cellar_error reason = line->engine.error;
     struct cellar_async_list lost = {NULL, NULL};
+    const uint32_t lost_count = line->call_count;
     for (uint32_t slot = 0; line->call_count > 0; slot++) {
         struct cellar_async_call *call = line->calls[slot];
         CELLAR_ASSERT(slot < CELLAR_ENGINE_REQUESTS_MAX);
@@ -404,8 +411,10 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
                                                         : CELLAR_ATTEMPT_UNSENT,
                     now_us);
     }
-    if (line->limit_us != 0) { /* it never opened */
-        line->limit_us = 0;
+    bool is_of_use = line->has_answered && line->limit_us == 0;
+    line->limit_us = 0;
+    /* A server that takes connections and leaves them is not called again at once. */
+    if (!is_of_use && lost_count == 0) {
         dial_note(core, &reason, now_us);
     }
 }
@@ -509,6 +518,8 @@ static void answer_take(struct cellar_core *core, struct cellar_async_call *call
 {
     enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(event->kind != CELLAR_EVENT_PART);
+    core->lines[call->line_index].has_answered = true;
+    core->dial_failure_count = 0;
     call_leave(core, call);
     if (event->kind == CELLAR_EVENT_REPLY) {
         cellar_error_clear(&call->error);
@@ -539,9 +550,8 @@ static void line_settle(struct cellar_core *core, uint32_t index, int64_t now_us
         cellar_core_broken(core, index, &line->engine.error, now_us);
         return;
     }
-    if (line->limit_us != 0 && line->engine.state >= CELLAR_ENGINE_OPEN) {
+    if (line->probe_id == 0 && line->engine.state == CELLAR_ENGINE_OPEN) {
         line->limit_us = 0;
-        core->dial_failure_count = 0;
     }
     bool is_left = line->engine.state == CELLAR_ENGINE_LEAVING || line->is_silent;
     if (is_left && line->call_count == 0) {
@@ -559,8 +569,13 @@ void cellar_core_received(struct cellar_core *core, uint32_t index, size_t bytes
     CELLAR_ASSERT(index < core->line_count && line->state == CELLAR_LINE_UP);
     cellar_engine_received(&line->engine, bytes);
     line->received_bytes += bytes;
+    line->heard_us = now_us;
     line->is_silent = false;
     while (cellar_engine_event(&line->engine, &event)) {
+        if (event.request_id == line->probe_id) {
+            line->probe_id = 0;
+            line->limit_us = 0;
+        }
         struct cellar_async_call *call =
             line->calls[event.request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1)];
         if (call == NULL || call->request_id != event.request_id) {
@@ -577,6 +592,27 @@ void cellar_core_received(struct cellar_core *core, uint32_t index, size_t bytes
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
+/* Asks the other end of a line that was idle for long whether it is still there: a PING is safe to
+ * lose, as a write is not. The line has no room until it answers. */
+static void line_probe(struct cellar_core *core, uint32_t index, int64_t now_us)
+{
+    static const uint8_t no_fields[] = {0x80};
+    struct cellar_error error;
+    struct cellar_line *line = &core->lines[index];
+    if (core->queued.first == NULL || !line_has_room(line) || line->call_count > 0 ||
+        now_us - line->heard_us < CELLAR_CORE_PROBE_AFTER_US) {
+        return;
+    }
+    CELLAR_ASSERT(line->probe_id == 0);
+    if (cellar_engine_submit(&line->engine, CELLAR_OP_PING,
+                             cellar_slice_make(no_fields, sizeof no_fields), &line->probe_id,
+                             &error) != CELLAR_OK) {
+        cellar_core_broken(core, index, &error, now_us);
+        return;
+    }
+    line->limit_us = now_us + PROBE_US_MAX;
+}
+
 void cellar_core_turn(struct cellar_core *core, int64_t now_us)
 {
     struct cellar_error error;
@@ -584,11 +620,12 @@ void cellar_core_turn(struct cellar_core *core, int64_t now_us)
     for (uint32_t index = 0; index < core->line_count; index++) {
         struct cellar_line *line = &core->lines[index];
         if (line->state == CELLAR_LINE_UP && line->limit_us != 0 && line->limit_us <= now_us) {
-            (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server does not greet");
+            (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "The server does not answer");
             cellar_core_broken(core, index, &error, now_us);
         } else if (line->state == CELLAR_LINE_UP) {
             line_settle(core, index, now_us);
         }
+        line_probe(core, index, now_us);
     }
     uint32_t index = line_pick(core);
     while (core->queued.first != NULL && index != LINE_NONE) {

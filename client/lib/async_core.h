@@ -19,6 +19,7 @@
  * One thread at a time.
  */
 
+#define CELLAR_CORE_PROBE_AFTER_US INT64_C(5000000)
 #define CELLAR_CORE_LINES_MAX 16u
 #define CELLAR_CORE_CREDIT_BYTES                                                                   \
     1048576u /* a read's first credit; what is taken is given again                                \
@@ -38,7 +39,10 @@ struct cellar_line {
     struct cellar_async_call *calls[CELLAR_ENGINE_REQUESTS_MAX]; /* by the low bits of their ids */
     uint32_t call_count;
     uint64_t sent_bytes; /* handed to the system so far */
-    int64_t limit_us;    /* until when it must be open; 0 once it is */
+    int64_t limit_us;    /* until when it must be open, or answer a probe; 0 = it has */
+    int64_t heard_us;    /* when something came last */
+    uint32_t probe_id;   /* of a PING that asks whether the other end is still there; 0 = none */
+    bool has_answered;   /* a call, since it was dialed */
     uint64_t received_bytes;
     bool is_silent; /* a call's time passed without a byte from it: it gets no more calls */
 };

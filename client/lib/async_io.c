@@ -18,8 +18,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -83,9 +81,8 @@ static void dial_failed(struct cellar_async_io *io, uint32_t index,
 static void dial_done(struct cellar_async_io *io, uint32_t index, int64_t now_us)
 {
     struct cellar_async_socket *to = &io->sockets[index];
-    int is_on = 1;
     CELLAR_ASSERT(to->fd >= 0);
-    (void)setsockopt(to->fd, IPPROTO_TCP, TCP_NODELAY, &is_on, sizeof is_on);
+    cellar_socket_tune(to->fd);
     cellar_lookup_free(to->lookup);
     to->lookup = NULL;
     to->next = NULL;

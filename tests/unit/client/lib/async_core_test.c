@@ -503,6 +503,61 @@ static void goaway_finishes_what_is_in_flight_and_moves_on(void **state)
     rig_close(&rig);
 }
 
+static void a_server_that_leaves_at_once_is_not_called_again_at_once(void **state)
+{
+    (void)state;
+    struct cellar_frame goaway = {.kind = CELLAR_FRAME_GOAWAY};
+    uint32_t index;
+    rig_open(&rig, 1);
+    (void)rig_call(&rig, CELLAR_SAFETY_WRITE, 60 * S);
+    rig_turn(&rig);
+    assert_int_equal(rig_dial(&rig), 1);
+    rig_send(&rig, 0, SIZE_MAX);
+    rig_frames(&rig, 0); /* greeted, and nothing sent yet */
+    rig_frame(&rig, 0, &goaway, cellar_slice_make(NULL, 0));
+    rig_turn(&rig);
+    assert_int_equal(rig.core.lines[0].state, CELLAR_LINE_FREE);
+    assert_false(cellar_core_dial(&rig.core, rig.now_us, &index));
+    rig.now_us += S;
+    rig_run(&rig);
+    assert_int_equal(rig.seen_count, 1);
+    rig_close(&rig);
+}
+
+/* A line was idle for long: the call waits until a PING was answered, or for another line. */
+static void idle_run(bool answers)
+{
+    rig_open(&rig, 1);
+    (void)rig_call(&rig, CELLAR_SAFETY_READ, 10 * S);
+    rig_run(&rig);
+    rig_reply(&rig, 0);
+    rig.now_us += CELLAR_CORE_PROBE_AFTER_US;
+    struct test_call *call = rig_call(&rig, CELLAR_SAFETY_WRITE, 10 * S);
+    rig_run(&rig);
+    assert_int_equal(rig.seen_count, 2);
+    assert_int_equal(rig.seen[1].frame.operation, CELLAR_OP_PING);
+    if (answers) {
+        rig_reply(&rig, 1);
+    } else {
+        rig.now_us = cellar_core_next_us(&rig.core);
+        rig_run(&rig);
+        rig.now_us += S;
+    }
+    rig_run(&rig);
+    assert_int_equal(rig.seen_count, 3);
+    assert_int_equal(rig.seen[2].frame.operation, CELLAR_OP_MUTATE_ROW);
+    rig_reply(&rig, 2);
+    assert_int_equal(call->call.error.code, CELLAR_OK);
+    rig_close(&rig);
+}
+
+static void a_line_that_was_idle_for_long_is_probed_first(void **state)
+{
+    (void)state;
+    idle_run(true);
+    idle_run(false);
+}
+
 static void malformed_answers_end_in_errors(void **state)
 {
     (void)state;
@@ -657,6 +712,8 @@ int main(void)
         cmocka_unit_test(a_silent_line_is_replaced_and_its_other_calls_keep_their_time),
         cmocka_unit_test(connecting_is_tried_a_few_times_with_pauses),
         cmocka_unit_test(goaway_finishes_what_is_in_flight_and_moves_on),
+        cmocka_unit_test(a_server_that_leaves_at_once_is_not_called_again_at_once),
+        cmocka_unit_test(a_line_that_was_idle_for_long_is_probed_first),
         cmocka_unit_test(malformed_answers_end_in_errors),
         cmocka_unit_test(what_greets_as_something_else_fails_the_calls_that_wait),
         cmocka_unit_test(parts_give_credit_and_move_an_idle_deadline),
