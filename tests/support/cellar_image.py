@@ -1,9 +1,10 @@
 """Builds the image of docker/Dockerfile and runs containers of it, without an engine.
 
-Builder is buildah with a store of its own below the build directory, kept so that the next run finds
-the layers that did not change; its base image is a Debian made by mmdebstrap. Container is one
-container run by crun from the image's settings and those of a service of docker/compose.yaml, as an
-engine would put them together. What the machine does not have, or does not permit, skips the test.
+Builder is buildah with a store of its own below the build directory, kept so that the next run
+finds the layers that did not change; its base image is a Debian made by mmdebstrap. Container is
+one container run by crun from the image's settings and those of a service of docker/compose.yaml,
+as an engine would put them together. What the machine does not have, or does not permit, skips the
+test.
 """
 import json
 import os
@@ -159,8 +160,10 @@ def user_of(text):
 
 def process_of(image, service):
     """What runs, as whom, with which rights: the service's word before the image's."""
-    entry = service.get("entrypoint") or image["Entrypoint"]
-    command = service.get("command") or ([] if service.get("entrypoint") else image.get("Cmd") or [])
+    entry, usual = service.get("entrypoint"), []
+    if not entry:
+        entry, usual = image["Entrypoint"], image.get("Cmd") or []
+    command = service.get("command") or usual
     environment = [f"{name}={value}" for name, value in service.get("environment", {}).items()]
     dropped = service.get("cap_drop", [])
     kept = [] if dropped == ["ALL"] else [

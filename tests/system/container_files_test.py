@@ -1,7 +1,7 @@
 """docker/ without an engine: Dockerfile, compose.yaml and packages.txt say what is there.
 
-Every file they copy exists, every option and variable they set is one of the built programs', and the
-two files agree on health check, port and data. container_test.py builds and runs the image.
+Every file they copy exists, every option and variable they set is one of the built programs', and
+the two files agree on health check, port and data. container_test.py builds and runs the image.
 """
 import json
 import os

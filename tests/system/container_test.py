@@ -1,7 +1,7 @@
-"""The image of docker/Dockerfile, built and run as docker/compose.yaml says, but without an engine.
+"""The image of docker/Dockerfile, built and run as docker/compose.yaml says, without an engine.
 
-tests/support/cellar_image.py says how. Each function below whose name begins with `image_` is one test.
-Needs the packages of the kind `image`; the store of images stays in build/PRESET/container.
+tests/support/cellar_image.py says how. Each function below whose name begins with `image_` is one
+test. Needs the packages of the kind `image`; the images stay in build/PRESET/container.
 
     container_test.py NAME ...    only these, without `image_`
 """
@@ -70,7 +70,8 @@ def image_is_small_and_says_what_it_is(bench):
     assert config["Entrypoint"] == ["cellard"] and not config.get("Cmd"), config
     assert config["Healthcheck"]["Test"][:4] == ["CMD", "cellar", "ping", "--ready"], config
     assert list(config["ExposedPorts"]) == ["8086/tcp"] and list(config["Volumes"]) == ["/data"]
-    assert config["StopSignal"] == "SIGTERM" and config["User"].split(":")[0] not in ("", "0", "root")
+    assert config["StopSignal"] == "SIGTERM", config
+    assert config["User"].split(":")[0] not in ("", "0", "root"), config
     assert config["Labels"]["org.opencontainers.image.title"] == "cellar"
     added = bench.builder.size(TAG) - bench.builder.size(cellar_image.BASE)
     print(f"the image adds {added / 1e6:.1f} MB to its base")
