@@ -8,8 +8,8 @@
 
 #include <string.h>
 
+#include "client/tools/csv_map.h"
 #include "client/tools/duration.h"
-#include "client/tools/escape.h"
 #include "client/tools/import_job.h"
 #include "client/tools/packing.h"
 
@@ -150,10 +150,12 @@ static enum cellar_status options_get(const struct cellar_args *args,
     options->rejects_path = cellar_args_text(args, "rejects");
     options->progress_path = cellar_args_text(args, "progress");
     CELLAR_TRY(format_get(args, &options->source.format, error));
-    if (options->source.format == CELLAR_IMPORT_CSV) {
+    const char *csv_option = cellar_csv_option_given(args);
+    if (options->source.format != CELLAR_IMPORT_CSV && csv_option != NULL) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "This build does not have --format csv for import");
+                                "Option --%s belongs to --format csv", csv_option);
     }
+    options->source.args = args;
     CELLAR_TRY(numbers_get(args, options, error));
     return families_get(args, &options->source, error);
 }
@@ -179,9 +181,19 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
 
 static const struct cellar_option import_options[] = {
     {"format", "jsonl|csv|deb822", "of the input; default by the file's name, else jsonl"},
-    {"family", "cf", "of cells that name none; of deb822 fields, default f"},
+    {"family", "cf", "of cells that name none; of CSV's other columns; of deb822, default f"},
     {"dependency-family", "cf", "of deb822 fields that name packages; default d"},
     {"timestamp", "US", "of cells that have none; see above for the default"},
+    {"key", "COLUMN", "csv: this column is the row's key; several are joined"},
+    {"key-separator", "S", "csv: between the columns of the key; default #"},
+    {"column", "NAME=cf:q", "csv: column NAME becomes cells of cf:q"},
+    {"type", "NAME=TYPE", "csv: what the fields of column NAME stand for; default text"},
+    {"timestamp-column", "NAME", "csv: the column with the timestamp of a record's cells"},
+    {"timestamp-unit", "us|ms|s", "csv: of that column; default us"},
+    {"empty", "skip|store", "csv: whether an empty field becomes a cell; default skip"},
+    {"no-header", NULL, "csv: the first line is a record; --columns names the columns"},
+    {"columns", "A,B,..", "csv: the columns' names, in their order"},
+    {"delimiter", "C", "csv: between fields, such as ; or \\t; default ,"},
     {"batch", "N", "rows in a request; default 250"},
     {"parallel", "N", "requests in flight; default 8"},
     {"max-errors", "N", "stop when more rows than that are refused; default 1000"},
@@ -203,6 +215,19 @@ const struct cellar_command cellar_import_commands[] = {
          "\n"
          "jsonl: a row a line, {\"row\":..,\"cells\":[{\"family\":..,\"qualifier\":..,\n"
          "\"timestamp\":US,\"value\":..}]}; bytes that are not UTF-8 as {\"b64\":\"..\"}.\n"
+         "\n"
+         "csv: RFC 4180, any bytes; fields in quotes may hold line ends. The header names the\n"
+         "columns. Of files that `cellar export` and `scan --format csv` write\n"
+         "(row,family,qualifier,timestamp,value) each record is a cell, all bytes escaped as\n"
+         "\\xNN; records of one row that follow each other are written together. Of any other\n"
+         "file each record is a row:\n"
+         "\n"
+         "    cellar import people list.csv --key id --family p --type age=int64\n"
+         "    cellar import t a.csv --key region --key id --column name=p:name --empty store\n"
+         "\n"
+         "A column goes where --column says, else to --family with its name as the qualifier,\n"
+         "else nowhere. TYPE: text (the bytes as they are), int64 and float64 (8 bytes,\n"
+         "big-endian), base64, hex, json (checked, kept as text), escaped (\\xNN).\n"
          "\n"
          "deb822: a row a stanza; its key is the Package field, its columns are the fields'\n"
          "names. A value keeps its continuation lines as they stand in the file. Depends,\n"

@@ -425,6 +425,11 @@ static enum cellar_status source_begin(struct job *job, struct cellar_error *err
     source->has_raw = job->options->rejects_path != NULL;
     source->table = job->options->importer.is_dry ? job->table : NULL;
     CELLAR_TRY(cellar_import_source_open(source, job->input, &job->source, error));
+    if (job->rejects.bytes == 0) {
+        /* So that the rejects can be corrected and imported by the same command. */
+        CELLAR_TRY(cellar_import_rejects_write(&job->rejects,
+                                               cellar_import_source_header(job->source), error));
+    }
     if (job->counts.place.position > 0) {
         CELLAR_TRY(cellar_import_source_skip(job->source, job->counts.place, error));
     }

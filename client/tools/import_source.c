@@ -3,6 +3,7 @@
  *
  *     lines -> jsonl.c  -> record      a row a line
  *     lines -> deb822.c -> stanza -> record      a row a stanza, whose key is its Package field
+ *     lines -> import_csv.c -> record            a row a CSV record, or one for a few of them
  *
  * In a stanza each field becomes a cell whose qualifier is the field's name; the fields that name
  * other packages go to the dependency family, all others (Package among them) to the other one. Its
@@ -21,6 +22,7 @@
 #include <strings.h>
 
 #include "client/tools/deb822.h"
+#include "client/tools/import_csv.h"
 #include "client/tools/jsonl.h"
 #include "client/tools/line_reader.h"
 #include "client/tools/name_count.h"
@@ -37,6 +39,7 @@ struct cellar_import_source {
     struct cellar_arena arena;
     struct cellar_deb822 stanza;
     struct cellar_name_count packages;
+    struct cellar_import_csv csv;
 };
 
 /* Appends a line to those of the record; one that was too long for memory is not there. */
@@ -247,6 +250,27 @@ static enum cellar_status stanza_next(struct cellar_import_source *source,
     return status;
 }
 
+/* ---- csv ----------------------------------------------------------------------------------- */
+
+/* The next row of CSV. */
+static enum cellar_status csv_next(struct cellar_import_source *source,
+                                   struct cellar_record *record,
+                                   enum cellar_source_outcome *outcome, struct cellar_error *error)
+{
+    const struct cellar_csv_defaults defaults = {.timestamp_us = source->options.timestamp_us};
+    bool is_refused = false;
+    CELLAR_TRY(cellar_import_csv_next(&source->csv, &source->lines, &defaults, record, &is_refused,
+                                      error));
+    if (record->line == 0) {
+        *outcome = CELLAR_SOURCE_END;
+        return CELLAR_OK;
+    }
+    source->place = source->csv.place;
+    CELLAR_ASSERT(is_refused || record->cell_count > 0);
+    *outcome = is_refused ? CELLAR_SOURCE_REFUSED : CELLAR_SOURCE_ROW;
+    return CELLAR_OK;
+}
+
 /* ---- any format ---------------------------------------------------------------------------- */
 
 enum cellar_status cellar_import_source_open(const struct cellar_source_options *options,
@@ -264,8 +288,24 @@ enum cellar_status cellar_import_source_open(const struct cellar_source_options 
                                                          .skip = cellar_import_input_skip,
                                                          .context = input},
                                               .bytes_max = CELLAR_IMPORT_LINE_BYTES_MAX};
+    if (options->format == CELLAR_IMPORT_CSV) {
+        made->csv.has_raw = options->has_raw;
+        enum cellar_status status =
+            cellar_import_csv_begin(&made->csv, options->args, &made->lines, error);
+        if (status != CELLAR_OK) {
+            cellar_import_source_close(made);
+            return status;
+        }
+        made->place = made->csv.place;
+    }
     *source = made;
     return CELLAR_OK;
+}
+
+struct cellar_slice cellar_import_source_header(const struct cellar_import_source *source)
+{
+    CELLAR_ASSERT(source != NULL);
+    return cellar_slice_of(&source->csv.header);
 }
 
 enum cellar_status cellar_import_source_next(struct cellar_import_source *source,
@@ -281,9 +321,9 @@ enum cellar_status cellar_import_source_next(struct cellar_import_source *source
     case CELLAR_IMPORT_DEB822:
         return stanza_next(source, record, outcome, error);
     case CELLAR_IMPORT_CSV:
-        break;
+        return csv_next(source, record, outcome, error);
     }
-    return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "This build does not import CSV");
+    return CELLAR_OK;
 }
 
 struct cellar_import_place cellar_import_source_place(const struct cellar_import_source *source)
@@ -318,7 +358,11 @@ enum cellar_status cellar_import_source_skip(struct cellar_import_source *source
                                              struct cellar_import_place place,
                                              struct cellar_error *error)
 {
-    CELLAR_ASSERT(source->place.position == 0);
+    CELLAR_ASSERT(place.position > 0);
+    if (place.position < source->place.position) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "The import cannot go on inside the header");
+    }
     if (source->options.format == CELLAR_IMPORT_DEB822) {
         return rows_drop(source, place.position, error);
     }
@@ -337,5 +381,6 @@ void cellar_import_source_close(struct cellar_import_source *source)
     cellar_arena_fini(&source->arena);
     cellar_deb822_fini(&source->stanza);
     cellar_name_count_fini(&source->packages);
+    cellar_import_csv_fini(&source->csv);
     cellar_mem_free(source);
 }

@@ -1,6 +1,7 @@
 #ifndef CELLAR_TOOLS_IMPORT_SOURCE_H
 #define CELLAR_TOOLS_IMPORT_SOURCE_H
 
+#include "client/tools/args.h"
 #include "client/tools/import_input.h"
 #include "client/tools/import_window.h"
 #include "client/tools/record.h"
@@ -21,6 +22,7 @@ struct cellar_source_options {
     const char *family;                    /* of cells that name none; NULL: there must be none */
     const char *dependency_family;         /* of deb822 */
     int64_t timestamp_us;                  /* of cells that have none */
+    const struct cellar_args *args;        /* the options of CSV; NULL for other formats */
     bool has_raw;                          /* records keep their lines */
     const struct cellar_table_info *table; /* what cells are checked against; NULL: nothing */
 };
@@ -33,7 +35,13 @@ enum cellar_source_outcome {
 
 struct cellar_import_source;
 
-/** Makes a source; `input` is borrowed. @return CELLAR_OK; CELLAR_NO_MEMORY */
+/**
+ * Makes a source, which reads the header if there is one.
+ *
+ * @param input  borrowed as long as the source is used
+ * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT where the header or the options of CSV do not fit; the
+ *         failure of the input; CELLAR_NO_MEMORY
+ */
 enum cellar_status cellar_import_source_open(const struct cellar_source_options *options,
                                              struct cellar_import_input *input,
                                              struct cellar_import_source **source,
@@ -50,6 +58,9 @@ enum cellar_status cellar_import_source_next(struct cellar_import_source *source
                                              struct cellar_record *record,
                                              enum cellar_source_outcome *outcome,
                                              struct cellar_error *error) CELLAR_MUST_USE;
+
+/** The lines of the header, which rejects begin with; empty where there is none. */
+struct cellar_slice cellar_import_source_header(const struct cellar_import_source *source);
 
 /** The place behind the last row, refused or not. */
 struct cellar_import_place cellar_import_source_place(const struct cellar_import_source *source);

@@ -16,7 +16,7 @@
 #include "server/io/address.h"
 #include "tests/support/model_service.h"
 
-#define ARGC_MAX 20
+#define ARGC_MAX 24
 
 /* The server, and what the last run printed. */
 struct stage {
@@ -516,6 +516,37 @@ static void what_a_scan_prints_is_imported(void **state)
     expect_ok(RUN("table", "drop", "to", "--yes"));
 }
 
+static void csv_is_imported_by_its_columns_or_as_it_was_printed(void **state)
+{
+    (void)state;
+    char rejects[400];
+    struct cellar_buffer copy = {0};
+    (void)snprintf(rejects, sizeof rejects, "%s/rejects.csv", stage.loopback.folder);
+    expect_ok(RUN("table", "create", "from", "--family", "f", "--granularity", "micros"));
+    expect_ok(RUN("table", "create", "to", "--family", "f", "--granularity", "micros"));
+    const char *path =
+        file_of("people.csv", "id,region,name,age\r\n7,eu,\"Ann, \"\"A\"\"\",36\n8,us,Bob,old\n");
+    assert_int_equal(RUN("import", "from", path, "--key", "region", "--key", "id", "--type",
+                         "age=int64", "--family", "f", "--timestamp", "1000", "--rejects", rejects),
+                     1);
+    expect_err("cellar: line 3 refused: Column 'age': int64 wants a decimal number");
+    assert_string_equal(text_of("rejects.csv"), "id,region,name,age\r\n8,us,Bob,old\n");
+    expect_ok(RUN("scan", "from"));
+    expect_out("eu#7\n  f:age   @1000  \\x00\\x00\\x00\\x00\\x00\\x00\\x00$\n"
+               "  f:name  @1000  Ann, \"A\"\n");
+    expect_ok(RUN("set", "from", "\\x00\\xff,", "f:\\x80=\\xfe", "f:q=\xc3\xa9\"\\x5c\\x0a"));
+    expect_ok(RUN("scan", "from", "--format", "csv"));
+    assert_int_equal(cellar_buffer_append(&copy, stage.out, strlen(stage.out) + 1), CELLAR_OK);
+    expect_ok(RUN("import", "to", file_of("copy.csv", (const char *)copy.data)));
+    expect_ok(RUN("scan", "to", "--format", "csv"));
+    expect_out((const char *)copy.data);
+    assert_int_equal(RUN("import", "to", file_of("people.csv", "id,name\n"), "--family", "f"), 2);
+    expect_err("Say so with --key COLUMN");
+    cellar_buffer_fini(&copy);
+    expect_ok(RUN("table", "drop", "from", "--yes"));
+    expect_ok(RUN("table", "drop", "to", "--yes"));
+}
+
 static void rows_too_large_for_one_write_are_refused_by_line(void **state)
 {
     (void)state;
@@ -560,6 +591,7 @@ int main(void)
         cmocka_unit_test(debian_stanzas_are_imported_twice_and_once_the_same),
         cmocka_unit_test(families_and_timestamp_of_an_import_can_be_set),
         cmocka_unit_test(what_a_scan_prints_is_imported),
+        cmocka_unit_test(csv_is_imported_by_its_columns_or_as_it_was_printed),
         cmocka_unit_test(rows_too_large_for_one_write_are_refused_by_line),
     };
     return cmocka_run_group_tests_name("client_tool", tests, open_stage, close_stage);

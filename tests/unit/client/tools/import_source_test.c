@@ -36,6 +36,16 @@ static const struct cellar_source_options deb822 = {.format = CELLAR_IMPORT_DEB8
                                                     .timestamp_us = 5000,
                                                     .has_raw = true};
 
+static const struct cellar_option csv_options[] = {
+    {"key", "COLUMN", ""}, {"family", "cf", ""}, {NULL, NULL, NULL}};
+static struct cellar_given csv_given[] = {{&csv_options[0], "id"}, {&csv_options[1], "f"}};
+static const struct cellar_args csv_args = {.given = csv_given, .given_count = 2};
+static const struct cellar_args no_args = {.given = NULL};
+static const struct cellar_source_options csv = {
+    .format = CELLAR_IMPORT_CSV, .timestamp_us = 5000, .has_raw = true, .args = &csv_args};
+static const struct cellar_source_options csv_cells = {
+    .format = CELLAR_IMPORT_CSV, .timestamp_us = 5000, .has_raw = true, .args = &no_args};
+
 /* A source of a file with that text. */
 struct stage {
     struct cellar_import_input *input;
@@ -132,6 +142,89 @@ static void stanzas_are_rows(void **state)
     stage_end(&stage);
 }
 
+#define CSV                                                                                        \
+    "\xef\xbb\xbf\"id\",a\n"                                                                       \
+    "1,x\n\n2,\"y\nz\"\n3\n4,\"w\"\"\"\r\n5,"
+
+static void csv_records_are_rows(void **state)
+{
+    (void)state;
+    struct stage stage = stage_of(&csv, CSV);
+    assert_true(cellar_slice_equal(cellar_import_source_header(stage.source),
+                                   cellar_slice_text("\xef\xbb\xbf\"id\",a\n")));
+    assert_int_equal(cellar_import_source_place(stage.source).line, 1);
+    expect_next(&stage, "ROW 1 1 2..2 1,x\n");
+    expect_next(&stage, "ROW 2 1 4..5 2,\"y\nz\"\n");
+    expect_next(&stage, "REFUSED There are 2 columns, 6..6 3\n");
+    expect_next(&stage, "ROW 4 1 7..7 4,\"w\"\"\"\r\n");
+    expect_next(&stage, "REFUSED All fields that beco 8..8 5,\n");
+    expect_next(&stage, "END");
+    expect_next(&stage, "END");
+    stage_end(&stage);
+}
+
+#define CELLS                                                                                      \
+    "row,family,qualifier,timestamp,value\n"                                                       \
+    "a,f,1,1000,v\na,f,2,,v\na,f,\\,,v\na,f,3,,v\nb,f,1,,v\n\nb,f,2,,v\na,f,4,,v\nb,f,\"1,,v\n"
+
+static void csv_cells_of_a_row_are_written_together(void **state)
+{
+    (void)state;
+    struct stage stage = stage_of(&csv_cells, CELLS);
+    expect_next(&stage, "ROW a 2 2..3 a,f,1,1000,v\na,f,2,,v\n");
+    assert_int_equal(cellar_import_source_place(stage.source).line, 3);
+    expect_next(&stage, "REFUSED Column 'qualifier':  4..4 a,f,\\,,v\n");
+    assert_int_equal(cellar_import_source_place(stage.source).line, 4);
+    expect_next(&stage, "ROW a 1 5..5 a,f,3,,v\n");
+    expect_next(&stage, "ROW b 2 6..8 b,f,1,,v\nb,f,2,,v\n");
+    expect_next(&stage, "ROW a 1 9..9 a,f,4,,v\n");
+    expect_next(&stage, "REFUSED A quote is not close 10..10 b,f,\"1,,v\n");
+    expect_next(&stage, "END");
+    stage_end(&stage);
+}
+
+static void a_long_row_of_csv_cells_is_cut(void **state)
+{
+    (void)state;
+    struct cellar_buffer text = {0};
+    assert_int_equal(cellar_buffer_printf(&text, "row,family,qualifier,timestamp,value\n"),
+                     CELLAR_OK);
+    for (int cell = 0; cell < 2500; cell++) {
+        assert_int_equal(cellar_buffer_printf(&text, "r,f,%d,,v\n", cell), CELLAR_OK);
+    }
+    for (int cell = 0; cell < 3; cell++) {
+        assert_int_equal(cellar_buffer_printf(&text, "s,f,%d,,%0400000d\n", cell, 7), CELLAR_OK);
+    }
+    assert_int_equal(cellar_buffer_append(&text, "", 1), CELLAR_OK);
+    struct cellar_source_options options = csv_cells;
+    options.has_raw = false;
+    struct stage stage = stage_of(&options, (const char *)text.data);
+    expect_next(&stage, "ROW r 1000 2..1001 ");
+    expect_next(&stage, "ROW r 1000 1002..2001 ");
+    expect_next(&stage, "ROW r 500 2002..2501 ");
+    for (int cell = 0; cell < 3; cell++) {
+        expect_next(&stage, cell == 0   ? "ROW s 1 2502..2502 "
+                            : cell == 1 ? "ROW s 1 2503..2503 "
+                                        : "ROW s 1 2504..2504 ");
+    }
+    expect_next(&stage, "END");
+    stage_end(&stage);
+    cellar_buffer_fini(&text);
+}
+
+static void csv_without_a_header_is_told(void **state)
+{
+    (void)state;
+    struct cellar_import_input *input = NULL;
+    struct cellar_import_source *source = NULL;
+    struct cellar_error error;
+    assert_int_equal(cellar_import_input_open("/dev/null", NULL, &input, NULL), CELLAR_OK);
+    assert_int_equal(cellar_import_source_open(&csv, input, &source, &error),
+                     CELLAR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.text, "The input is empty"));
+    cellar_import_input_close(input);
+}
+
 /* Everything from a place on, one outcome behind the other. */
 static void show_rest(struct stage *stage, char *to, size_t room)
 {
@@ -149,7 +242,8 @@ static void an_input_is_gone_on_with_at_every_place(void **state)
     static const struct {
         const struct cellar_source_options *options;
         const char *text;
-    } cases[] = {{&jsonl, A "\n\nbad\n" B "\n\n" A}, {&deb822, STANZAS}};
+    } cases[] = {
+        {&jsonl, A "\n\nbad\n" B "\n\n" A}, {&deb822, STANZAS}, {&csv, CSV}, {&csv_cells, CELLS}};
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
         struct stage stage = stage_of(cases[index].options, cases[index].text);
         struct cellar_import_place places[10];
@@ -238,6 +332,10 @@ static void a_lack_of_memory_is_told_and_nothing_leaks(void **state)
     stage = stage_of(&options, STANZAS);
     stage_end(&stage);
     assert_true(test_out_of_memory_loop(read_some, &options) >= 5);
+    options = csv_cells;
+    stage = stage_of(&options, CELLS);
+    stage_end(&stage);
+    assert_true(test_out_of_memory_loop(read_some, &options) >= 5);
 }
 
 int main(void)
@@ -245,6 +343,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_lines_are_rows),
         cmocka_unit_test(stanzas_are_rows),
+        cmocka_unit_test(csv_records_are_rows),
+        cmocka_unit_test(csv_cells_of_a_row_are_written_together),
+        cmocka_unit_test(a_long_row_of_csv_cells_is_cut),
+        cmocka_unit_test(csv_without_a_header_is_told),
         cmocka_unit_test(an_input_is_gone_on_with_at_every_place),
         cmocka_unit_test(stanzas_gone_on_with_keep_their_timestamps),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),

@@ -143,7 +143,7 @@ static void wrong_arguments_are_usage_errors(void **state)
         {{"table", "create", "t", "--split", "\\"}, "is no escape"},
         {{"import", "t", "/nowhere/at/all"}, "Cannot open '/nowhere/at/all'"},
         {{"import", "t", "/tmp"}, "is a folder"},
-        {{"import", "t", "-", "--format", "csv"}, "does not have --format csv"},
+        {{"import", "t", "-", "--format", "jsonl", "--key", "k"}, "--key belongs to --format csv"},
         {{"import", "t", "-", "--format", "xml"}, "jsonl, csv or deb822"},
         {{"import", "t", "-", "--parallel", "0"}, "--parallel must be a number from 1 to 64"},
         {{"import", "t", "-", "--batch", "10001"}, "--batch must be a number from 1 to 10000"},
