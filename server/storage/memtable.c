@@ -94,6 +94,8 @@ static void entry_fill(struct batch_build *build, const struct store_mutation *m
     entry->end_us = item->end_us;
     entry->value = item->value.data;
     entry->value_bytes = (uint32_t)item->value.bytes;
+    entry->family_bytes = (uint8_t)item->family.bytes;
+    entry->qualifier_bytes = (uint16_t)item->qualifier.bytes;
     uint8_t *key = (uint8_t *)(uintptr_t)&entry->next[entry->height];
     uint8_t *end = cellar_key_put_escaped(key, mutation->row);
     entry->row_key_bytes = (uint16_t)(end - key);

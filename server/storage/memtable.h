@@ -35,6 +35,8 @@ struct store_entry {
     uint16_t row_key_bytes; /* of the key: the row's part */
     uint8_t type;           /* enum store_item_type */
     uint8_t height;
+    uint8_t family_bytes;     /* of the family's name; 0: the key has none */
+    uint16_t qualifier_bytes; /* plain */
     _Atomic(struct store_entry *) next[];
 };
 

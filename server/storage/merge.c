@@ -19,6 +19,9 @@
 #include "common/mem.h"
 
 #define STEPS_MAX 4u
+#define FAMILY_TAIL_BYTES 5u   /* 00 and the generation */
+#define QUALIFIER_END_BYTES 2u /* 00 01 */
+#define TIMESTAMP_BYTES 8u
 
 void store_merge_init(struct store_merge *merge, const struct store_memtable *const *memtables,
                       size_t memtable_count, uint64_t lsn_max)
@@ -314,38 +317,35 @@ static void position_leave(struct store_merge *merge, const struct store_entry *
     struct cellar_slice key = store_entry_key(entry);
     CELLAR_ASSERT(key.bytes > 0);
     for (size_t i = 0; i < merge->memtable_count; i++) {
+        if (merge->at[i] == entry) {
+            entry_step(merge, i);
+        }
         table_leave(merge, i, key);
     }
 }
 
-/* Fills `cell` from an entry: its position is taken apart again. */
-static bool entry_cell(const struct store_entry *entry, struct store_cell *cell,
-                       struct cellar_slice *qualifier_part)
+/*
+ * Fills `cell` from an entry, whose key is
+ *
+ *     row's part | family, 00, generation | qualifier, escaped, 00 01 | ~timestamp
+ *
+ * A qualifier without zeros stands in the key as it is; another one is taken from the record, which
+ * holds the plain bytes right before the value.
+ */
+static void entry_cell(const struct store_entry *entry, struct store_cell *cell)
 {
+    struct cellar_slice position = entry_position(entry);
+    const uint8_t *behind = position.data + entry->family_bytes + FAMILY_TAIL_BYTES;
+    size_t escaped_bytes = position.bytes - entry->family_bytes - FAMILY_TAIL_BYTES -
+                           QUALIFIER_END_BYTES - TIMESTAMP_BYTES;
+    size_t plain_bytes = entry->qualifier_bytes;
+    CELLAR_ASSERT(entry->type == STORE_ITEM_SET && escaped_bytes >= plain_bytes);
+    cell->cell.family = cellar_slice_make(position.data, entry->family_bytes);
+    cell->generation = cellar_get_u32be(position.data + entry->family_bytes + 1);
+    cell->cell.qualifier = cellar_slice_make(
+        escaped_bytes == plain_bytes ? behind : entry->value - plain_bytes, plain_bytes);
+    cell->cell.timestamp_us = entry->start_us;
     cell->cell.value = store_entry_value(entry);
-    CELLAR_ASSERT(entry->type == STORE_ITEM_SET);
-    return cellar_key_split(entry_position(entry), &cell->cell.family, &cell->generation,
-                            qualifier_part, &cell->cell.timestamp_us);
-}
-
-/* An entry's qualifier without its escapes: in place when there are none, else in the value's
- * record. The record holds the plain bytes right before the value. */
-static struct cellar_slice entry_qualifier(const struct store_entry *entry,
-                                           struct cellar_slice part)
-{
-    size_t escaped = part.bytes - 2;
-    size_t zeros = 0;
-    CELLAR_ASSERT(part.bytes >= 2);
-    const uint8_t *at = part.data;
-    const uint8_t *end = part.data + escaped;
-    while (at < end && (at = memchr(at, 0, (size_t)(end - at))) != NULL) {
-        zeros++;
-        at += 2;
-    }
-    if (zeros == 0) {
-        return cellar_slice_make(part.data, escaped);
-    }
-    return cellar_slice_make(entry->value - (escaped - zeros), escaped - zeros);
 }
 
 static bool base_comes_first(const struct store_merge *merge, const struct store_entry *entry,
@@ -375,11 +375,7 @@ static enum cellar_status entry_take(struct store_merge *merge, const struct sto
         entry_step(merge, table_first(merge));
         return status;
     }
-    struct cellar_slice qualifier_part;
-    if (!entry_cell(entry, cell, &qualifier_part)) {
-        return CELLAR_DATA_LOSS;
-    }
-    cell->cell.qualifier = entry_qualifier(entry, qualifier_part);
+    entry_cell(entry, cell);
     *taken = !is_hidden(merge, entry_position(entry), cell->cell.timestamp_us, entry->lsn);
     position_leave(merge, entry);
     return CELLAR_OK;

@@ -156,17 +156,28 @@ static bool cell_is_wanted(struct tablet_row_reader *reader, const struct store_
     return false;
 }
 
-/* Whether the cell stays after its family's rule and the limit of versions. Counts it. */
-static bool cell_is_kept(struct tablet_row_reader *reader, const struct store_cell *cell)
+/* Begins a column: its family is looked up unless it is the one of the column before. */
+static void column_begin(struct tablet_row_reader *reader, const struct store_cell *cell)
 {
-    if (!reader->has_column || !store_cell_same_column(&reader->column, cell)) {
+    bool is_same_family = reader->has_column && reader->column.generation == cell->generation &&
+                          cellar_slice_equal(reader->column.cell.family, cell->cell.family);
+    if (!is_same_family) {
         const struct tablet_family *family =
             tablet_schema_family(reader->schema, cell->cell.family);
         bool is_live = family != NULL && family->generation == cell->generation;
         reader->family = is_live ? family : NULL;
-        reader->has_column = true;
-        reader->version_index = 0;
-        reader->version_kept = 0;
+    }
+    CELLAR_ASSERT(cell->cell.family.bytes > 0);
+    reader->has_column = true;
+    reader->version_index = 0;
+    reader->version_kept = 0;
+}
+
+/* Whether the cell stays after its family's rule and the limit of versions. Counts it. */
+static bool cell_is_kept(struct tablet_row_reader *reader, const struct store_cell *cell)
+{
+    if (!reader->has_column || !store_cell_same_column(&reader->column, cell)) {
+        column_begin(reader, cell);
     }
     reader->column = *cell;
     uint64_t index = reader->version_index++;
