@@ -51,7 +51,7 @@ static bool port_check(const char *port)
 enum cellar_status cellar_address_decode(const char *text, struct cellar_address *address,
                                          struct cellar_error *error)
 {
-    struct cellar_address found;
+    struct cellar_address found = {.interrupt_fd = 0};
     CELLAR_ASSERT(text != NULL);
     const char *colon = strrchr(text, ':');
     const char *host = text;
@@ -75,21 +75,23 @@ enum cellar_status cellar_address_decode(const char *text, struct cellar_address
     return CELLAR_OK;
 }
 
-enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us)
+enum cellar_status cellar_socket_wait(const struct cellar_socket_wait *wait)
 {
-    CELLAR_ASSERT(fd >= 0);
+    CELLAR_ASSERT(wait->fd >= 0 && wait->interrupt_fd >= 0);
     for (;;) {
         int wait_ms = -1;
-        if (deadline_us != 0) {
-            int64_t left_us = deadline_us - cellar_clock_monotonic_us();
+        if (wait->deadline_us != 0) {
+            int64_t left_us = wait->deadline_us - cellar_clock_monotonic_us();
             if (left_us <= 0) {
                 return CELLAR_DEADLINE_EXCEEDED;
             }
             wait_ms = (int)CELLAR_MIN((left_us + 999) / 1000, (int64_t)WAIT_MS_MAX);
         }
-        struct pollfd entry = {.fd = fd, .events = events};
-        if (poll(&entry, 1, wait_ms) > 0) {
-            return CELLAR_OK;
+        struct pollfd entries[2] = {{.fd = wait->fd, .events = wait->events},
+                                    {.fd = wait->interrupt_fd, .events = POLLIN}};
+        int ready = poll(entries, wait->interrupt_fd == 0 ? 1 : 2, wait_ms);
+        if (ready > 0) {
+            return entries[1].revents != 0 ? CELLAR_CANCELLED : CELLAR_OK;
         }
     }
 }
@@ -115,8 +117,9 @@ void cellar_socket_tune(int fd)
     }
 }
 
-/* Connects to one address; the socket's errno or 0, ETIMEDOUT at the deadline. */
-static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd)
+/* Connects to one address; the socket's errno or 0, ETIMEDOUT at the deadline, ECANCELED when
+ * interrupted. */
+static int connect_one(const struct addrinfo *info, const struct cellar_socket_wait *terms, int *fd)
 {
     CELLAR_ASSERT(info->ai_addr != NULL);
     int found = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -130,8 +133,11 @@ static int connect_one(const struct addrinfo *info, int64_t deadline_us, int *fd
     if (code == EINPROGRESS) {
         /* The socket can be written once it is connected or has failed; SO_ERROR tells which. */
         socklen_t code_bytes = sizeof code;
-        if (cellar_socket_wait(found, POLLOUT, deadline_us) != CELLAR_OK) {
-            code = ETIMEDOUT;
+        struct cellar_socket_wait wait = *terms;
+        wait.fd = found;
+        enum cellar_status status = cellar_socket_wait(&wait);
+        if (status != CELLAR_OK) {
+            code = status == CELLAR_CANCELLED ? ECANCELED : ETIMEDOUT;
         } else if (getsockopt(found, SOL_SOCKET, SO_ERROR, &code, &code_bytes) != 0) {
             code = errno;
         }
@@ -159,13 +165,21 @@ enum cellar_status cellar_address_connect(const struct cellar_address *address, 
             error, code == EAI_NONAME ? CELLAR_INVALID_ARGUMENT : CELLAR_UNAVAILABLE,
             "Cannot look up the host '%s': %s", address->host, gai_strerror(code));
     }
+    const struct cellar_socket_wait terms = {
+        .interrupt_fd = address->interrupt_fd, .deadline_us = deadline_us, .events = POLLOUT};
     code = EADDRNOTAVAIL;
-    for (struct addrinfo *info = list; info != NULL && code != 0; info = info->ai_next) {
-        code = connect_one(info, deadline_us, fd);
+    for (struct addrinfo *info = list; info != NULL && code != 0 && code != ECANCELED;
+         info = info->ai_next) {
+        code = connect_one(info, &terms, fd);
     }
     freeaddrinfo(list);
     if (code == 0) {
         return CELLAR_OK;
+    }
+    if (code == ECANCELED) {
+        return cellar_error_set(error, CELLAR_CANCELLED,
+                                "Interrupted while connecting to %s port %s", address->host,
+                                address->port);
     }
     bool is_late = deadline_us != 0 && cellar_clock_monotonic_us() >= deadline_us;
     return cellar_error_set(error, is_late ? CELLAR_DEADLINE_EXCEEDED : CELLAR_UNAVAILABLE,

@@ -12,6 +12,7 @@
 struct cellar_address {
     char host[CELLAR_HOST_BYTES_MAX];
     char port[CELLAR_PORT_BYTES_MAX]; /* 1..65535 in decimal */
+    int interrupt_fd; /* every wait for the server ends while it is readable; 0 = none */
 };
 
 /**
@@ -32,19 +33,26 @@ enum cellar_status cellar_address_decode(const char *text, struct cellar_address
  * @param fd           receives a socket: non-blocking, close-on-exec, without Nagle's delay, kept
  * alive
  * @return CELLAR_OK; CELLAR_UNAVAILABLE naming the endpoint and the reason;
- *         CELLAR_DEADLINE_EXCEEDED; CELLAR_INVALID_ARGUMENT for a name that does not exist
+ *         CELLAR_DEADLINE_EXCEEDED; CELLAR_CANCELLED; CELLAR_INVALID_ARGUMENT for a name that
+ *         does not exist
  */
 enum cellar_status cellar_address_connect(const struct cellar_address *address, int64_t deadline_us,
                                           int *fd, struct cellar_error *error) CELLAR_MUST_USE;
 
+/** What is waited for. */
+struct cellar_socket_wait {
+    int fd;
+    int interrupt_fd;    /* the wait ends when it is readable; 0 = none */
+    int64_t deadline_us; /* monotonic microseconds; 0 = none */
+    short events;        /* POLLIN, POLLOUT or both */
+};
+
 /**
  * Waits until a socket can be read or written.
  *
- * @param events       POLLIN, POLLOUT or both
- * @param deadline_us  monotonic microseconds; 0 = none
- * @return CELLAR_OK or CELLAR_DEADLINE_EXCEEDED
+ * @return CELLAR_OK; CELLAR_DEADLINE_EXCEEDED; CELLAR_CANCELLED
  */
-enum cellar_status cellar_socket_wait(int fd, short events, int64_t deadline_us) CELLAR_MUST_USE;
+enum cellar_status cellar_socket_wait(const struct cellar_socket_wait *wait) CELLAR_MUST_USE;
 
 /** Sets the options of a TCP socket: no Nagle's delay, kept alive. One that the system does not
  * take is no reason to fail. */

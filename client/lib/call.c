@@ -54,6 +54,18 @@ struct cellar_retry cellar_call_retry(const struct cellar_client *client, enum c
                                  .deadline_us = deadline_us};
 }
 
+/* Waits before the next attempt; false when interrupted. */
+static bool pause_take(const struct cellar_client *client, int64_t delay_us)
+{
+    struct pollfd entry = {.fd = client->pool.address.interrupt_fd, .events = POLLIN};
+    CELLAR_ASSERT(delay_us >= 0);
+    if (delay_us == 0) {
+        return true;
+    }
+    int wait_ms = (int)CELLAR_MIN((delay_us + 999) / 1000, (int64_t)INT32_MAX);
+    return poll(&entry, entry.fd > 0 ? 1 : 0, wait_ms) <= 0;
+}
+
 bool cellar_call_again(struct cellar_client *client, struct cellar_retry *retry,
                        enum cellar_attempt attempt, struct cellar_error *error)
 {
@@ -64,10 +76,14 @@ bool cellar_call_again(struct cellar_client *client, struct cellar_retry *retry,
     if (!cellar_retry_again(retry, attempt, chance, error, &delay_us)) {
         return false;
     }
-    if (delay_us > 0) {
-        (void)poll(NULL, 0, (int)CELLAR_MIN((delay_us + 999) / 1000, (int64_t)INT32_MAX));
+    if (pause_take(client, delay_us)) {
+        return true;
     }
-    return true;
+    bool is_in_doubt = retry->sent_count > 0 && retry->safety != CELLAR_SAFETY_READ;
+    (void)cellar_error_set(error, is_in_doubt ? CELLAR_OUTCOME_UNKNOWN : CELLAR_CANCELLED,
+                           "%sInterrupted before the next attempt",
+                           is_in_doubt ? "The write may or may not have been applied: " : "");
+    return false;
 }
 
 bool cellar_call_error_decode(struct cellar_slice body, struct cellar_error *error)

@@ -148,6 +148,13 @@ static enum cellar_status client_init(const struct cellar_options *options,
                                 "Option timeout_us must be >= 0, but got %lld",
                                 (long long)options->timeout_us);
     }
+    if (options->interrupt_fd < 0) {
+        return cellar_error_set(
+            error, CELLAR_INVALID_ARGUMENT,
+            "Option interrupt_fd must be a descriptor, or 0 for none, but got %d",
+            options->interrupt_fd);
+    }
+    address.interrupt_fd = options->interrupt_fd;
     client->timeout_us = options->timeout_us == 0 ? TIMEOUT_US_DEFAULT : options->timeout_us;
     if (cellar_pool_init(&client->pool, &address, connections_max) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a client");

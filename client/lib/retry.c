@@ -67,6 +67,9 @@ static bool may_send_again(const struct cellar_retry *retry, enum cellar_attempt
 {
     bool is_idempotent = retry->safety == CELLAR_SAFETY_IDEMPOTENT;
     *has_pause = true;
+    if (code == CELLAR_CANCELLED) {
+        return false; /* whoever waits wants to do so no longer */
+    }
     switch (attempt) {
     case CELLAR_ATTEMPT_ANSWERED:
         return cellar_status_is_retryable(code) ||

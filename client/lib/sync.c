@@ -30,6 +30,7 @@
 
 struct cellar_sync {
     int fd;
+    int interrupt_fd;  /* 0 = none */
     bool is_send_dead; /* sending failed; what the server said before is still read */
     struct cellar_engine engine;
 };
@@ -117,12 +118,16 @@ static enum cellar_status sync_turn(struct cellar_sync *sync, int64_t deadline_u
         socket_send(sync);
     }
     short events = has_to_send(sync) ? POLLIN | POLLOUT : POLLIN;
-    CELLAR_TRY(cellar_socket_wait(sync->fd, events, deadline_us));
+    const struct cellar_socket_wait wait = {.fd = sync->fd,
+                                            .interrupt_fd = sync->interrupt_fd,
+                                            .deadline_us = deadline_us,
+                                            .events = events};
+    CELLAR_TRY(cellar_socket_wait(&wait));
     socket_read(sync);
     return CELLAR_OK;
 }
 
-/* The failure of a wait: of the deadline, or what broke the engine. */
+/* The failure of a wait: of the deadline, an interrupt, or what broke the engine. */
 static enum cellar_status wait_failed(struct cellar_sync *sync, enum cellar_status status,
                                       struct cellar_error *error)
 {
@@ -130,6 +135,9 @@ static enum cellar_status wait_failed(struct cellar_sync *sync, enum cellar_stat
     if (status == CELLAR_DEADLINE_EXCEEDED) {
         (void)cellar_error_set(&late, CELLAR_DEADLINE_EXCEEDED,
                                "The time limit passed while waiting for the server");
+        cellar_engine_break(&sync->engine, &late);
+    } else if (status == CELLAR_CANCELLED) {
+        (void)cellar_error_set(&late, CELLAR_CANCELLED, "Interrupted while waiting for the server");
         cellar_engine_break(&sync->engine, &late);
     }
     CELLAR_ASSERT(sync->engine.state == CELLAR_ENGINE_BROKEN);
@@ -181,17 +189,19 @@ static enum cellar_status sync_greet(struct cellar_sync *sync, int64_t deadline_
     return wait_failed(sync, status, error);
 }
 
-enum cellar_status cellar_sync_adopt(int fd, int64_t deadline_us, struct cellar_sync **sync,
-                                     struct cellar_error *error)
+/* Greets over a connected socket whose `fd` and `interrupt_fd` are in `socket`. */
+static enum cellar_status socket_adopt(const struct cellar_socket_wait *socket,
+                                       struct cellar_sync **sync, struct cellar_error *error)
 {
-    CELLAR_ASSERT(fd >= 0);
+    CELLAR_ASSERT(socket->fd >= 0);
     struct cellar_sync *made = cellar_mem_zalloc(1, sizeof *made);
     if (made == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a connection");
     }
-    made->fd = fd;
+    made->fd = socket->fd;
+    made->interrupt_fd = socket->interrupt_fd;
     cellar_engine_init(&made->engine);
-    enum cellar_status status = sync_greet(made, deadline_us, error);
+    enum cellar_status status = sync_greet(made, socket->deadline_us, error);
     if (status != CELLAR_OK) {
         cellar_engine_fini(&made->engine);
         cellar_mem_free(made);
@@ -201,15 +211,24 @@ enum cellar_status cellar_sync_adopt(int fd, int64_t deadline_us, struct cellar_
     return CELLAR_OK;
 }
 
+enum cellar_status cellar_sync_adopt(int fd, int64_t deadline_us, struct cellar_sync **sync,
+                                     struct cellar_error *error)
+{
+    const struct cellar_socket_wait socket = {.fd = fd, .deadline_us = deadline_us};
+    CELLAR_ASSERT(fd >= 0);
+    return socket_adopt(&socket, sync, error);
+}
+
 enum cellar_status cellar_sync_open(const struct cellar_address *address, int64_t deadline_us,
                                     struct cellar_sync **sync, struct cellar_error *error)
 {
-    int fd = -1;
-    CELLAR_TRY(cellar_address_connect(address, deadline_us, &fd, error));
-    CELLAR_ASSERT(fd >= 0);
-    enum cellar_status status = cellar_sync_adopt(fd, deadline_us, sync, error);
+    struct cellar_socket_wait socket = {
+        .fd = -1, .interrupt_fd = address->interrupt_fd, .deadline_us = deadline_us};
+    CELLAR_TRY(cellar_address_connect(address, deadline_us, &socket.fd, error));
+    CELLAR_ASSERT(socket.fd >= 0);
+    enum cellar_status status = socket_adopt(&socket, sync, error);
     if (status != CELLAR_OK) {
-        (void)close(fd);
+        (void)close(socket.fd);
     }
     return status;
 }

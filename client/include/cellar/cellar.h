@@ -132,6 +132,9 @@ struct cellar_options {
     uint32_t submit_connections_max; /* of all submitted calls together, 1..16; 0 = 2 */
     uint32_t submit_calls_max;       /* submitted calls without an outcome, 1..1048576; 0 = 16384 */
     uint64_t submit_bytes_max;       /* of their requests together; 0 = 64 MiB */
+    int interrupt_fd; /* a descriptor of the program's, such as a signalfd: while it can be read,
+                         calls that block end with CELLAR_E_CANCELLED, a write that was sent with
+                         CELLAR_E_OUTCOME_UNKNOWN; 0 = none */
 };
 
 /**

@@ -118,11 +118,20 @@ static void waiting_ends_at_the_deadline(void **state)
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     int64_t now_us = cellar_clock_monotonic_us();
-    assert_int_equal(cellar_socket_wait(fds[0], POLLIN, now_us + 2000), CELLAR_DEADLINE_EXCEEDED);
-    assert_int_equal(cellar_socket_wait(fds[0], POLLIN, now_us - 1), CELLAR_DEADLINE_EXCEEDED);
-    assert_int_equal(cellar_socket_wait(fds[0], POLLOUT, 0), CELLAR_OK);
+    struct cellar_socket_wait wait = {.fd = fds[0], .events = POLLIN, .deadline_us = now_us + 2000};
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_DEADLINE_EXCEEDED);
+    wait.deadline_us = now_us - 1;
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_DEADLINE_EXCEEDED);
+    wait.deadline_us = 0;
+    wait.events = POLLOUT;
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_OK);
     assert_int_equal(write(fds[1], "x", 1), 1);
-    assert_int_equal(cellar_socket_wait(fds[0], POLLIN, 0), CELLAR_OK);
+    wait.events = POLLIN;
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_OK);
+    wait.interrupt_fd = fds[0]; /* anything that can be read */
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_CANCELLED);
+    wait.interrupt_fd = fds[1];
+    assert_int_equal(cellar_socket_wait(&wait), CELLAR_OK);
     (void)close(fds[0]);
     (void)close(fds[1]);
 }

@@ -12,12 +12,24 @@
 #define TEXT(text) cellar_text(text)
 
 /* What the peer does with each request, in order; the last step is repeated. */
-enum step { REPLY, UNAVAILABLE, NOT_FOUND, CLOSE, REPLY_AND_CLOSE, HANG, GARBAGE, BAD_ERROR };
+enum step {
+    REPLY,
+    UNAVAILABLE,
+    NOT_FOUND,
+    CLOSE,
+    REPLY_AND_CLOSE,
+    HANG,
+    GARBAGE,
+    BAD_ERROR,
+    INTERRUPT, /* the client's program wants to stop, and no answer comes */
+    LATER_AND_INTERRUPT
+};
 
 struct script {
     const enum step *steps;
     unsigned step_count;
     unsigned request_count; /* seen, over all connections */
+    int interrupt_fds[2];   /* readable once INTERRUPT was met */
 };
 
 static void serve(struct fake_peer *peer, int fd, unsigned index)
@@ -47,6 +59,16 @@ static void serve(struct fake_peer *peer, int fd, unsigned index)
             is_open = false;
             break;
         case HANG:
+            while (fake_receive(fd, &request)) {
+            }
+            is_open = false;
+            break;
+        case LATER_AND_INTERRUPT:
+            fake_error(fd, &request, CELLAR_UNAVAILABLE, 3000);
+            CELLAR_ASSERT(write(script->interrupt_fds[1], "x", 1) == 1);
+            break;
+        case INTERRUPT:
+            CELLAR_ASSERT(write(script->interrupt_fds[1], "x", 1) == 1);
             while (fake_receive(fd, &request)) {
             }
             is_open = false;
@@ -83,8 +105,14 @@ static struct outcome run(enum kind kind, const enum step *steps, unsigned step_
     struct fake_peer peer = {.serve = serve, .context = &script};
     struct cellar_mutations *list = cellar_mutations_new();
     bool is_ready;
+    struct cellar_options interruptible = {0};
+    assert_int_equal(pipe(script.interrupt_fds), 0);
+    if (options != NULL) {
+        interruptible = *options;
+    }
+    interruptible.interrupt_fd = script.interrupt_fds[0];
     fake_peer_start(&peer);
-    struct cellar_client *client = fake_peer_client(&peer, options);
+    struct cellar_client *client = fake_peer_client(&peer, &interruptible);
     client->tokens_full_until_us = INT64_MAX;
     if (kind == PING) {
         outcome.code = cellar_ping(client, &outcome.call, &is_ready);
@@ -101,6 +129,8 @@ static struct outcome run(enum kind kind, const enum step *steps, unsigned step_
     cellar_client_close(client);
     fake_peer_stop(&peer);
     cellar_mutations_free(list);
+    (void)close(script.interrupt_fds[0]);
+    (void)close(script.interrupt_fds[1]);
     outcome.request_count = script.request_count;
     outcome.connection_count = peer.connection_count;
     return outcome;
@@ -208,6 +238,46 @@ static void the_deadline_ends_a_call(void **state)
     assert_int_equal(outcome.code, CELLAR_E_DEADLINE_EXCEEDED);
 }
 
+static void an_interrupt_ends_a_call_and_leaves_a_write_unknown(void **state)
+{
+    (void)state;
+    struct outcome outcome = RUN(PING, NULL, INTERRUPT, REPLY);
+    assert_int_equal(outcome.code, CELLAR_E_CANCELLED);
+    assert_int_equal(outcome.request_count, 1);
+    assert_non_null(strstr(outcome.call.failure.text, "Interrupted"));
+    outcome = RUN(PING, NULL, LATER_AND_INTERRUPT, REPLY);
+    assert_int_equal(outcome.code, CELLAR_E_CANCELLED);
+    assert_int_equal(outcome.request_count, 1);
+    outcome = RUN(SET_AT, NULL, INTERRUPT, REPLY); /* not even what may be repeated is */
+    assert_int_equal(outcome.code, CELLAR_E_OUTCOME_UNKNOWN);
+    assert_int_equal(outcome.request_count, 1);
+    assert_non_null(strstr(outcome.call.failure.text, "may or may not have been applied"));
+}
+
+static void an_interrupt_that_is_there_before_ends_a_call_at_once(void **state)
+{
+    (void)state;
+    struct cellar_options options = {0};
+    struct cellar_client *client = NULL;
+    struct cellar_call call = {0};
+    int fds[2];
+    bool is_ready;
+    struct fake_peer peer = {.serve = serve};
+    fake_peer_start(&peer);
+    assert_int_equal(pipe(fds), 0);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    options.interrupt_fd = fds[0];
+    client = fake_peer_client(&peer, &options);
+    assert_int_equal(cellar_ping(client, &call, &is_ready), CELLAR_E_CANCELLED);
+    cellar_client_close(client);
+    fake_peer_stop(&peer);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    options = (struct cellar_options){.interrupt_fd = -1};
+    assert_int_equal(cellar_client_open(&options, &call, &client), CELLAR_E_INVALID_ARGUMENT);
+    assert_non_null(strstr(call.failure.text, "interrupt_fd"));
+}
+
 static void a_time_limit_below_zero_is_refused(void **state)
 {
     (void)state;
@@ -286,6 +356,8 @@ int main(void)
         cmocka_unit_test(a_write_of_explicit_times_is_sent_again_until_it_is_answered),
         cmocka_unit_test(an_answer_that_makes_no_sense_leaves_a_write_unknown),
         cmocka_unit_test(the_deadline_ends_a_call),
+        cmocka_unit_test(an_interrupt_ends_a_call_and_leaves_a_write_unknown),
+        cmocka_unit_test(an_interrupt_that_is_there_before_ends_a_call_at_once),
         cmocka_unit_test(a_time_limit_below_zero_is_refused),
         cmocka_unit_test(idle_connections_that_the_server_closed_are_not_met),
         cmocka_unit_test(nobody_listening_is_unavailable_after_a_few_attempts),
