@@ -7,8 +7,9 @@
  * read. A weaker layer's value is checked even where it is not used: an error in a file should not
  * wait for the day when a flag is left out.
  *
- * Errors name the place as the user wrote it: `--name`, `CELLAR_NAME` or `file:line: name`. Values
- * are copied into the arena and live as long as the settings.
+ * Who wants to hear of everything that is wrong gives a function for it: what is wrong is then
+ * passed over, and counted. Errors name the place as the user wrote it: `--name`, `CELLAR_NAME` or
+ * `file:line: name`. Values are copied into the arena and live as long as the settings.
  *
  * Files are read whole, up to FILE_BYTES_MAX; names in them may have `_` for `-`. No state but the
  * structure; nothing but cellar_config_read_file() does I/O.
@@ -168,9 +169,11 @@ static enum cellar_status refuse_at(const struct cellar_config_option *option,
                                     const struct place *place, struct cellar_error *error)
 {
     char name[NAME_BYTES_MAX];
-    CELLAR_ASSERT(place->origin != CELLAR_CONFIG_DEFAULT);
+    CELLAR_ASSERT(place->line == 0 || place->file != NULL);
     switch (place->origin) {
     case CELLAR_CONFIG_DEFAULT:
+        copy_name(option->name, '_', false, name);
+        cellar_error_prefix(error, "%s", name);
         break;
     case CELLAR_CONFIG_FLAG:
         cellar_error_prefix(error, "--%s", option->name);
@@ -185,6 +188,27 @@ static enum cellar_status refuse_at(const struct cellar_config_option *option,
         break;
     }
     return CELLAR_INVALID_ARGUMENT;
+}
+
+enum cellar_status cellar_config_refuse(const struct cellar_config *config, const char *name,
+                                        struct cellar_error *error)
+{
+    const struct cellar_config_value *value = cellar_config_get(config, name);
+    struct place place = {.origin = value->origin, .file = config->file, .line = value->line};
+    CELLAR_ASSERT(value->origin != CELLAR_CONFIG_FILE || config->file != NULL);
+    return refuse_at(&config->options[value - config->values], &place, error);
+}
+
+enum cellar_status cellar_config_note(struct cellar_config *config, enum cellar_status status,
+                                      const struct cellar_error *error)
+{
+    CELLAR_ASSERT(config != NULL && error != NULL);
+    if (status != CELLAR_INVALID_ARGUMENT || config->report == NULL) {
+        return status;
+    }
+    config->error_count++;
+    config->report(config->report_context, error);
+    return CELLAR_OK;
 }
 
 static enum cellar_status check_value(const struct cellar_config_option *option, const char *text,
@@ -297,7 +321,8 @@ enum cellar_status cellar_config_read_flags(struct cellar_config *config, int co
 {
     CELLAR_ASSERT(config->values != NULL);
     for (int index = 1; index < count; index++) {
-        CELLAR_TRY(read_flag(config, count, arguments, &index, error));
+        enum cellar_status status = read_flag(config, count, arguments, &index, error);
+        CELLAR_TRY(cellar_config_note(config, status, error));
     }
     return CELLAR_OK;
 }
@@ -320,7 +345,8 @@ enum cellar_status cellar_config_read_environment(struct cellar_config *config,
             bool is_this = strncmp(*at, name, length) == 0 && (*at)[length] == '=';
             if (is_this && (*at)[length + 1] != '\0') {
                 struct cellar_slice text = cellar_slice_text(*at + length + 1);
-                CELLAR_TRY(config_set(config, option, text, &place, error));
+                enum cellar_status status = config_set(config, option, text, &place, error);
+                CELLAR_TRY(cellar_config_note(config, status, error));
             }
         }
     }
@@ -432,19 +458,25 @@ enum cellar_status cellar_config_read_file(struct cellar_config *config, const c
     struct cellar_slice rest;
     struct place place = {.origin = CELLAR_CONFIG_FILE, .file = path};
     CELLAR_ASSERT(config->values != NULL && path != NULL);
-    CELLAR_TRY(load_file(config, path, &rest, error));
+    config->file = cellar_arena_copy(&config->arena, path, strlen(path) + 1);
+    if (config->file == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for settings");
+    }
+    enum cellar_status loaded = load_file(config, path, &rest, error);
+    if (loaded != CELLAR_OK) {
+        return cellar_config_note(config, loaded, error);
+    }
     while (rest.bytes > 0) {
         const uint8_t *newline = memchr(rest.data, '\n', rest.bytes);
         size_t length = newline != NULL ? (size_t)(newline - rest.data) : rest.bytes;
         place.line++;
-        CELLAR_TRY(read_line(config, cellar_slice_make(rest.data, length), &place, error));
+        enum cellar_status status =
+            read_line(config, cellar_slice_make(rest.data, length), &place, error);
+        CELLAR_TRY(cellar_config_note(config, status, error));
         size_t step = newline != NULL ? length + 1 : length;
         rest = cellar_slice_make(rest.data + step, rest.bytes - step);
     }
-    config->file = cellar_arena_copy(&config->arena, path, strlen(path) + 1);
-    return config->file != NULL
-               ? CELLAR_OK
-               : cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for settings");
+    return CELLAR_OK;
 }
 
 /* ---- what settings say ----------------------------------------------------------------------- */

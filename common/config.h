@@ -31,6 +31,7 @@ struct cellar_config_option {
     const char *name; /* lower_case words joined by '-' */
     enum cellar_config_kind kind;
     bool is_flag_only;         /* belongs to one run: not in file and environment, not printed */
+    bool is_live;              /* a change of it is taken by a running program */
     const char *default_value; /* as a user writes it, and legal */
     uint64_t number_min;       /* BYTES, COUNT, DURATION; both 0: any */
     uint64_t number_max;
@@ -46,8 +47,16 @@ struct cellar_config_value {
     uint32_t line; /* in the file, from 1 */
 };
 
+/** Takes an error of a setting; see cellar_config.report. */
+typedef void cellar_config_report_fn(void *context, const struct cellar_error *error);
+
 /** Settings; made by cellar_config_init(). One thread at a time. */
 struct cellar_config {
+    /** NULL: reading ends at the first thing that is wrong. Else each one is given to this function
+     * and reading goes on, as if what is wrong were not there; counted in error_count. */
+    cellar_config_report_fn *report;
+    void *report_context;
+    uint32_t error_count;
     const struct cellar_config_option *options;
     size_t option_count;
     struct cellar_config_value *values; /* one an option */
@@ -88,6 +97,16 @@ enum cellar_status cellar_config_read_environment(struct cellar_config *config,
  */
 enum cellar_status cellar_config_read_file(struct cellar_config *config, const char *path,
                                            struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Puts the place where an option's value was written before an error's text, for what the program
+ * finds wrong with it later. @return CELLAR_INVALID_ARGUMENT */
+enum cellar_status cellar_config_refuse(const struct cellar_config *config, const char *name,
+                                        struct cellar_error *error);
+
+/** Reports a failure of kind CELLAR_INVALID_ARGUMENT, if somebody wants reports, and forgets it.
+ * @return what is left of it */
+enum cellar_status cellar_config_note(struct cellar_config *config, enum cellar_status status,
+                                      const struct cellar_error *error) CELLAR_MUST_USE;
 
 /** The value of an option, which the table has. Borrowed from the settings. */
 const struct cellar_config_value *cellar_config_get(const struct cellar_config *config,

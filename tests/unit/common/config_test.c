@@ -245,6 +245,69 @@ static void config_names_file_and_line_of_what_is_wrong(void **state)
     expect_refused(cellar_config_read_file(&config, "/", &error), "cannot read /");
 }
 
+/* Keeps the texts of all errors. */
+static void keep_report(void *context, const struct cellar_error *reported)
+{
+    char *texts = context;
+    assert_int_equal(reported->code, CELLAR_INVALID_ARGUMENT);
+    size_t length = strlen(texts);
+    (void)snprintf(texts + length, 4096 - length, "%s\n", reported->text);
+}
+
+static void config_reports_everything_that_is_wrong(void **state)
+{
+    (void)state;
+    static char texts[4096];
+    char flags[3][16] = {"--workers=x", "--colour=red", "--size-max=20"};
+    char variable[] = "CELLAR_WAIT=long";
+    char *arguments[] = {flags[0], flags[0], flags[1], flags[2], NULL};
+    char *environment[] = {variable, NULL};
+    texts[0] = '\0';
+    config.report = keep_report;
+    config.report_context = texts;
+    assert_int_equal(cellar_config_read_flags(&config, 4, arguments, &error), CELLAR_OK);
+    assert_int_equal(cellar_config_read_environment(&config, environment, &error), CELLAR_OK);
+    assert_int_equal(read_text("size-max = 5\nnonsense\nworkers = 7\nfoo = 1\n"), CELLAR_OK);
+    assert_int_equal(cellar_config_read_file(&config, "/no/such/file", &error), CELLAR_OK);
+    assert_int_equal(config.error_count, 7);
+    static const char *const parts[] = {
+        "--workers: 'x'",      "--colour",
+        "CELLAR_WAIT: 'long'", "settings:1: size_max: 5",
+        "settings:2: ",        "settings:4: there is no setting 'foo'",
+        "/no/such/file"};
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(parts); i++) {
+        if (strstr(texts, parts[i]) == NULL) {
+            fail_msg("'%s' is not in\n%s", parts[i], texts);
+        }
+    }
+    assert_int_equal(cellar_config_number(&config, "workers"), 7);
+    assert_int_equal(cellar_config_number(&config, "size-max"), 20);
+}
+
+static void config_names_the_place_of_what_is_found_wrong_later(void **state)
+{
+    (void)state;
+    static const char *const places[] = {"workers: no", "settings:2: workers: no",
+                                         "CELLAR_WORKERS: no", "--workers: no"};
+    char flag[] = "--workers=9";
+    char variable[] = "CELLAR_WORKERS=8";
+    char *arguments[] = {flag, flag, NULL};
+    char *environment[] = {variable, NULL};
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(places); i++) {
+        if (i == 1) {
+            assert_int_equal(read_text("\nworkers = 7\n"), CELLAR_OK);
+        } else if (i == 2) {
+            assert_int_equal(cellar_config_read_environment(&config, environment, &error),
+                             CELLAR_OK);
+        } else if (i == 3) {
+            assert_int_equal(cellar_config_read_flags(&config, 2, arguments, &error), CELLAR_OK);
+        }
+        (void)cellar_error_set(&error, CELLAR_INVALID_ARGUMENT, "no");
+        assert_int_equal(cellar_config_refuse(&config, "workers", &error), CELLAR_INVALID_ARGUMENT);
+        assert_string_equal(error.text, places[i]);
+    }
+}
+
 static void config_checks_a_file_also_where_flags_win(void **state)
 {
     (void)state;
@@ -319,6 +382,8 @@ int main(void)
         cmocka_unit_test(config_passes_over_foreign_and_empty_variables),
         cmocka_unit_test(config_reads_a_file_with_comments_and_blanks),
         cmocka_unit_test(config_names_file_and_line_of_what_is_wrong),
+        cmocka_unit_test(config_reports_everything_that_is_wrong),
+        cmocka_unit_test(config_names_the_place_of_what_is_found_wrong_later),
         cmocka_unit_test(config_checks_a_file_also_where_flags_win),
         cmocka_unit_test(config_prints_what_reads_back_the_same),
         cmocka_unit_test(config_lists_every_option_in_its_help),
