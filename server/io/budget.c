@@ -14,15 +14,28 @@ void io_budget_init(struct io_budget *budget, uint64_t bytes_max)
     CELLAR_ASSERT(budget != NULL);
     CELLAR_ASSERT(bytes_max > 0);
     atomic_init(&budget->bytes, 0);
-    budget->bytes_max = bytes_max;
+    atomic_init(&budget->bytes_max, bytes_max);
+}
+
+void io_budget_limit_set(struct io_budget *budget, uint64_t bytes_max)
+{
+    CELLAR_ASSERT(bytes_max > 0);
+    atomic_store_explicit(&budget->bytes_max, bytes_max, memory_order_relaxed);
+}
+
+uint64_t io_budget_limit(const struct io_budget *budget)
+{
+    CELLAR_ASSERT(budget != NULL);
+    return atomic_load_explicit(&budget->bytes_max, memory_order_relaxed);
 }
 
 bool io_budget_try(struct io_budget *budget, uint64_t bytes)
 {
-    CELLAR_ASSERT(budget->bytes_max > 0);
+    uint64_t bytes_max = io_budget_limit(budget);
+    CELLAR_ASSERT(bytes_max > 0);
     uint64_t taken = atomic_load_explicit(&budget->bytes, memory_order_relaxed);
     do {
-        if (taken >= budget->bytes_max || bytes > budget->bytes_max - taken) {
+        if (taken >= bytes_max || bytes > bytes_max - taken) {
             return false;
         }
     } while (!atomic_compare_exchange_weak_explicit(&budget->bytes, &taken, taken + bytes,
@@ -44,11 +57,11 @@ void io_budget_give(struct io_budget *budget, uint64_t bytes)
 
 uint64_t io_budget_bytes(struct io_budget *budget)
 {
-    CELLAR_ASSERT(budget->bytes_max > 0);
+    CELLAR_ASSERT(io_budget_limit(budget) > 0);
     return atomic_load_explicit(&budget->bytes, memory_order_relaxed);
 }
 
 bool io_budget_is_spent(struct io_budget *budget)
 {
-    return io_budget_bytes(budget) >= budget->bytes_max;
+    return io_budget_bytes(budget) >= io_budget_limit(budget);
 }

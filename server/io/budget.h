@@ -12,11 +12,17 @@
  */
 struct io_budget {
     _Atomic uint64_t bytes; /* taken now; may exceed bytes_max through io_budget_charge() */
-    uint64_t bytes_max;     /* set once by io_budget_init() */
+    _Atomic uint64_t bytes_max;
 };
 
 /** Makes an untouched budget of `bytes_max` > 0 bytes. */
 void io_budget_init(struct io_budget *budget, uint64_t bytes_max);
+
+/** Changes the bound; what is taken above it stays taken. @param bytes_max > 0 */
+void io_budget_limit_set(struct io_budget *budget, uint64_t bytes_max);
+
+/** The bound. */
+uint64_t io_budget_limit(const struct io_budget *budget);
 
 /** Takes `bytes` if they fit now. @return false, with nothing taken, when they do not */
 bool io_budget_try(struct io_budget *budget, uint64_t bytes) CELLAR_MUST_USE;

@@ -21,6 +21,7 @@
 #include <event2/event_struct.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,6 +35,7 @@
 
 struct io_listener {
     struct io_listener_options options;
+    _Atomic uint32_t connection_count_max;
     struct io_address address;
     int fd;
     bool is_started;
@@ -87,7 +89,7 @@ static bool is_full(const struct io_listener *listener)
         count += io_loop_member_count(listener->options.loops[i]);
     }
     CELLAR_ASSERT(count >= 1); /* the listener itself */
-    return count - 1 >= listener->options.connection_count_max;
+    return count - 1 >= atomic_load_explicit(&listener->connection_count_max, memory_order_relaxed);
 }
 
 /* Answers wait for nothing, and peers that vanished are found within minutes. */
@@ -204,6 +206,7 @@ enum cellar_status io_listener_open(const struct io_listener_options *options,
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a listener");
     }
     made->options = *options;
+    atomic_init(&made->connection_count_max, options->connection_count_max);
     made->fd = -1;
     made->member.tick = on_tick;
     made->member.drain = on_drain;
@@ -236,6 +239,12 @@ const struct io_address *io_listener_address(const struct io_listener *listener)
 {
     CELLAR_ASSERT(listener != NULL);
     return &listener->address;
+}
+
+void io_listener_limit_set(struct io_listener *listener, uint32_t count_max)
+{
+    CELLAR_ASSERT(count_max >= 1);
+    atomic_store_explicit(&listener->connection_count_max, count_max, memory_order_relaxed);
 }
 
 void io_listener_stop(struct io_listener *listener)

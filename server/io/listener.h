@@ -21,7 +21,7 @@ struct io_listener_options {
     const struct io_conn_handler *handler; /* of every new connection, */
     void *context;                         /* with this, */
     int64_t first_us_max;                  /* and this long to send its first bytes */
-    uint32_t connection_count_max;         /* more are closed at once */
+    uint32_t connection_count_max; /* more are closed at once; io_listener_limit_set() changes it */
 };
 
 /**
@@ -40,6 +40,9 @@ enum cellar_status io_listener_start(struct io_listener *listener, struct cellar
 
 /** The bound address, with the port that was taken. */
 const struct io_address *io_listener_address(const struct io_listener *listener);
+
+/** Changes how many connections there may be at once. @param count_max >= 1. Any thread. */
+void io_listener_limit_set(struct io_listener *listener, uint32_t count_max);
 
 /** Ends listening; connections that were accepted stay. The first loop runs, or never ran. Any
  * thread but the loops' own; returns when no more connections come. */

@@ -41,6 +41,11 @@ struct svc_options {
 
 void svc_options_init(struct svc_options *options);
 
+/** Whether svc_open() would take the numbers. INVALID_ARGUMENT naming the option, its bounds and
+ * the value. */
+enum cellar_status svc_options_check(const struct svc_options *options, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /**
  * Opens (or makes) the data directory, recovers it, and starts the log and checkpoint threads.
  *
@@ -52,6 +57,21 @@ void svc_options_init(struct svc_options *options);
  */
 enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
                             struct cellar_error *error) CELLAR_MUST_USE;
+
+/** The settings that may change while the service runs; as in svc_options. */
+struct svc_limits {
+    uint64_t memtable_bytes_max;
+    uint64_t log_unapplied_bytes_max;
+    uint64_t log_unapplied_records_max;
+};
+
+/**
+ * Changes settings of a running service. Any thread.
+ *
+ * @return CELLAR_OK; INVALID_ARGUMENT naming the setting, its bounds and the value: nothing changed
+ */
+enum cellar_status svc_limits_set(struct svc *svc, const struct svc_limits *limits,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
 
 /** From here on writes answer UNAVAILABLE; queued ones finish. Returns when the last `done` has
  * been called. Any thread, once. */

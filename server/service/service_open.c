@@ -33,11 +33,10 @@ void svc_options_init(struct svc_options *options)
     };
 }
 
-enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
-                            struct cellar_error *error)
+static struct store_engine_options engine_options_of(const struct svc_options *options)
 {
-    struct cellar_error local;
-    const struct store_engine_options engine_options = {
+    CELLAR_ASSERT(options->data_dir != NULL);
+    return (struct store_engine_options){
         .data_dir = options->data_dir,
         .memory_bytes_max = options->memory_bytes_max,
         .memtable_bytes_max = options->memtable_bytes_max,
@@ -48,6 +47,20 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
         .store_tokens_max = options->store_tokens_max,
         .checkpoint_records_max = options->checkpoint_records_max,
     };
+}
+
+enum cellar_status svc_options_check(const struct svc_options *options, struct cellar_error *error)
+{
+    struct store_engine_options engine_options = engine_options_of(options);
+    CELLAR_ASSERT(engine_options.data_dir != NULL);
+    return store_engine_options_check(&engine_options, error);
+}
+
+enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
+                            struct cellar_error *error)
+{
+    struct cellar_error local;
+    const struct store_engine_options engine_options = engine_options_of(options);
     struct svc *opened = cellar_mem_zalloc(1, sizeof *opened);
     if (opened == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the service");
@@ -62,6 +75,16 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
     CELLAR_ASSERT(opened->db != NULL);
     *svc = opened;
     return CELLAR_OK;
+}
+
+enum cellar_status svc_limits_set(struct svc *svc, const struct svc_limits *limits,
+                                  struct cellar_error *error)
+{
+    const struct store_engine_limits engine_limits = {limits->memtable_bytes_max,
+                                                      limits->log_unapplied_bytes_max,
+                                                      limits->log_unapplied_records_max};
+    CELLAR_ASSERT(svc->db != NULL);
+    return store_engine_limits_set(tablet_db_engine(svc->db), &engine_limits, error);
 }
 
 void svc_drain(struct svc *svc)

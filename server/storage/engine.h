@@ -31,6 +31,13 @@ struct store_engine_options {
     uint64_t store_tokens_max;       /* live tokens of one store */
 };
 
+/** The budgets that may change while the engine runs; as in the options. */
+struct store_engine_limits {
+    uint64_t memtable_bytes_max;
+    uint64_t unapplied_bytes_max;
+    uint64_t unapplied_records_max;
+};
+
 /** INVALID_ARGUMENT naming the option, its bounds and the value. */
 enum cellar_status store_engine_options_check(const struct store_engine_options *options,
                                               struct cellar_error *error) CELLAR_MUST_USE;
@@ -126,6 +133,12 @@ void store_engine_show(struct store_engine *engine, struct cellar_metric_page *p
 /** Takes a snapshot of a store at the durable LSN. Errors as store_snapshot_open(). */
 enum cellar_status store_engine_snapshot(struct store_engine *engine, struct store *store,
                                          struct store_snapshot *snapshot) CELLAR_MUST_USE;
+
+/** Changes the budgets; a keeper looks at once. INVALID_ARGUMENT as store_engine_options_check(),
+ * nothing changed. Any thread. */
+enum cellar_status store_engine_limits_set(struct store_engine *engine,
+                                           const struct store_engine_limits *limits,
+                                           struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Checkpoints every store now. The first error, after all were tried. Blocks. */
 enum cellar_status store_engine_checkpoint_all(struct store_engine *engine) CELLAR_MUST_USE;

@@ -14,6 +14,9 @@
 
 struct store_engine {
     struct store_engine_options options;
+    _Atomic uint64_t memtable_bytes_max; /* of the options, or as changed since */
+    _Atomic uint64_t unapplied_bytes_max;
+    _Atomic uint64_t unapplied_records_max;
     struct store_data_dir dir;
     struct store_log *log;
     struct store *catalog;
@@ -48,6 +51,10 @@ struct store_engine {
     _Atomic uint64_t frozen_entries;  /* in memtables that are frozen */
     _Atomic uint64_t disk_free_bytes; /* as last looked at */
 };
+
+/** Notes the budgets; that of the memtables is an eighth of the memory at most. */
+void store_engine_limits_keep(struct store_engine *engine,
+                              const struct store_engine_limits *limits);
 
 /** Starts the keeper threads. NO_MEMORY. */
 enum cellar_status store_keeper_start(struct store_engine *engine) CELLAR_MUST_USE;

@@ -80,6 +80,9 @@ static void memtables_show(const struct store_engine *engine, const struct total
     cellar_metric_gauge(page, "cellar_memtable_size_bytes",
                         "Memory of writes that are not in the stores yet.",
                         atomic_load(&engine->memtable_bytes));
+    cellar_metric_gauge(page, "cellar_memtable_max_bytes",
+                        "When that is more, stores are written (memtable_bytes_max).",
+                        atomic_load(&engine->memtable_bytes_max));
     cellar_metric_gauge(page, "cellar_memtable_entries",
                         "Cells and deletions that are not in the stores yet.",
                         totals->memtable_entries + atomic_load(&engine->frozen_entries));

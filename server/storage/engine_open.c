@@ -256,8 +256,9 @@ enum cellar_status store_engine_open(const struct store_engine_options *options,
     cellar_cond_init(&opened->changed);
     enum cellar_status status = store_data_dir_open(options->data_dir, &opened->dir, error);
     opened->options.data_dir = opened->dir.path;
-    opened->options.memtable_bytes_max =
-        CELLAR_MIN(options->memtable_bytes_max, options->memory_bytes_max / 8);
+    const struct store_engine_limits limits = {
+        options->memtable_bytes_max, options->unapplied_bytes_max, options->unapplied_records_max};
+    store_engine_limits_keep(opened, &limits);
     if (status == CELLAR_OK) {
         status = store_log_open(opened->dir.log_path, options->segment_bytes, &opened->log, error);
     }

@@ -96,13 +96,15 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
     }
     uint64_t memtable_bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
     CELLAR_ASSERT(engine->is_started);
-    if (memtable_bytes > 2 * engine->options.memtable_bytes_max) {
+    uint64_t memtable_bytes_max =
+        atomic_load_explicit(&engine->memtable_bytes_max, memory_order_relaxed);
+    if (memtable_bytes > 2 * memtable_bytes_max) {
         store_keeper_wake(engine);
         (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
                                "%llu bytes wait for a checkpoint, the limit is twice "
                                "memtable_bytes_max (%llu); try again",
                                (unsigned long long)memtable_bytes,
-                               (unsigned long long)engine->options.memtable_bytes_max);
+                               (unsigned long long)memtable_bytes_max);
         if (error != NULL) {
             error->retry_delay_ms = RETRY_DELAY_MS;
         }
@@ -122,9 +124,11 @@ static bool is_over_budget(const struct store_engine *engine, const struct store
     uint64_t bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
     uint64_t low_position = atomic_load_explicit(&engine->low_position, memory_order_relaxed);
     uint64_t low_lsn = atomic_load_explicit(&engine->low_lsn, memory_order_relaxed);
-    return bytes > options->memtable_bytes_max ||
-           store_log_position(engine->log) - low_position > options->unapplied_bytes_max ||
-           lsn - low_lsn > options->unapplied_records_max ||
+    return bytes > atomic_load_explicit(&engine->memtable_bytes_max, memory_order_relaxed) ||
+           store_log_position(engine->log) - low_position >
+               atomic_load_explicit(&engine->unapplied_bytes_max, memory_order_relaxed) ||
+           lsn - low_lsn >
+               atomic_load_explicit(&engine->unapplied_records_max, memory_order_relaxed) ||
            facts.row_count > atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
            (options->checkpoint_records_max > 0 &&
             facts.record_count >= options->checkpoint_records_max);
@@ -173,6 +177,30 @@ enum cellar_status store_engine_snapshot(struct store_engine *engine, struct sto
                                               : store_log_recovered_lsn(engine->log);
     CELLAR_ASSERT(store != NULL);
     return store_snapshot_open(store, durable_lsn, snapshot);
+}
+
+void store_engine_limits_keep(struct store_engine *engine, const struct store_engine_limits *limits)
+{
+    uint64_t memory_bytes = engine->options.memory_bytes_max / 8;
+    CELLAR_ASSERT(limits->memtable_bytes_max > 0 && memory_bytes > 0);
+    atomic_store(&engine->memtable_bytes_max, CELLAR_MIN(limits->memtable_bytes_max, memory_bytes));
+    atomic_store(&engine->unapplied_bytes_max, limits->unapplied_bytes_max);
+    atomic_store(&engine->unapplied_records_max, limits->unapplied_records_max);
+}
+
+enum cellar_status store_engine_limits_set(struct store_engine *engine,
+                                           const struct store_engine_limits *limits,
+                                           struct cellar_error *error)
+{
+    struct store_engine_options options = engine->options;
+    options.memtable_bytes_max = limits->memtable_bytes_max;
+    options.unapplied_bytes_max = limits->unapplied_bytes_max;
+    options.unapplied_records_max = limits->unapplied_records_max;
+    CELLAR_ASSERT(engine->is_started);
+    CELLAR_TRY(store_engine_options_check(&options, error));
+    store_engine_limits_keep(engine, limits);
+    store_keeper_wake(engine);
+    return CELLAR_OK;
 }
 
 size_t store_engine_figures(struct store_engine *engine, struct store_figure *figures)

@@ -104,20 +104,20 @@ static void low_water_publish(struct store_engine *engine, const struct look *lo
 /* The store whose turn it is, or NULL. */
 static struct store *victim_choose(struct store_engine *engine, const struct look *look)
 {
-    const struct store_engine_options *options = &engine->options;
     uint64_t segments = 0;
     uint64_t groups = 0;
     uint64_t records = 0;
-    if (atomic_load(&engine->memtable_bytes) > options->memtable_bytes_max &&
+    if (atomic_load(&engine->memtable_bytes) > atomic_load(&engine->memtable_bytes_max) &&
         look->largest != NULL) {
         return look->largest;
     }
     store_log_counts(engine->log, &segments, &groups, &records);
-    uint64_t segments_max = options->unapplied_bytes_max / options->segment_bytes + 2;
-    bool log_is_long =
-        store_log_position(engine->log) - look->oldest_position > options->unapplied_bytes_max ||
-        store_log_next_lsn(engine->log) - look->oldest_lsn > options->unapplied_records_max ||
-        segments > segments_max;
+    uint64_t bytes_max = atomic_load(&engine->unapplied_bytes_max);
+    uint64_t segments_max = bytes_max / engine->options.segment_bytes + 2;
+    bool log_is_long = store_log_position(engine->log) - look->oldest_position > bytes_max ||
+                       store_log_next_lsn(engine->log) - look->oldest_lsn >
+                           atomic_load(&engine->unapplied_records_max) ||
+                       segments > segments_max;
     CELLAR_ASSERT(segments_max >= 2);
     if (look->oldest != NULL && !look->oldest->is_checkpointing && log_is_long) {
         return look->oldest;
@@ -309,14 +309,15 @@ static void retained_trim(struct store_engine *engine)
 /* Slows the log while memtables or unapplied log overrun their budgets by half. */
 static void pace_set(struct store_engine *engine)
 {
-    const struct store_engine_options *options = &engine->options;
+    uint64_t memtable_bytes_max = atomic_load(&engine->memtable_bytes_max);
+    uint64_t unapplied_bytes_max = atomic_load(&engine->unapplied_bytes_max);
     uint64_t bytes = atomic_load(&engine->memtable_bytes);
     store_log_lock(engine->log);
     uint64_t unapplied = store_log_position(engine->log) - atomic_load(&engine->low_position);
     store_log_unlock(engine->log);
-    bool is_over = bytes > options->memtable_bytes_max + options->memtable_bytes_max / 2 ||
-                   unapplied > options->unapplied_bytes_max + options->unapplied_bytes_max / 2;
-    CELLAR_ASSERT(options->memtable_bytes_max > 0);
+    bool is_over = bytes > memtable_bytes_max + memtable_bytes_max / 2 ||
+                   unapplied > unapplied_bytes_max + unapplied_bytes_max / 2;
+    CELLAR_ASSERT(memtable_bytes_max > 0);
     store_log_throttle(engine->log, is_over ? THROTTLE_US : 0);
 }
 
@@ -331,7 +332,7 @@ static void disk_look(struct store_engine *engine)
     uint64_t disk_bytes = (uint64_t)facts.f_blocks * facts.f_frsize;
     uint64_t free_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
     uint64_t need_bytes =
-        2 * engine->options.segment_bytes + 2 * engine->options.memtable_bytes_max;
+        2 * engine->options.segment_bytes + 2 * atomic_load(&engine->memtable_bytes_max);
     uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
     atomic_store(&engine->disk_free_bytes, free_bytes);
     bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);

@@ -33,7 +33,7 @@ void net_front_init(struct net_context *context, const struct net_front_options 
     CELLAR_ASSERT(options->pool != NULL && options->measures != NULL && options->loop_count > 0);
     static_assert(CELLAR_ARRAY_COUNT(operations) <= NET_OPERATION_COUNT_MAX, "each is counted");
     CELLAR_ASSERT(options->version != NULL && options->data_dir != NULL);
-    CELLAR_ASSERT(options->request_budget->bytes_max > INPUT_BYTES_MAX);
+    CELLAR_ASSERT(io_budget_limit(options->request_budget) > INPUT_BYTES_MAX);
     *context = (struct net_context){
         .svc = options->svc,
         .phase = options->svc != NULL ? NET_SERVING : NET_STARTING,
@@ -46,7 +46,7 @@ void net_front_init(struct net_context *context, const struct net_front_options 
         .data_dir = options->data_dir,
         .started_us = cellar_clock_monotonic_us(),
         .request_bytes_max = CELLAR_MIN((uint64_t)CELLAR_REQUEST_BYTES_MAX,
-                                        options->request_budget->bytes_max - INPUT_BYTES_MAX),
+                                        io_budget_limit(options->request_budget) - INPUT_BYTES_MAX),
         .operations = operations,
         .operation_count = CELLAR_ARRAY_COUNT(operations),
     };

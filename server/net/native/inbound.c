@@ -178,7 +178,9 @@ static struct net_join *begin_join(struct net_session *session, const struct cel
              NET_JOIN_COUNT_MAX);
         return NULL;
     }
-    struct net_join *join = net_join_new(context->request_budget, context->request_bytes_max);
+    uint64_t bytes_max =
+        CELLAR_MIN(context->request_bytes_max, io_budget_limit(context->request_budget));
+    struct net_join *join = net_join_new(context->request_budget, bytes_max);
     if (join == NULL) {
         FAIL(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
         return NULL;

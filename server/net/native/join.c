@@ -18,7 +18,7 @@
 struct net_join *net_join_new(struct io_budget *budget, uint64_t bytes_max)
 {
     CELLAR_ASSERT(budget != NULL);
-    CELLAR_ASSERT(bytes_max <= budget->bytes_max);
+    CELLAR_ASSERT(bytes_max > 0);
     struct net_join *join = cellar_mem_zalloc(1, sizeof *join);
     if (join != NULL) {
         join->budget = budget;

@@ -33,6 +33,23 @@ static void budget_refuses_sizes_near_the_end_of_the_numbers(void **state)
     assert_int_equal(io_budget_bytes(&budget), 1);
 }
 
+static void budget_takes_a_new_bound(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    io_budget_init(&budget, 100);
+    assert_true(io_budget_try(&budget, 80));
+    io_budget_limit_set(&budget, 50);
+    assert_int_equal(io_budget_limit(&budget), 50);
+    assert_true(io_budget_is_spent(&budget));
+    assert_false(io_budget_try(&budget, 1));
+    io_budget_give(&budget, 40);
+    assert_true(io_budget_try(&budget, 10));
+    io_budget_limit_set(&budget, 200);
+    assert_true(io_budget_try(&budget, 150));
+    io_budget_give(&budget, 200);
+}
+
 static void budget_counts_what_is_in_use_beyond_the_bound(void **state)
 {
     (void)state;
@@ -51,7 +68,7 @@ static void *take_and_give(void *context)
     struct io_budget *budget = context;
     for (int i = 0; i < 20000; i++) {
         if (io_budget_try(budget, 3)) {
-            CELLAR_ASSERT(io_budget_bytes(budget) <= budget->bytes_max);
+            CELLAR_ASSERT(io_budget_bytes(budget) <= io_budget_limit(budget));
             io_budget_give(budget, 3);
         }
     }
@@ -79,6 +96,7 @@ int main(void)
         cmocka_unit_test(budget_takes_what_fits_and_refuses_the_rest),
         cmocka_unit_test(budget_refuses_sizes_near_the_end_of_the_numbers),
         cmocka_unit_test(budget_counts_what_is_in_use_beyond_the_bound),
+        cmocka_unit_test(budget_takes_a_new_bound),
         cmocka_unit_test(budget_holds_its_bound_under_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
