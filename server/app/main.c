@@ -1,25 +1,32 @@
 /*
  * cellard: reads its options, runs one server until it is told to stop, stops it.
  *
- * SIGTERM and SIGINT are blocked in every thread from the start and taken by the main thread with
- * sigwait(3), so that no code runs in a signal handler. The first one stops the server in good
- * order; before that begins both get their default action back, so the second one ends the process
- * at once, which the data survives as it survives any kill. SIGPIPE is ignored: sockets say EPIPE.
+ * SIGTERM, SIGINT and SIGHUP are blocked in every thread from the start and taken by the main
+ * thread with sigtimedwait(2), so that no code runs in a signal handler. SIGHUP reads the settings
+ * again (reload.h). The first of the others stops the server in good order; before that begins both
+ * get their default action back, so the second one ends the process at once, which the data
+ * survives as it survives any kill. SIGPIPE is ignored: sockets say EPIPE. A service manager that
+ * wants to know is told of each step, and, if it asked for that, twice a watchdog's time that the
+ * loops turn.
  *
  * Standard output has three lines for people when the server is ready; standard error has the log.
  * Exit codes: 0 stopped in good order, 1 could not start, 2 wrong options.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "server/app/server.h"
+#include "common/clock.h"
+#include "server/app/notify.h"
+#include "server/app/reload.h"
 
 #define EXIT_STOPPED 0
 #define EXIT_FAILED 1
@@ -32,6 +39,13 @@ static int complain(int code, const struct cellar_error *error)
     CELLAR_ASSERT(error->text[0] != '\0');
     (void)fprintf(stderr, "cellard: %s\n", error->text);
     return code;
+}
+
+/* A mistake in the settings; others may follow. */
+static void report(void *context, const struct cellar_error *error)
+{
+    CELLAR_ASSERT(context != NULL);
+    (void)complain(EXIT_USAGE, error);
 }
 
 /* Prints a text that a function appends to a buffer. */
@@ -106,72 +120,176 @@ static void raise_descriptor_limit(void)
 }
 
 /* Before any thread is started, so that all of them inherit the mask. */
-static void set_stop_signals(sigset_t *stop)
+static void set_signals(sigset_t *signals)
 {
-    (void)sigemptyset(stop);
-    (void)sigaddset(stop, SIGTERM);
-    (void)sigaddset(stop, SIGINT);
-    int failure = pthread_sigmask(SIG_BLOCK, stop, NULL);
+    (void)sigemptyset(signals);
+    (void)sigaddset(signals, SIGTERM);
+    (void)sigaddset(signals, SIGINT);
+    (void)sigaddset(signals, SIGHUP);
+    int failure = pthread_sigmask(SIG_BLOCK, signals, NULL);
     CELLAR_ASSERT(failure == 0);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-/* Until the first signal; from here on the next one ends the process. */
-static void wait_for_stop(const sigset_t *stop)
+static void tell_ready(const struct cellar_notify *notify, const struct cellar_server *server)
 {
-    int number = 0;
-    int failure = sigwait(stop, &number);
-    CELLAR_ASSERT(failure == 0);
-    cellar_log(CELLAR_LOG_INFO, "stopping", "signal=%s", number == SIGTERM ? "TERM" : "INT");
-    (void)pthread_sigmask(SIG_UNBLOCK, stop, NULL);
+    char endpoint[IO_ADDRESS_TEXT_BYTES_MAX];
+    (void)io_address_show(cellar_server_address(server), endpoint);
+    CELLAR_ASSERT(endpoint[0] != '\0');
+    cellar_notify_send(notify, "READY=1\nSTATUS=Serving on %s\n", endpoint);
 }
 
-static int run(const struct cellar_server_config *config)
+/* The next signal; 0 when it is time for a sign of life. */
+static int wait_for_signal(const sigset_t *signals, int64_t watchdog_us)
+{
+    int64_t wait_us = watchdog_us / 2;
+    struct timespec wait = {.tv_sec = (time_t)(wait_us / 1000000),
+                            .tv_nsec = (long)(wait_us % 1000000) * 1000};
+    int number = sigtimedwait(signals, NULL, watchdog_us > 0 ? &wait : NULL);
+    CELLAR_ASSERT(number > 0 || errno == EAGAIN || errno == EINTR);
+    return number > 0 ? number : 0;
+}
+
+static void reload_settings(struct cellar_reload *reload, struct cellar_server *server,
+                            const struct cellar_notify *notify)
+{
+    int64_t now_us = cellar_clock_monotonic_us();
+    CELLAR_ASSERT(now_us > 0);
+    cellar_notify_send(notify, "RELOADING=1\nMONOTONIC_USEC=%" PRId64 "\n", now_us);
+    (void)cellar_reload_run(reload, server);
+    tell_ready(notify, server);
+}
+
+/* Until it is told to stop; from here on the next such signal ends the process. */
+static void serve(struct cellar_server *server, struct cellar_reload *reload,
+                  const struct cellar_notify *notify, const sigset_t *signals)
+{
+    struct cellar_error error;
+    int number = 0;
+    CELLAR_ASSERT(server != NULL);
+    while (number != SIGTERM && number != SIGINT) {
+        number = wait_for_signal(signals, notify->watchdog_us);
+        if (number == SIGHUP) {
+            reload_settings(reload, server, notify);
+        }
+        if (notify->watchdog_us > 0 && cellar_server_check_loops(server, &error) == CELLAR_OK) {
+            cellar_notify_send(notify, "WATCHDOG=1\n");
+        }
+    }
+    cellar_log(CELLAR_LOG_INFO, "stopping", "signal=%s", number == SIGTERM ? "TERM" : "INT");
+    cellar_notify_send(notify, "STOPPING=1\nSTATUS=Finishing requests and writing data\n");
+    sigset_t stop = *signals;
+    (void)sigdelset(&stop, SIGHUP);
+    (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
+}
+
+/* Tells everybody who wants to know that the server serves. */
+static enum cellar_status announce(const struct cellar_server *server,
+                                   const struct cellar_server_config *config,
+                                   const struct cellar_notify *notify, struct cellar_error *error)
+{
+    uint16_t port = io_address_port(cellar_server_address(server));
+    CELLAR_ASSERT(port != 0);
+    if (config->port_file[0] != '\0') {
+        CELLAR_TRY(write_port_file(config->port_file, port, error));
+    }
+    cellar_log(CELLAR_LOG_INFO, "ready", "port=%u", (unsigned)port);
+    greet(server, config);
+    tell_ready(notify, server);
+    return CELLAR_OK;
+}
+
+static int run(const struct cellar_server_config *config, struct cellar_reload *reload)
 {
     struct cellar_server *server = NULL;
+    struct cellar_notify notify;
     struct cellar_error error;
-    sigset_t stop;
+    sigset_t signals;
+    const char *file = reload->started->file;
     cellar_log_level_set(config->log_level);
-    set_stop_signals(&stop);
+    set_signals(&signals);
     raise_descriptor_limit();
-    if (cellar_server_start(config, &server, &error) != CELLAR_OK) {
-        return complain(EXIT_FAILED, &error);
+    cellar_notify_open(&notify);
+    cellar_log(CELLAR_LOG_INFO, "starting", "version=%s pid=%ld data_dir=\"%s\" config=\"%s\"",
+               CELLAR_SERVER_VERSION, (long)getpid(), config->svc.data_dir,
+               file != NULL ? file : "");
+    cellar_notify_send(&notify, "STATUS=Recovering data\n");
+    enum cellar_status status = cellar_server_start(config, &server, &error);
+    if (status == CELLAR_OK) {
+        status = announce(server, config, &notify, &error);
     }
-    uint16_t port = io_address_port(cellar_server_address(server));
-    if (config->port_file[0] != '\0' &&
-        write_port_file(config->port_file, port, &error) != CELLAR_OK) {
-        cellar_server_stop(server);
-        return complain(EXIT_FAILED, &error);
+    if (status == CELLAR_OK) {
+        serve(server, reload, &notify, &signals);
     }
-    greet(server, config);
-    wait_for_stop(&stop);
     cellar_server_stop(server);
-    cellar_log(CELLAR_LOG_INFO, "stopped", "port=%u", (unsigned)port);
-    return EXIT_STOPPED;
+    cellar_log(CELLAR_LOG_INFO, "stopped", "status=%s", cellar_status_text(status));
+    cellar_notify_close(&notify);
+    CELLAR_ASSERT(status == CELLAR_OK || error.code == status);
+    return status == CELLAR_OK ? EXIT_STOPPED : complain(EXIT_FAILED, &error);
 }
 
-static int read_and_run(struct cellar_config *settings, int count, char **arguments)
+/* What one run of the program was asked to do instead of serving. False: nothing. */
+static bool answer_asked(const struct cellar_config *settings, int *code)
 {
-    struct cellar_server_config config;
-    struct cellar_error error;
     CELLAR_ASSERT(settings->values != NULL);
-    if (cellar_server_config_read(settings, count, arguments, environ, &error) != CELLAR_OK) {
-        return complain(EXIT_USAGE, &error);
-    }
     if (cellar_config_bool(settings, "help")) {
-        return print(settings, "usage: cellard [OPTIONS]\n\n", cellar_config_help);
+        *code = print(settings, "usage: cellard [OPTIONS]\n\n", cellar_config_help);
+        return true;
     }
     if (cellar_config_bool(settings, "version")) {
         (void)printf("cellard %s\n", CELLAR_SERVER_VERSION);
-        return EXIT_STOPPED;
+        *code = EXIT_STOPPED;
+        return true;
     }
+    return false;
+}
+
+/* Reads all layers and what they mean together. Every mistake is told. */
+static int read_settings(struct cellar_config *settings, int count, char **arguments)
+{
+    struct cellar_error error;
+    settings->report = report;
+    settings->report_context = settings;
+    if (cellar_server_config_read(settings, count, arguments, environ, &error) != CELLAR_OK) {
+        return complain(EXIT_FAILED, &error);
+    }
+    CELLAR_ASSERT(settings->values != NULL);
+    return EXIT_STOPPED;
+}
+
+static int resolve_and_run(struct cellar_config *settings, int count, char **arguments)
+{
+    struct cellar_server_config config;
+    struct cellar_error error;
     if (cellar_server_config_resolve(settings, &config, &error) != CELLAR_OK) {
-        return complain(EXIT_USAGE, &error);
+        return complain(EXIT_FAILED, &error);
+    }
+    if (settings->error_count > 0) {
+        return EXIT_USAGE;
+    }
+    if (cellar_config_bool(settings, "check-config")) {
+        (void)printf("cellard: the settings are ok\n");
+        return EXIT_STOPPED;
     }
     if (cellar_config_bool(settings, "print-config")) {
         return print(settings, "", cellar_config_print);
     }
-    return run(&config);
+    struct cellar_reload reload = {count,   arguments,        environ,         settings,
+                                   &config, config.log_level, {.values = NULL}};
+    int code = run(&config, &reload);
+    cellar_reload_fini(&reload);
+    CELLAR_ASSERT(code == EXIT_STOPPED || code == EXIT_FAILED);
+    return code;
+}
+
+static int read_and_run(struct cellar_config *settings, int count, char **arguments)
+{
+    int code = read_settings(settings, count, arguments);
+    CELLAR_ASSERT(code == EXIT_STOPPED || code == EXIT_FAILED);
+    if (code != EXIT_STOPPED || (settings->error_count == 0 && answer_asked(settings, &code))) {
+        return code;
+    }
+    return resolve_and_run(settings, count, arguments);
 }
 
 int main(int count, char **arguments)

@@ -6,7 +6,7 @@
  * says why. Stop, in the one order in which nobody calls what is gone:
  *
  *     phase      no new requests, not ready
- *     drain      GOAWAY; connections leave as their requests end, or are left after DRAIN_US_MAX
+ *     drain      GOAWAY; connections leave as their requests end, or are left after drain_us
  *     listener   no new connections
  *     pool       administrative requests finish; later ones are refused
  *     service    queued writes finish, and their answers are posted to the loops
@@ -18,6 +18,7 @@
  */
 #include "server/app/server.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,6 @@
 #include "server/net/native/front.h"
 #include "server/net/web/web_front.h"
 
-#define DRAIN_US_MAX 5000000
 #define DRAIN_POLL_US 5000
 #define POOL_THREAD_COUNT 2u
 #define POOL_TASK_COUNT_MAX 256u
@@ -43,6 +43,7 @@ struct cellar_server {
     struct io_loop *loops[CELLAR_SERVER_LOOP_COUNT_MAX];
     size_t loop_count;    /* made, */
     size_t running_count; /* and of them running */
+    int64_t drain_us;     /* the starting and stopping thread's */
     struct io_budget request_budget;
     struct io_budget answer_budget;
     struct net_context native;
@@ -132,7 +133,6 @@ static void init_web(struct cellar_server *server, const struct cellar_server_co
         .version = CELLAR_SERVER_VERSION,
         .memory_bytes_max = config->svc.memory_bytes_max + config->request_bytes_max_total +
                             config->answer_bytes_max_total,
-        .memtable_bytes_max = config->svc.memtable_bytes_max,
         .connection_count_max = config->connection_count_max,
         .start_real_us = CELLAR_MAX(cellar_clock_real_us(), INT64_C(0)),
     };
@@ -174,6 +174,7 @@ static enum cellar_status start_all(struct cellar_server *server,
                                     const struct cellar_server_config *config,
                                     struct cellar_error *error)
 {
+    server->drain_us = config->drain_us;
     io_budget_init(&server->request_budget, config->request_bytes_max_total);
     io_budget_init(&server->answer_budget, config->answer_bytes_max_total);
     CELLAR_TRY(make_loops(server, config->loop_count, error));
@@ -185,6 +186,9 @@ static enum cellar_status start_all(struct cellar_server *server,
     if (io_listener_start(server->listener, error) != CELLAR_OK) {
         return advise(error);
     }
+    char address[IO_ADDRESS_TEXT_BYTES_MAX];
+    cellar_log(CELLAR_LOG_INFO, "listening", "address=%s loops=%zu",
+               io_address_show(io_listener_address(server->listener), address), server->loop_count);
     CELLAR_TRY(svc_open(&config->svc, &server->svc, error));
     begin_serving(server, config->svc.data_dir);
     return CELLAR_OK;
@@ -227,10 +231,13 @@ static uint32_t count_connections(const struct cellar_server *server)
 /* Lets requests in flight finish. */
 static void drain(struct cellar_server *server)
 {
-    int64_t deadline_us = cellar_clock_monotonic_us() + DRAIN_US_MAX;
+    int64_t start_us = cellar_clock_monotonic_us();
+    int64_t deadline_us = start_us + server->drain_us;
     struct timespec wait = {.tv_nsec = DRAIN_POLL_US * 1000};
     net_front_stop(&server->native);
     atomic_store_explicit(&server->site.phase, CELLAR_SERVER_STOPPING, memory_order_release);
+    cellar_log(CELLAR_LOG_INFO, "drain_begun", "connections=%" PRIu32 " timeout_us=%" PRId64,
+               count_connections(server), server->drain_us);
     for (size_t i = 0; i < server->running_count; i++) {
         io_loop_drain(server->loops[i]);
     }
@@ -238,6 +245,36 @@ static void drain(struct cellar_server *server)
         (void)nanosleep(&wait, NULL);
     }
     CELLAR_ASSERT(deadline_us > 0);
+    cellar_log(CELLAR_LOG_INFO, "drain_ended", "connections_left=%" PRIu32 " us=%" PRId64,
+               count_connections(server), cellar_clock_monotonic_us() - start_us);
+}
+
+enum cellar_status cellar_server_reconfigure(struct cellar_server *server,
+                                             const struct cellar_server_config *config,
+                                             struct cellar_error *error)
+{
+    const struct svc_limits limits = {
+        .memtable_bytes_max = config->svc.memtable_bytes_max,
+        .log_unapplied_bytes_max = config->svc.log_unapplied_bytes_max,
+        .log_unapplied_records_max = config->svc.log_unapplied_records_max,
+    };
+    CELLAR_ASSERT(server->svc != NULL && config->drain_us >= 0);
+    CELLAR_TRY(svc_limits_set(server->svc, &limits, error));
+    io_listener_limit_set(server->listener, config->connection_count_max);
+    atomic_store(&server->site.connection_count_max, config->connection_count_max);
+    if (config->request_bytes_max_total > 0 && config->answer_bytes_max_total > 0) {
+        io_budget_limit_set(&server->request_budget, config->request_bytes_max_total);
+        io_budget_limit_set(&server->answer_budget, config->answer_bytes_max_total);
+    }
+    server->drain_us = config->drain_us;
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_server_check_loops(struct cellar_server *server,
+                                             struct cellar_error *error)
+{
+    CELLAR_ASSERT(server->running_count > 0);
+    return cellar_site_check_loops(&server->site, error);
 }
 
 void cellar_server_stop(struct cellar_server *server)

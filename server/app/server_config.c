@@ -27,20 +27,29 @@
 
 /* Rows of the table: name, default, bounds where there are any, the value's name in the help, help.
  */
-#define TEXT(option, value, shown, text)                                                           \
+#define ANY_TEXT(option, live, value, shown, text)                                                 \
     {                                                                                              \
-        .name = option, .kind = CELLAR_CONFIG_TEXT, .default_value = value, .value_name = shown,   \
-        .help = text                                                                               \
+        .name = option, .kind = CELLAR_CONFIG_TEXT, .is_live = live, .default_value = value,       \
+        .value_name = shown, .help = text                                                          \
     }
-#define NUMBER(option, of_kind, value, min, max, shown, text)                                      \
+#define ANY_NUMBER(option, of_kind, live, value, min, max, shown, text)                            \
     {                                                                                              \
-        .name = option, .kind = of_kind, .default_value = value, .number_min = min,                \
-        .number_max = max, .value_name = shown, .help = text                                       \
+        .name = option, .kind = of_kind, .is_live = live, .default_value = value,                  \
+        .number_min = min, .number_max = max, .value_name = shown, .help = text                    \
     }
+#define TEXT(option, value, shown, text) ANY_TEXT(option, false, value, shown, text)
 #define BYTES(option, value, min, max, text)                                                       \
-    NUMBER(option, CELLAR_CONFIG_BYTES, value, min, max, "BYTES", text)
+    ANY_NUMBER(option, CELLAR_CONFIG_BYTES, false, value, min, max, "BYTES", text)
 #define COUNT(option, value, min, max, text)                                                       \
-    NUMBER(option, CELLAR_CONFIG_COUNT, value, min, max, "N", text)
+    ANY_NUMBER(option, CELLAR_CONFIG_COUNT, false, value, min, max, "N", text)
+/* Those that SIGHUP changes in a running server. */
+#define LIVE_TEXT(option, value, shown, text) ANY_TEXT(option, true, value, shown, text)
+#define LIVE_BYTES(option, value, min, max, text)                                                  \
+    ANY_NUMBER(option, CELLAR_CONFIG_BYTES, true, value, min, max, "BYTES", text)
+#define LIVE_COUNT(option, value, min, max, text)                                                  \
+    ANY_NUMBER(option, CELLAR_CONFIG_COUNT, true, value, min, max, "N", text)
+#define LIVE_TIME(option, value, min, max, text)                                                   \
+    ANY_NUMBER(option, CELLAR_CONFIG_DURATION, true, value, min, max, "TIME", text)
 #define SWITCH(option, value, once, text)                                                          \
     {                                                                                              \
         .name = option, .kind = CELLAR_CONFIG_BOOL, .default_value = value, .is_flag_only = once,  \
@@ -56,17 +65,17 @@ const struct cellar_config_option cellar_server_options[] = {
            "allow other machines to connect, without encryption or authentication"),
     COUNT("workers", "0", 0, CELLAR_SERVER_LOOP_COUNT_MAX,
           "threads that serve connections; 0 is one a core"),
-    COUNT("connections-max", "4096", 1, 1000000, "connections at once; more are closed"),
+    LIVE_COUNT("connections-max", "4096", 1, 1000000, "connections at once; more are closed"),
     BYTES("memory-bytes-max", "1g", 128 * MIB, 1024 * GIB, "memory of the whole server"),
-    BYTES("request-bytes-max-total", "0", 0, 256 * GIB,
+    LIVE_BYTES("request-bytes-max-total", "0", 0, 256 * GIB,
           "memory of arriving requests, all connections; 0 is a quarter of memory"),
-    BYTES("answer-bytes-max-total", "0", 0, 256 * GIB,
+    LIVE_BYTES("answer-bytes-max-total", "0", 0, 256 * GIB,
           "memory of answers waiting to be sent; 0 is an eighth of memory"),
-    BYTES("memtable-bytes-max", "64m", MIB, 1024 * GIB,
+    LIVE_BYTES("memtable-bytes-max", "64m", MIB, 1024 * GIB,
           "memory of writes that are not in the stores yet"),
-    BYTES("log-unapplied-bytes-max", "128m", MIB, 1024 * GIB,
+    LIVE_BYTES("log-unapplied-bytes-max", "128m", MIB, 1024 * GIB,
           "log that a restart has to replay, in bytes"),
-    COUNT("log-unapplied-records-max", "1000000", 1, INT64_MAX,
+    LIVE_COUNT("log-unapplied-records-max", "1000000", 100, INT64_MAX,
           "log that a restart has to replay, in records"),
     BYTES("log-segment-bytes", "64m", 65536, GIB, "size of a file of the log"),
     BYTES("store-map-bytes", "64g", MIB, 65536 * GIB,
@@ -77,10 +86,14 @@ const struct cellar_config_option cellar_server_options[] = {
           "checkpoint a store after this many records; 0 is never for that reason"),
     SWITCH("implicit-instances", "true", false,
            "creating a table creates its project and instance"),
-    TEXT("log-level", "info", "LEVEL", "debug, info, warn or error"),
+    LIVE_TIME("drain-timeout", "5s", 0, UINT64_C(86400000000),
+         "how long requests in flight may take to finish when the server stops"),
+    LIVE_TEXT("log-level", "info", "LEVEL", "debug, info, warn or error"),
     TEXT("config", "", "FILE", "read settings from there: lines of key = value"),
     SWITCH("print-config", "false", true,
            "print all settings and where each comes from, then exit"),
+    SWITCH("check-config", "false", true,
+           "check all settings, say what is wrong with them and where, then exit"),
     SWITCH("version", "false", true, "print the version, then exit"),
     SWITCH("help", "false", true, "print this, then exit"),
 };
@@ -107,17 +120,17 @@ static enum cellar_status resolve_address(const struct cellar_config *settings,
     config->listen = cellar_config_text(settings, "listen");
     config->port_file = cellar_config_text(settings, "port-file");
     if (io_address_decode(config->listen, &config->address, error) != CELLAR_OK) {
-        cellar_error_prefix(error, "listen");
-        return CELLAR_INVALID_ARGUMENT;
+        return cellar_config_refuse(settings, "listen", error);
     }
     bool is_open = cellar_config_bool(settings, "insecure");
     CELLAR_ASSERT(config->listen[0] != '\0');
     if (!is_open && !io_address_is_loopback(&config->address)) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "listen: other machines can reach %s, and this server has no "
-                                "encryption or authentication yet; listen on 127.0.0.1, or say "
-                                "--insecure if the network around it is private",
-                                config->listen);
+        (void)cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                               "other machines can reach %s, and this server has no encryption or "
+                               "authentication yet; listen on 127.0.0.1, or say --insecure if the "
+                               "network around it is private",
+                               config->listen);
+        return cellar_config_refuse(settings, "listen", error);
     }
     return CELLAR_OK;
 }
@@ -129,8 +142,9 @@ static enum cellar_status resolve_log_level(const struct cellar_config *settings
     const char *text = cellar_config_text(settings, "log-level");
     CELLAR_ASSERT(text != NULL);
     if (!cellar_log_level_decode(text, &config->log_level)) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "log_level: '%s' is not debug, info, warn or error", text);
+        (void)cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                               "'%s' is not debug, info, warn or error", text);
+        return cellar_config_refuse(settings, "log-level", error);
     }
     return CELLAR_OK;
 }
@@ -192,17 +206,23 @@ static uint32_t resolve_loop_count(const struct cellar_config *settings)
     return (uint32_t)count;
 }
 
-enum cellar_status cellar_server_config_resolve(const struct cellar_config *settings,
+enum cellar_status cellar_server_config_resolve(struct cellar_config *settings,
                                                 struct cellar_server_config *config,
                                                 struct cellar_error *error)
 {
     struct cellar_server_config resolved = {.listen = NULL};
     CELLAR_ASSERT(config != NULL);
     svc_options_init(&resolved.svc);
-    CELLAR_TRY(resolve_log_level(settings, &resolved, error));
-    CELLAR_TRY(resolve_memory(settings, &resolved, error));
-    CELLAR_TRY(resolve_address(settings, &resolved, error));
+    enum cellar_status status = resolve_log_level(settings, &resolved, error);
+    CELLAR_TRY(cellar_config_note(settings, status, error));
+    status = resolve_memory(settings, &resolved, error);
+    CELLAR_TRY(cellar_config_note(settings, status, error));
+    status = resolve_address(settings, &resolved, error);
+    CELLAR_TRY(cellar_config_note(settings, status, error));
     resolve_svc(settings, &resolved.svc);
+    status = svc_options_check(&resolved.svc, error);
+    CELLAR_TRY(cellar_config_note(settings, status, error));
+    resolved.drain_us = (int64_t)cellar_config_number(settings, "drain-timeout");
     resolved.loop_count = resolve_loop_count(settings);
     resolved.connection_count_max = (uint32_t)cellar_config_number(settings, "connections-max");
     *config = resolved;

@@ -18,6 +18,7 @@ struct cellar_server_config {
     uint32_t connection_count_max;
     uint64_t request_bytes_max_total; /* requests that are arriving or kept, all connections */
     uint64_t answer_bytes_max_total;  /* answers that wait to be sent, all connections */
+    int64_t drain_us;                 /* for requests in flight when the server stops */
     enum cellar_log_level log_level;
     struct svc_options svc;
 };
@@ -40,9 +41,10 @@ enum cellar_status cellar_server_config_read(struct cellar_config *settings, int
  * Turns settings into what the server is started with, and checks what concerns more than one
  * option. Looks the listen address up, which may block.
  *
- * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT saying what is wrong and what to do
+ * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT saying what is wrong and what to do. Where the
+ * settings report errors, OK with some: settings->error_count tells, and `config` is of no use then
  */
-enum cellar_status cellar_server_config_resolve(const struct cellar_config *settings,
+enum cellar_status cellar_server_config_resolve(struct cellar_config *settings,
                                                 struct cellar_server_config *config,
                                                 struct cellar_error *error) CELLAR_MUST_USE;
 

@@ -19,7 +19,8 @@
 #define LABEL_BYTES_MAX 128u
 #define LOOP_COUNT_MAX 64u
 
-static enum cellar_status check_loops(const struct cellar_site *site, struct cellar_error *error)
+enum cellar_status cellar_site_check_loops(const struct cellar_site *site,
+                                           struct cellar_error *error)
 {
     int64_t now_us = cellar_clock_monotonic_us();
     CELLAR_ASSERT(site->loop_count >= 1);
@@ -40,20 +41,15 @@ static enum cellar_server_phase phase_of(const struct cellar_site *site)
     return atomic_load_explicit(&site->phase, memory_order_acquire);
 }
 
-enum cellar_status cellar_site_health(struct cellar_site *site, struct cellar_error *error)
+static enum cellar_status check_health(void *context, struct cellar_error *error)
 {
-    CELLAR_TRY(check_loops(site, error));
+    struct cellar_site *site = context;
+    CELLAR_TRY(cellar_site_check_loops(site, error));
     if (phase_of(site) == CELLAR_SERVER_STARTING) {
         return CELLAR_OK;
     }
     CELLAR_ASSERT(site->svc != NULL);
     return svc_health(site->svc, error);
-}
-
-static enum cellar_status check_health(void *context, struct cellar_error *error)
-{
-    CELLAR_ASSERT(context != NULL);
-    return cellar_site_health(context, error);
 }
 
 static enum cellar_status check_readiness(void *context, struct cellar_error *error)
@@ -99,7 +95,7 @@ static void show_state(struct cellar_site *site, struct cellar_metric_page *page
                         check_readiness(site, &error) == CELLAR_OK ? 1 : 0);
     cellar_metric_gauge(page, "cellar_loops", "Threads that serve connections.", site->loop_count);
     cellar_metric_gauge(page, "cellar_connections_max", "Most native connections at once.",
-                        site->connection_count_max);
+                        atomic_load(&site->connection_count_max));
     CELLAR_ASSERT(page->name != NULL);
 }
 
@@ -113,9 +109,8 @@ static void show_budgets(const struct cellar_site *site, struct cellar_metric_pa
     cellar_metric_put(page, "budget=\"requests\"", io_budget_bytes(site->request_budget));
     cellar_metric_put(page, "budget=\"answers\"", io_budget_bytes(site->answer_budget));
     cellar_metric_begin(page, CELLAR_METRIC_GAUGE, "cellar_budget_max_bytes", "Size of a budget.");
-    cellar_metric_put(page, "budget=\"requests\"", site->request_budget->bytes_max);
-    cellar_metric_put(page, "budget=\"answers\"", site->answer_budget->bytes_max);
-    cellar_metric_put(page, "budget=\"memtables\"", site->memtable_bytes_max);
+    cellar_metric_put(page, "budget=\"requests\"", io_budget_limit(site->request_budget));
+    cellar_metric_put(page, "budget=\"answers\"", io_budget_limit(site->answer_budget));
     CELLAR_ASSERT(page->name != NULL);
 }
 

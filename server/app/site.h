@@ -23,16 +23,15 @@ struct cellar_site {
     const struct net_context *native;
     const char *version;
     uint64_t memory_bytes_max;
-    uint64_t memtable_bytes_max;
-    uint32_t connection_count_max;
+    _Atomic uint32_t connection_count_max;
     int64_t start_real_us;
 };
 
 /** The functions that web_front_init() wants; `site` is their context. */
 struct web_site cellar_site_pages(struct cellar_site *site);
 
-/** Whether all loops turn and the disk does what it is asked. Any thread. */
-enum cellar_status cellar_site_health(struct cellar_site *site, struct cellar_error *error)
-    CELLAR_MUST_USE;
+/** Whether all loops turn. Any thread. @return CELLAR_OK, or UNAVAILABLE with the reason */
+enum cellar_status cellar_site_check_loops(const struct cellar_site *site,
+                                           struct cellar_error *error) CELLAR_MUST_USE;
 
 #endif

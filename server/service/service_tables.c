@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "server/service/service_internal.h"
 
 #define PAGE_TOKEN_MARK 0x01u
@@ -228,6 +229,16 @@ static enum cellar_status instance_check(struct svc *svc, const struct cellar_ta
                             (int)name->instance.bytes, (const char *)name->instance.data);
 }
 
+/* A table's name needs no quotes. */
+static void log_table(const char *event, const struct cellar_table_name *name)
+{
+    CELLAR_ASSERT(name->table.bytes > 0);
+    cellar_log(CELLAR_LOG_INFO, event, "table=projects/%.*s/instances/%.*s/tables/%.*s",
+               (int)name->project.bytes, (const char *)name->project.data,
+               (int)name->instance.bytes, (const char *)name->instance.data, (int)name->table.bytes,
+               (const char *)name->table.data);
+}
+
 enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *request,
                                     const struct svc_table *table, struct cellar_arena *arena,
                                     struct svc_table *made, struct cellar_error *error)
@@ -242,6 +253,7 @@ enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *r
     CELLAR_TRY(instance_check(svc, &spec.name, error));
     CELLAR_TRY(tablet_db_create(svc->db, &spec, &created, error));
     CELLAR_ASSERT(created != NULL);
+    log_table("table_created", &spec.name);
     return describe_end(created, arena, made, error);
 }
 
@@ -252,7 +264,9 @@ enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *req
     CELLAR_TRY(svc_deadline_check(request, error));
     CELLAR_TRY(cellar_table_name_decode(name, &parts, error));
     CELLAR_ASSERT(parts.table.bytes > 0);
-    return tablet_db_drop(svc->db, &parts, error);
+    CELLAR_TRY(tablet_db_drop(svc->db, &parts, error));
+    log_table("table_dropped", &parts);
+    return CELLAR_OK;
 }
 
 /* ---- listing --------------------------------------------------------------------------------- */

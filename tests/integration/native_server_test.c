@@ -36,6 +36,7 @@ static void start(struct instance *instance)
         .connection_count_max = 100,
         .request_bytes_max_total = 16u << 20,
         .answer_bytes_max_total = 16u << 20,
+        .drain_us = 5000000,
         .log_level = CELLAR_LOG_WARN,
     };
     cellar_log_level_set(CELLAR_LOG_WARN);
@@ -272,6 +273,7 @@ static void server_that_cannot_start_says_why_and_leaves_nothing(void **state)
         .connection_count_max = 1,
         .request_bytes_max_total = 16u << 20,
         .answer_bytes_max_total = 16u << 20,
+        .drain_us = 5000000,
         .address = *cellar_server_address(instance.server),
     };
     svc_options_init(&config.svc);

@@ -353,6 +353,7 @@ static void server_start(struct loopback *loopback)
         .connection_count_max = 100,
         .request_bytes_max_total = 64u << 20,
         .answer_bytes_max_total = 64u << 20,
+        .drain_us = 5000000,
         .log_level = CELLAR_LOG_WARN,
         .svc = loopback->options,
     };

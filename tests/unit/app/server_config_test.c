@@ -64,6 +64,7 @@ static void options_default_to_what_the_documentation_says(void **state)
     assert_int_equal(config.svc.checkpoint_records_max, 0);
     assert_true(config.svc.implicit_instances);
     assert_int_equal(config.log_level, CELLAR_LOG_INFO);
+    assert_int_equal(config.drain_us, 5000000);
 }
 
 static void options_reach_the_service(void **state)
@@ -95,7 +96,7 @@ struct refused_case {
 
 static const struct refused_case refused_cases[] = {
     {"--listen=nonsense", "listen: 'nonsense' is not HOST:PORT"},
-    {"--log-level=loud", "log_level: 'loud' is not"},
+    {"--log-level=loud", "--log-level: 'loud' is not"},
     {"--memory-bytes-max=1m", "--memory-bytes-max"},
     {"--request-bytes-max-total=1m", "at least 4m"},
     {"--request-bytes-max-total=1g", "must leave 64m"},
