@@ -3,10 +3,44 @@
 
 #include <cellar/cellar.h>
 
-#include "client/lib/retry.h"
-#include "common/buf.h"
+#include "client/lib/token.h"
+#include "common/message.h"
 
-/* The rounds in which a batch is sent: all entries, then those that the server could not take. */
+/* A batch, and the rounds in which it is sent: all entries, then those that may go again. */
+
+enum cellar_batch_state {
+    CELLAR_BATCH_WAITING, /* in the round that runs, or not sent yet */
+    CELLAR_BATCH_AGAIN,   /* answered; may go again after a pause, or ends as it was answered */
+    CELLAR_BATCH_DONE     /* its code is final */
+};
+
+/** One row of a batch. */
+struct cellar_batch_entry {
+    size_t start; /* of the encoded [row, mutations] in the body */
+    size_t bytes;
+    size_t text_start; /* of the failure's text in the texts */
+    uint32_t text_bytes;
+    uint32_t retry_delay_ms;
+    enum cellar_batch_state state;
+    enum cellar_status code;
+    bool is_idempotent;
+    bool has_token;   /* is sent with one */
+    bool is_in_doubt; /* was sent and not answered, maybe applied */
+};
+
+/** A batch; one thread at a time. */
+struct cellar_batch {
+    struct cellar_buffer body;
+    struct cellar_batch_entry *entries;
+    uint32_t count;
+    uint32_t capacity;
+    uint32_t mutation_count;
+    bool is_sent;
+    struct cellar_client *client;      /* that sends it; borrowed */
+    uint8_t token[CELLAR_TOKEN_BYTES]; /* each entry's own differs by its index */
+    struct cellar_buffer texts;
+    struct cellar_error error; /* the first failure of filling it */
+};
 
 /**
  * Begins to send a batch: every entry waits for its result.
@@ -17,12 +51,22 @@
 enum cellar_status cellar_batch_begin(struct cellar_batch *batch, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** What sending the whole batch twice may do. */
+/** Gives a batch that begins the tokens that its entries need, if the client makes any. */
+void cellar_batch_protect(struct cellar_batch *batch, struct cellar_client *client);
+
+/** What sending all entries that wait twice may do. */
 enum cellar_safety cellar_batch_safety(const struct cellar_batch *batch);
+
+/** The places of the tokens' times in a round's message; none when no entry that waits has one. */
+struct cellar_token_fields cellar_batch_times(const struct cellar_batch *batch,
+                                              struct cellar_msg_mutate_rows_request *message);
 
 /** Appends MUTATE_ROWS's entries: those that wait, at least one; CELLAR_NO_MEMORY. */
 enum cellar_status cellar_batch_round(const struct cellar_batch *batch, struct cellar_buffer *to)
     CELLAR_MUST_USE;
+
+/** Notes that the round was sent and its answer lost, before another answer is taken or it ends. */
+void cellar_batch_doubt(struct cellar_batch *batch);
 
 /** Takes the reply to a round; CELLAR_OUTCOME_UNKNOWN when it cannot be read. */
 enum cellar_status cellar_batch_take(struct cellar_batch *batch, struct cellar_slice body,

@@ -184,28 +184,41 @@ static enum cellar_status attempt_run(struct cellar_client *client,
     return status;
 }
 
+/* Attempts until one is answered, or there is none any more. */
+static enum cellar_status attempts_run(struct cellar_client *client,
+                                       const struct cellar_request *request,
+                                       struct cellar_retry *retry, struct cellar_buffer *reply,
+                                       struct cellar_error *error)
+{
+    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
+    for (;;) {
+        CELLAR_ASSERT(reply->bytes == 0);
+        cellar_error_clear(error);
+        if (attempt_run(client, request, retry, reply, &attempt, error) == CELLAR_OK) {
+            return CELLAR_OK;
+        }
+        if (attempt == CELLAR_ATTEMPT_ANSWERED &&
+            cellar_token_relax(client, &request->token, retry, error->code)) {
+            continue;
+        }
+        if (!cellar_call_again(client, retry, attempt, error)) {
+            return error->code;
+        }
+    }
+}
+
 enum cellar_status cellar_call_run(struct cellar_client *client,
                                    const struct cellar_request *request, int64_t deadline_us,
                                    struct cellar_buffer *reply, struct cellar_error *error)
 {
     struct cellar_retry retry = cellar_call_retry(client, request->safety, deadline_us);
-    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
-    CELLAR_ASSERT(reply->bytes == 0);
+    CELLAR_ASSERT(request->timeout_us != NULL);
     cellar_token_begin(client, &request->token, deadline_us);
-    for (;;) {
-        cellar_error_clear(error);
-        if (attempt_run(client, request, &retry, reply, &attempt, error) == CELLAR_OK) {
-            return CELLAR_OK;
-        }
-        if (attempt == CELLAR_ATTEMPT_ANSWERED &&
-            cellar_token_relax(client, &request->token, &retry, error->code)) {
-            continue;
-        }
-        if (!cellar_call_again(client, &retry, attempt, error)) {
-            return error->code;
-        }
-        CELLAR_ASSERT(reply->bytes == 0);
+    enum cellar_status status = attempts_run(client, request, &retry, reply, error);
+    if (request->is_in_doubt != NULL) {
+        *request->is_in_doubt = retry.sent_count > 0;
     }
+    return status;
 }
 
 enum cellar_status cellar_call_table(struct cellar_client *client,

@@ -17,6 +17,7 @@ struct cellar_request {
     struct cellar_slice *table; /* its field 1, for cellar_call_table(); otherwise NULL */
     uint64_t *timeout_us;       /* its field 15 */
     struct cellar_token_fields token;
+    bool *is_in_doubt; /* set when an attempt was lost, whatever came later; may be NULL */
 };
 
 /**

@@ -221,9 +221,12 @@ static enum cellar_status mutate_rows_encode(struct cellar_future *future)
 {
     struct cellar_buffer entries = {0};
     struct cellar_msg_mutate_rows_request message = {.table = cellar_slice_text(future->table)};
+    struct cellar_token_fields fields = cellar_batch_times(future->batch, &message);
     CELLAR_ASSERT(future->batch != NULL);
     enum cellar_status status = cellar_batch_round(future->batch, &entries);
     if (status == CELLAR_OK) {
+        future->call.retry.safety = cellar_batch_safety(future->batch);
+        cellar_token_begin(future->client, &fields, future->call.retry.deadline_us);
         message.entries = cellar_slice_of(&entries);
         status = cellar_async_body_encode(&future->call, &cellar_msg_mutate_rows_request_type,
                                           &message, &message.timeout_us);
@@ -238,6 +241,9 @@ static enum cellar_status mutate_rows_take(struct cellar_async_call *call,
 {
     struct cellar_batch *batch = cellar_future_of(call)->batch;
     CELLAR_ASSERT(event->kind == CELLAR_EVENT_REPLY);
+    if (call->retry.sent_count > 0) {
+        cellar_batch_doubt(batch);
+    }
     CELLAR_TRY(cellar_batch_take(batch, event->body, error));
     cellar_error_clear(error);
     return cellar_batch_again(batch, error) == 0 ? CELLAR_OK : error->code;
@@ -251,18 +257,41 @@ static enum cellar_status mutate_rows_restart(struct cellar_async_call *call)
     return mutate_rows_encode(future);
 }
 
+/* Encodes the round anew when the server refused the start of its tokens. */
+static enum cellar_status mutate_rows_relax(struct cellar_async_call *call, enum cellar_status code,
+                                            bool *is_relaxed)
+{
+    struct cellar_msg_mutate_rows_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_mutate_rows_request_type,
+                                     cellar_slice_of(&call->body), &message, CELLAR_UNKNOWN_REFUSE,
+                                     NULL));
+    struct cellar_token_fields fields = cellar_batch_times(cellar_future_of(call)->batch, &message);
+    CELLAR_ASSERT(message.entries.bytes > 0);
+    *is_relaxed = false;
+    if (!cellar_token_relax(cellar_future_of(call)->client, &fields, &call->retry, code)) {
+        return CELLAR_OK;
+    }
+    CELLAR_TRY(mutate_rows_encode(cellar_future_of(call)));
+    *is_relaxed = true;
+    return CELLAR_OK;
+}
+
 /* A batch of which every entry was answered is no failure, whatever the answers were. */
 static void mutate_rows_settle(struct cellar_future *future)
 {
     CELLAR_ASSERT(future->batch != NULL);
     if (cellar_batch_is_answered(future->batch)) {
         cellar_error_clear(&future->call.error);
+    } else if (future->call.retry.sent_count > 0) {
+        cellar_batch_doubt(future->batch);
     }
     cellar_batch_end(future->batch, &future->call.error);
 }
 
-static const struct cellar_async_kind mutate_rows_kind = {
-    .take = mutate_rows_take, .restart = mutate_rows_restart, .finish = cellar_future_finish};
+static const struct cellar_async_kind mutate_rows_kind = {.take = mutate_rows_take,
+                                                          .relax = mutate_rows_relax,
+                                                          .restart = mutate_rows_restart,
+                                                          .finish = cellar_future_finish};
 
 /* Fills the future of a batch. */
 static enum cellar_status mutate_rows_fill(struct submission *it, const char *table,
@@ -275,6 +304,7 @@ static enum cellar_status mutate_rows_fill(struct submission *it, const char *ta
     future->call.operation = CELLAR_OP_MUTATE_ROWS;
     future->batch = batch;
     future->settle = mutate_rows_settle;
+    cellar_batch_protect(batch, it->client);
     future->table = cellar_mem_strdup(name);
     if (future->table == NULL || mutate_rows_encode(future) != CELLAR_OK) {
         return cellar_error_set(&it->error, CELLAR_NO_MEMORY, "No memory for a batch");

@@ -53,6 +53,12 @@ void cellar_token_begin(const struct cellar_client *client,
     *fields->life_us = (uint64_t)(CELLAR_MIN(left_us, LIFE_US_MAX - MARGIN_US) + MARGIN_US);
 }
 
+void cellar_token_full(struct cellar_client *client)
+{
+    CELLAR_ASSERT(client != NULL);
+    atomic_store(&client->tokens_full_until_us, cellar_clock_monotonic_us() + FULL_US);
+}
+
 bool cellar_token_relax(struct cellar_client *client, const struct cellar_token_fields *fields,
                         struct cellar_retry *retry, enum cellar_status code)
 {
@@ -66,7 +72,7 @@ bool cellar_token_relax(struct cellar_client *client, const struct cellar_token_
         return true;
     }
     if (code == CELLAR_RESOURCE_EXHAUSTED && fields->token != NULL && fields->token->bytes > 0) {
-        atomic_store(&client->tokens_full_until_us, cellar_clock_monotonic_us() + FULL_US);
+        cellar_token_full(client);
         *fields->token = cellar_slice_make(NULL, 0);
         *fields->start_us = 0;
         *fields->life_us = 0;

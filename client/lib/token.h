@@ -46,4 +46,7 @@ void cellar_token_begin(const struct cellar_client *client,
 bool cellar_token_relax(struct cellar_client *client, const struct cellar_token_fields *fields,
                         struct cellar_retry *retry, enum cellar_status code);
 
+/** Notes that the server remembers no more tokens: none are made for a while. Any thread. */
+void cellar_token_full(struct cellar_client *client);
+
 #endif

@@ -7,8 +7,8 @@
  *     UNAVAILABLE                          it is not there
  *     OUTCOME_UNKNOWN, DEADLINE_EXCEEDED   it may be there, once
  *
- * What may be repeated is not given up as unknown before its time is over; a write at the server's
- * time may be, by its token, and is there once whatever was repeated.
+ * Every one of these calls may be repeated, those at the server's time by their tokens: none is
+ * given up as unknown before its time is over, and nothing is there twice.
  * Nothing else may be answered, nothing else may be there, and every call ends. Each thread has
  * rows of its own and keeps a list of what it wrote; each value is written by one call only. A call
  * that does not end is left to the test's time limit and told by the slack below, which is far
@@ -70,17 +70,15 @@ static void wrong(struct writer *writer, const char *what, const char *detail)
 struct timed_call {
     struct cellar_call call;
     int64_t start_us;
-    bool is_repeatable;
 };
 
-static struct timed_call call_begin(struct writer *writer, bool is_repeatable)
+static struct timed_call call_begin(struct writer *writer)
 {
     uint64_t spread = TIMEOUT_MS_MAX - TIMEOUT_MS_MIN;
     struct timed_call timed = {
         .call.timeout_us =
             1000 * (int64_t)(TIMEOUT_MS_MIN + test_random_below(&writer->random, spread)),
-        .start_us = cellar_clock_monotonic_us(),
-        .is_repeatable = is_repeatable};
+        .start_us = cellar_clock_monotonic_us()};
     return timed;
 }
 
@@ -98,8 +96,7 @@ static void call_end(struct writer *writer, const struct timed_call *timed, enum
         code != CELLAR_E_DEADLINE_EXCEEDED) {
         wrong(writer, "an answer that no network can cause", text);
     }
-    if (code == CELLAR_E_OUTCOME_UNKNOWN && timed->is_repeatable &&
-        took_us < timed->call.timeout_us - 1000) {
+    if (code == CELLAR_E_OUTCOME_UNKNOWN && took_us < timed->call.timeout_us - 1000) {
         wrong(writer, "a call that could be repeated was given up early", text);
     }
     if (timed->call.failure.is_retryable != (code == CELLAR_E_UNAVAILABLE)) {
@@ -147,7 +144,7 @@ static void set_run(struct writer *writer, bool is_timed)
     struct cellar_mutations *list = cellar_mutations_new();
     row_pick(writer, row);
     struct note *note = value_note(writer, list, row, is_timed);
-    struct timed_call timed = call_begin(writer, true);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code =
         cellar_mutate_row(writer->client, "t", cellar_text(row), list, &timed.call);
     call_end(writer, &timed, code);
@@ -155,7 +152,7 @@ static void set_run(struct writer *writer, bool is_timed)
     cellar_mutations_free(list);
 }
 
-/* Some rows at once; with an entry at the server's time the batch is not safe to repeat. */
+/* Some rows at once, at explicit times or at the server's. */
 static void batch_run(struct writer *writer)
 {
     struct note *notes[BATCH_ENTRIES_MAX];
@@ -170,7 +167,7 @@ static void batch_run(struct writer *writer)
         notes[index] = value_note(writer, list, row, is_timed);
         cellar_batch_add(batch, cellar_text(row), list);
     }
-    struct timed_call timed = call_begin(writer, is_timed);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code = cellar_mutate_rows(writer->client, "t", batch, &timed.call);
     call_end(writer, &timed, code);
     for (size_t index = 0; index < count; index++) {
@@ -187,14 +184,14 @@ static void delete_run(struct writer *writer)
     struct cellar_mutations *list = cellar_mutations_new();
     (void)snprintf(row, sizeof row, "%u-d%zu", writer->index, writer->note_count);
     struct note *note = value_note(writer, list, row, true);
-    struct timed_call timed = call_begin(writer, true);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code =
         cellar_mutate_row(writer->client, "t", cellar_text(row), list, &timed.call);
     call_end(writer, &timed, code);
     note->belief = belief_of(code);
     cellar_mutations_clear(list);
     cellar_mutations_delete_row(list);
-    timed = call_begin(writer, true);
+    timed = call_begin(writer);
     code = cellar_mutate_row(writer->client, "t", cellar_text(row), list, &timed.call);
     call_end(writer, &timed, code);
     if (belief_of(code) == PRESENT && note->belief == PRESENT) {
@@ -246,7 +243,7 @@ static void get_run(struct writer *writer)
     char key[24];
     struct cellar_rows *rows = NULL;
     row_pick(writer, key);
-    struct timed_call timed = call_begin(writer, true);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code =
         cellar_get_row(writer->client, "t", cellar_text(key), &timed.call, &rows);
     call_end(writer, &timed, code);
@@ -268,7 +265,7 @@ static void scan_run(struct writer *writer)
     struct cellar_read *read = cellar_read_new();
     (void)snprintf(prefix, sizeof prefix, "%u-", writer->index);
     cellar_read_prefix(read, cellar_text(prefix));
-    struct timed_call timed = call_begin(writer, true);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code = cellar_scan_open(writer->client, "t", read, &timed.call, &scan);
     while (code == CELLAR_E_OK && cellar_scan_next(scan, &row)) {
         char key[24];
@@ -285,7 +282,7 @@ static void scan_run(struct writer *writer)
 static void ping_run(struct writer *writer)
 {
     bool is_ready = false;
-    struct timed_call timed = call_begin(writer, true);
+    struct timed_call timed = call_begin(writer);
     enum cellar_code code = cellar_ping(writer->client, &timed.call, &is_ready);
     call_end(writer, &timed, code);
     if (code == CELLAR_E_OK && !is_ready) {

@@ -30,9 +30,9 @@
  * - A call that was not applied because the server could not take it (CELLAR_E_UNAVAILABLE) is sent
  *   again by the library, after the delay that the server asked for, as long as the time limit
  *   allows. Reads are also sent again when their connection breaks before a row was delivered, and
- *   writes of one row until an answer tells what became of them: a write at the server's time
- *   carries a token by which the server knows it again and applies it once. Other writes whose
- *   connection breaks (tables, batches with the server's time) end with CELLAR_E_OUTCOME_UNKNOWN.
+ *   writes of rows until an answer tells what became of them: a write that is not the same when
+ *   applied twice carries a token, by which the server knows it again and applies it once. Changes
+ *   of tables whose connection breaks end with CELLAR_E_OUTCOME_UNKNOWN.
  */
 
 #include <stdbool.h>

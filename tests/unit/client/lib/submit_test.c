@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/lib/client.h"
 #include "common/mem.h"
 #include "common/sync.h"
 
@@ -489,6 +490,7 @@ static void a_batch_that_is_lost_has_a_result_for_each_entry(void **state)
     struct cellar_future *future = NULL;
     struct cellar_batch *batch = cellar_batch_new();
     OPEN(&rig, NULL, CLOSE);
+    rig.client->tokens_full_until_us = INT64_MAX; /* not safe to repeat */
     cellar_batch_add(batch, TEXT("a"), rig.set);
     cellar_batch_add(batch, TEXT("b"), rig.set);
     assert_int_equal(cellar_mutate_rows_submit(rig.client, "t", batch, NULL, &future), CELLAR_E_OK);
@@ -497,6 +499,24 @@ static void a_batch_that_is_lost_has_a_result_for_each_entry(void **state)
     assert_int_equal(cellar_batch_result(batch, 1, NULL), CELLAR_E_OUTCOME_UNKNOWN);
     cellar_batch_free(batch);
     rig_close(&rig);
+}
+
+static void a_batch_goes_again_by_the_tokens_of_its_entries(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct cellar_future *future = NULL;
+    struct cellar_batch *batch = cellar_batch_new();
+    /* Refused for the start of its token, then lost, then answered. */
+    OPEN(&rig, NULL, PRECONDITION, CLOSE, RESULTS);
+    cellar_batch_add(batch, TEXT("a"), rig.set);
+    assert_int_equal(cellar_mutate_rows_submit(rig.client, "t", batch, NULL, &future), CELLAR_E_OK);
+    assert_int_equal(outcome(future, NULL), CELLAR_E_OK);
+    assert_int_equal(cellar_batch_failed_count(batch), 0);
+    assert_true(rig.client->is_clock_behind);
+    cellar_batch_free(batch);
+    rig_close(&rig);
+    assert_int_equal(rig.script.request_count, 3);
 }
 
 static void a_get_that_breaks_half_way_starts_again(void **state)
@@ -689,6 +709,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_refused_at_once),
         cmocka_unit_test(a_batch_sends_again_what_the_server_could_not_take),
         cmocka_unit_test(a_batch_that_is_lost_has_a_result_for_each_entry),
+        cmocka_unit_test(a_batch_goes_again_by_the_tokens_of_its_entries),
         cmocka_unit_test(a_get_that_breaks_half_way_starts_again),
         cmocka_unit_test(a_scan_gives_rows_until_the_end_or_until_it_is_enough),
         cmocka_unit_test(a_scan_that_gave_a_row_does_not_start_again),
