@@ -24,10 +24,10 @@ start_server() {
     "$bin/cellard" --listen "$listen" --data-dir "$data_dir" --port-file "$port_file" \
         >"$root/build/cellard.out" 2>"$root/build/cellard.log" &
     server=$!
-    for _ in $(seq 100); do
-        [ -s "$port_file" ] && break
+    until [ -s "$port_file" ]; do
         if ! kill -0 "$server" 2>/dev/null; then
             cat "$root/build/cellard.out" "$root/build/cellard.log" >&2
+            echo "quickstart.sh: CELLAR_LISTEN and CELLAR_DATA_DIR name another address and directory" >&2
             exit 1
         fi
         sleep 0.1

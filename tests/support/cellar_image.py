@@ -6,6 +6,8 @@ one container run by crun from the image's settings and those of a service of do
 as an engine would put them together. What the machine does not have, or does not permit, skips the
 test.
 """
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -47,6 +49,19 @@ def run(*command, **settings):
     done = subprocess.run(command, text=True, stdin=subprocess.DEVNULL, capture_output=True,
                           check=False, **settings)
     return done.returncode, done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def open_builder():
+    """The builder of this build directory, its base image made; one user at a time."""
+    check_tools()
+    folder = os.path.join(BUILD_DIR, "container")
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        builder = Builder(folder)
+        builder.ensure_base()
+        yield builder
 
 
 class Builder:
