@@ -17,6 +17,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define NAME_BYTES_MAX 64u
+
 static void report(void *context, const struct cellar_error *error)
 {
     CELLAR_ASSERT(context != NULL);
@@ -42,6 +44,16 @@ static bool is_budget(const struct cellar_config_option *option)
            strcmp(option->name, "answer-bytes-max-total") == 0;
 }
 
+/* The option's name as files and --print-config have it. */
+static void copy_name(const char *name, char *to)
+{
+    size_t length = strlen(name);
+    CELLAR_ASSERT(length < NAME_BYTES_MAX);
+    for (size_t i = 0; i <= length; i++) {
+        to[i] = name[i] == '-' ? '_' : name[i];
+    }
+}
+
 /* Logs what differs. Returns how many live options do. */
 static uint32_t log_changes(const struct cellar_reload *reload, const struct cellar_config *wanted,
                             bool has_budgets, uint32_t *restart_count)
@@ -58,11 +70,13 @@ static uint32_t log_changes(const struct cellar_reload *reload, const struct cel
         if (option->is_flag_only || strcmp(running, text) == 0) {
             continue;
         }
+        char name[NAME_BYTES_MAX];
+        copy_name(option->name, name);
         changed_count += is_live ? 1 : 0;
         *restart_count += is_live ? 0 : 1;
         cellar_log(is_live ? CELLAR_LOG_INFO : CELLAR_LOG_WARN,
                    is_live ? "config_changed" : "config_needs_restart",
-                   "setting=%s running=\"%s\" wanted=\"%s\"", option->name, running, text);
+                   "setting=%s running=\"%s\" wanted=\"%s\"", name, running, text);
     }
     return changed_count;
 }

@@ -127,7 +127,7 @@ def operate_reload(folder):
         assert page.value("cellar_loops") == 1
         assert log_lines(server, "config_needs_restart") == \
             ['setting=workers running="1" wanted="2"'], server.output()
-        assert 'setting=connections-max running="50" wanted="60"' in \
+        assert 'setting=connections_max running="50" wanted="60"' in \
             log_lines(server, "config_changed"), server.output()
         # A mistake: nothing of the file is taken.
         write(path, "log_level = info\nconnections_max = 70\ncolour = red\nworkers = x\n")

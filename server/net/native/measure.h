@@ -21,7 +21,9 @@ struct net_measures {
     struct cellar_counter session_errors[CELLAR_STATUS_COUNT]; /* that ended a connection */
     struct cellar_counter outcomes[NET_OPERATION_COUNT_MAX + 1][CELLAR_STATUS_COUNT];
     struct cellar_histogram latencies[NET_OPERATION_COUNT_MAX];
-    char apart[64]; /* from the next loop's */
+    int64_t error_logged_us; /* when a session error was last logged, */
+    uint64_t error_unlogged; /* and how many came since; the counting thread's */
+    char apart[64];          /* from the next loop's */
 };
 
 /** Counts the end of a request that ran. @param index  below NET_OPERATION_COUNT_MAX */

@@ -23,6 +23,8 @@
 #include "common/log.h"
 #include "server/net/native/frame_writer.h"
 
+#define FAILURE_LOG_PAUSE_US 1000000
+
 static const char *const state_texts[] = {"preface",  "hello",   "open",
                                           "draining", "closing", "gone"};
 
@@ -133,12 +135,27 @@ void net_reply_error(struct net_session *session, uint32_t request_id, uint16_t 
     }
 }
 
+/* One line a second and loop, so that a peer cannot fill the disk with them. */
+static void log_failure(struct net_measures *measures, const struct cellar_error *error)
+{
+    int64_t now_us = cellar_clock_monotonic_us();
+    CELLAR_ASSERT(now_us >= 0);
+    measures->error_unlogged++;
+    if (measures->error_logged_us != 0 &&
+        now_us - measures->error_logged_us < FAILURE_LOG_PAUSE_US) {
+        return;
+    }
+    cellar_log(CELLAR_LOG_INFO, "session_failed", "code=%s count=%" PRIu64 " text=\"%s\"",
+               cellar_status_text(error->code), measures->error_unlogged, error->text);
+    measures->error_logged_us = now_us;
+    measures->error_unlogged = 0;
+}
+
 void net_session_fail(struct net_session *session, uint32_t request_id, uint16_t operation,
                       const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
-    cellar_log(CELLAR_LOG_INFO, "session_failed", "code=%s text=\"%s\"",
-               cellar_status_text(error->code), error->text);
+    log_failure(session->measures, error);
     cellar_counter_add(&session->measures->session_errors[error->code], 1);
     net_reply_error(session, request_id, operation, error);
     net_session_close(session);
