@@ -37,26 +37,9 @@
 #include "client/lib/call.h"
 #include "common/mem.h"
 
-#define LINE_BUSY_CALLS 32u            /* from here on another line is worth its price */
-#define LINE_OUTPUT_BYTES_MAX 8388608u /* unsent; beyond it calls wait in the queue */
+#define LINE_BUSY_CALLS 32u /* from here on another line is worth its price */
 #define LINE_NONE UINT32_MAX
 #define PROBE_US_MAX INT64_C(1000000)
-
-static const uint8_t line_moves[][4] = {
-    /* to:                  FREE DIALING UP ENDING */
-    [CELLAR_LINE_FREE] = {0, 1, 0, 0},
-    [CELLAR_LINE_DIALING] = {1, 0, 1, 0},
-    [CELLAR_LINE_UP] = {0, 0, 0, 1},
-    [CELLAR_LINE_ENDING] = {1, 0, 0, 0},
-};
-
-/* Changes a line's state; every change passes here and must be in the table. */
-static void line_move(struct cellar_line *line, enum cellar_line_state to)
-{
-    CELLAR_ASSERT(line_moves[line->state][to] == 1);
-    CELLAR_ASSERT(to == CELLAR_LINE_UP || line->call_count == 0);
-    line->state = to;
-}
 
 enum cellar_status cellar_core_init(struct cellar_core *core, const struct cellar_core_terms *terms)
 {
@@ -94,11 +77,7 @@ static void call_leave(struct cellar_core *core, struct cellar_async_call *call)
     if (call->place == CELLAR_ASYNC_QUEUED) {
         cellar_async_remove(&core->queued, call);
     } else if (call->place == CELLAR_ASYNC_FLYING) {
-        struct cellar_line *line = &core->lines[call->line_index];
-        uint32_t slot = call->request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1);
-        CELLAR_ASSERT(line->calls[slot] == call && line->call_count > 0);
-        line->calls[slot] = NULL;
-        line->call_count--;
+        cellar_line_take(&core->lines[call->line_index], call);
     }
     cellar_timers_remove(&core->timers, &call->timer);
 }
@@ -153,26 +132,15 @@ static void call_failed(struct cellar_core *core, struct cellar_async_call *call
     }
 }
 
-/* Tells the server that nobody waits for a request any more. */
-static void line_forget(struct cellar_line *line, uint32_t request_id)
-{
-    CELLAR_ASSERT(line->state == CELLAR_LINE_UP);
-    /* A line on which it cannot be told keeps the request for ever: another takes its place. */
-    if (cellar_engine_cancel(&line->engine, request_id) != CELLAR_OK) {
-        line->is_silent = true;
-    }
-}
-
-/* Ends a call in whatever place, with a code after which it does not go again. */
-static void call_abort(struct cellar_core *core, struct cellar_async_call *call,
+void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
                        const struct cellar_error *error, int64_t now_us)
 {
     enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER);
     if (call->place == CELLAR_ASYNC_FLYING) {
         struct cellar_line *line = &core->lines[call->line_index];
-        attempt = line->sent_bytes >= call->sent_mark ? CELLAR_ATTEMPT_SENT : CELLAR_ATTEMPT_UNSENT;
-        line_forget(line, call->request_id);
+        attempt = cellar_line_attempt(line, call);
+        cellar_line_forget(line, call->request_id);
     }
     call_leave(core, call);
     call->error = *error;
@@ -206,7 +174,7 @@ static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
                                "The time limit passed before the request could be sent again: %s",
                                last);
     }
-    call_abort(core, call, &error, now_us);
+    cellar_core_abort(core, call, &error, now_us);
 }
 
 void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, int64_t now_us)
@@ -228,7 +196,7 @@ void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call
         return;
     }
     (void)cellar_error_set(&error, CELLAR_CANCELLED, "The call was cancelled");
-    call_abort(core, call, &error, 0);
+    cellar_core_abort(core, call, &error, 0);
 }
 
 struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
@@ -240,24 +208,6 @@ struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
 
 /* ---- queue to lines ------------------------------------------------------------------------ */
 
-/* Whether a line takes calls, or will. */
-static bool line_is_usable(const struct cellar_line *line)
-{
-    return line->state == CELLAR_LINE_DIALING ||
-           (line->state == CELLAR_LINE_UP && !line->is_silent &&
-            line->engine.state <= CELLAR_ENGINE_OPEN);
-}
-
-/* Whether a line takes a call now. */
-static bool line_has_room(const struct cellar_line *line)
-{
-    CELLAR_ASSERT(line->call_count <= CELLAR_ENGINE_REQUESTS_MAX);
-    return line_is_usable(line) && line->state == CELLAR_LINE_UP &&
-           line->engine.state == CELLAR_ENGINE_OPEN && line->limit_us == 0 &&
-           line->engine.in_flight_count < line->engine.requests_max &&
-           cellar_engine_output(&line->engine).bytes < LINE_OUTPUT_BYTES_MAX;
-}
-
 /* The line with the fewest calls that has room, or LINE_NONE. */
 static uint32_t line_pick(const struct cellar_core *core)
 {
@@ -265,7 +215,7 @@ static uint32_t line_pick(const struct cellar_core *core)
     CELLAR_ASSERT(core->line_count <= 2 * CELLAR_CORE_LINES_MAX);
     for (uint32_t index = 0; index < core->line_count; index++) {
         const struct cellar_line *line = &core->lines[index];
-        if (line_has_room(line) &&
+        if (cellar_line_has_room(line) &&
             (picked == LINE_NONE || line->call_count < core->lines[picked].call_count)) {
             picked = index;
         }
@@ -277,25 +227,13 @@ static uint32_t line_pick(const struct cellar_core *core)
 static void call_fly(struct cellar_core *core, struct cellar_async_call *call, uint32_t index,
                      int64_t now_us)
 {
-    struct cellar_line *line = &core->lines[index];
-    cellar_async_body_limit(call, call->retry.deadline_us - now_us);
+    CELLAR_ASSERT(call->place == CELLAR_ASYNC_QUEUED);
     cellar_async_remove(&core->queued, call);
     call->place = CELLAR_ASYNC_NEW;
-    if (cellar_engine_submit(&line->engine, call->operation, cellar_slice_of(&call->body),
-                             &call->request_id, &call->error) != CELLAR_OK) {
+    if (cellar_line_send(&core->lines[index], index, call, now_us) != CELLAR_OK) {
         cellar_timers_remove(&core->timers, &call->timer);
         call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
-        return;
     }
-    uint32_t slot = call->request_id & (CELLAR_ENGINE_REQUESTS_MAX - 1);
-    CELLAR_ASSERT(line->calls[slot] == NULL);
-    line->calls[slot] = call;
-    line->call_count++;
-    call->place = CELLAR_ASYNC_FLYING;
-    call->line_index = index;
-    call->credit_owed = 0;
-    call->sent_mark = line->sent_bytes + cellar_engine_output(&line->engine).bytes;
-    call->received_mark = line->received_bytes;
 }
 
 bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
@@ -308,11 +246,11 @@ bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
         if (line->state == CELLAR_LINE_FREE) {
             free_index = CELLAR_MIN(free_index, at);
         }
-        if (line_is_usable(line)) {
+        if (cellar_line_is_usable(line)) {
             usable_count++;
             /* One at a time, and none while another has little to do. */
             if (line->limit_us != 0 ||
-                (line_has_room(line) && line->call_count < LINE_BUSY_CALLS)) {
+                (cellar_line_has_room(line) && line->call_count < LINE_BUSY_CALLS)) {
                 return false;
             }
         }
@@ -321,7 +259,7 @@ bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
         now_us < core->dial_after_us || (usable_count == 0 && core->queued.first == NULL)) {
         return false;
     }
-    line_move(&core->lines[free_index], CELLAR_LINE_DIALING);
+    cellar_line_move(&core->lines[free_index], CELLAR_LINE_DIALING);
     core->lines[free_index].limit_us = now_us + core->terms.dial_us_max;
     *index = free_index;
     return true;
@@ -340,7 +278,7 @@ static void dial_note(struct cellar_core *core, const struct cellar_error *error
         now_us + cellar_retry_backoff_us(core->dial_failure_count, error->retry_delay_ms,
                                          cellar_random_next(&core->random_state));
     for (uint32_t index = 0; index < core->line_count; index++) {
-        if (line_is_usable(&core->lines[index])) {
+        if (cellar_line_is_usable(&core->lines[index])) {
             return;
         }
     }
@@ -359,7 +297,7 @@ void cellar_core_dial_failed(struct cellar_core *core, uint32_t index,
                              const struct cellar_error *error, int64_t now_us)
 {
     CELLAR_ASSERT(index < core->line_count);
-    line_move(&core->lines[index], CELLAR_LINE_FREE);
+    cellar_line_move(&core->lines[index], CELLAR_LINE_FREE);
     core->lines[index].limit_us = 0;
     dial_note(core, error, now_us);
 }
@@ -369,7 +307,7 @@ void cellar_core_dialed(struct cellar_core *core, uint32_t index, int64_t now_us
     struct cellar_error error;
     struct cellar_line *line = &core->lines[index];
     CELLAR_ASSERT(index < core->line_count && line->call_count == 0);
-    line_move(line, CELLAR_LINE_UP);
+    cellar_line_move(line, CELLAR_LINE_UP);
     line->sent_bytes = 0;
     line->received_bytes = 0;
     line->is_silent = false;
@@ -400,16 +338,13 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
             cellar_async_append(&lost, call);
         }
     }
-    line_move(line, CELLAR_LINE_ENDING);
+    cellar_line_move(line, CELLAR_LINE_ENDING);
     core->last_failure = reason;
     core->last_failure_us = now_us;
     struct cellar_async_call *call;
     while ((call = cellar_async_take(&lost)) != NULL) {
         call->error = reason;
-        call_failed(core, call,
-                    line->sent_bytes >= call->sent_mark ? CELLAR_ATTEMPT_SENT
-                                                        : CELLAR_ATTEMPT_UNSENT,
-                    now_us);
+        call_failed(core, call, cellar_line_attempt(line, call), now_us);
     }
     bool is_of_use = line->has_answered && line->limit_us == 0;
     line->limit_us = 0;
@@ -422,7 +357,7 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
 void cellar_core_closed(struct cellar_core *core, uint32_t index)
 {
     CELLAR_ASSERT(index < core->line_count);
-    line_move(&core->lines[index], CELLAR_LINE_FREE);
+    cellar_line_move(&core->lines[index], CELLAR_LINE_FREE);
     cellar_engine_fini(&core->lines[index].engine);
 }
 
@@ -487,7 +422,7 @@ static void part_take(struct cellar_core *core, struct cellar_async_call *call,
         }
     }
     if (status != CELLAR_OK) {
-        line_forget(&core->lines[call->line_index], call->request_id);
+        cellar_line_forget(&core->lines[call->line_index], call->request_id);
         call_leave(core, call);
         call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
     }
@@ -599,7 +534,7 @@ static void line_probe(struct cellar_core *core, uint32_t index, int64_t now_us)
     static const uint8_t no_fields[] = {0x80};
     struct cellar_error error;
     struct cellar_line *line = &core->lines[index];
-    if (core->queued.first == NULL || !line_has_room(line) || line->call_count > 0 ||
+    if (core->queued.first == NULL || !cellar_line_has_room(line) || line->call_count > 0 ||
         now_us - line->heard_us < CELLAR_CORE_PROBE_AFTER_US) {
         return;
     }
@@ -646,7 +581,7 @@ int64_t cellar_core_next_us(const struct cellar_core *core)
         if (line->limit_us != 0) {
             next_us = CELLAR_MIN(next_us, line->limit_us);
         }
-        is_usable = is_usable || line_is_usable(line);
+        is_usable = is_usable || cellar_line_is_usable(line);
     }
     if (core->queued.first == NULL) {
         return next_us;
@@ -666,8 +601,8 @@ void cellar_core_stop(struct cellar_core *core, int64_t now_us)
         for (uint32_t place = 0; place < core->timers.count; place++) {
             struct cellar_timer *timer = core->timers.heap[place];
             if (timer->fire == call_fire) {
-                call_abort(core, CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
-                           &error, now_us);
+                cellar_core_abort(core, CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
+                                  &error, now_us);
             }
         }
     }

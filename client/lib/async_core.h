@@ -1,7 +1,7 @@
 #ifndef CELLAR_CLIENT_ASYNC_CORE_H
 #define CELLAR_CLIENT_ASYNC_CORE_H
 
-#include "client/lib/async_call.h"
+#include "client/lib/async_line.h"
 
 /*
  * Many calls over few connections, without a socket, a thread or a clock: what a driver has to do
@@ -24,28 +24,6 @@
 #define CELLAR_CORE_CREDIT_BYTES                                                                   \
     1048576u /* a read's first credit; what is taken is given again                                \
               */
-
-enum cellar_line_state {
-    CELLAR_LINE_FREE,    /* no connection */
-    CELLAR_LINE_DIALING, /* the driver connects */
-    CELLAR_LINE_UP,      /* connected; the engine says how far */
-    CELLAR_LINE_ENDING   /* of no more use: the driver closes it */
-};
-
-/** One connection. */
-struct cellar_line {
-    enum cellar_line_state state;
-    struct cellar_engine engine;
-    struct cellar_async_call *calls[CELLAR_ENGINE_REQUESTS_MAX]; /* by the low bits of their ids */
-    uint32_t call_count;
-    uint64_t sent_bytes; /* handed to the system so far */
-    int64_t limit_us;    /* until when it must be open, or answer a probe; 0 = it has */
-    int64_t heard_us;    /* when something came last */
-    uint32_t probe_id;   /* of a PING that asks whether the other end is still there; 0 = none */
-    bool has_answered;   /* a call, since it was dialed */
-    uint64_t received_bytes;
-    bool is_silent; /* a call's time passed without a byte from it: it gets no more calls */
-};
 
 /** What a core is made with. */
 struct cellar_core_terms {
@@ -83,6 +61,10 @@ void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, i
 
 /** Ends a call CANCELLED: at once, unless it is a write in flight, which is awaited as ever. */
 void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call);
+
+/** Ends a call that is not OVER with a code after which it does not go again. */
+void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
+                       const struct cellar_error *error, int64_t now_us);
 
 /** Ends all calls CANCELLED, writes in flight as OUTCOME_UNKNOWN, and all lines. */
 void cellar_core_stop(struct cellar_core *core, int64_t now_us);
