@@ -45,7 +45,8 @@ struct cellar_async {
     uint64_t call_bytes CELLAR_GUARDED_BY(lock);
     bool is_woken CELLAR_GUARDED_BY(lock);
     bool is_stopped CELLAR_GUARDED_BY(lock);
-    bool is_inside CELLAR_GUARDED_BY(lock); /* the driver runs, on this thread: */
+    bool has_driver CELLAR_GUARDED_BY(lock); /* `inside` is set */
+    bool is_inside CELLAR_GUARDED_BY(lock);  /* the driver runs, on this thread: */
     pthread_t inside CELLAR_GUARDED_BY(lock);
     struct cellar_health health CELLAR_GUARDED_BY(lock); /* without ages and the pool */
     int64_t failure_us CELLAR_GUARDED_BY(lock);          /* 0 = none */
@@ -59,6 +60,7 @@ static void inside_set(struct cellar_async *async, bool is_inside)
     cellar_mutex_lock(&async->lock);
     CELLAR_ASSERT(async->is_inside != is_inside);
     async->is_inside = is_inside;
+    async->has_driver = true;
     async->inside = pthread_self();
     cellar_mutex_unlock(&async->lock);
 }
@@ -70,6 +72,15 @@ bool cellar_async_is_inside(struct cellar_async *async)
     cellar_mutex_unlock(&async->lock);
     CELLAR_ASSERT(async->client != NULL);
     return is_inside;
+}
+
+bool cellar_async_is_driver(struct cellar_async *async)
+{
+    cellar_mutex_lock(&async->lock);
+    bool is_driver = async->has_driver && pthread_equal(async->inside, pthread_self()) != 0;
+    cellar_mutex_unlock(&async->lock);
+    CELLAR_ASSERT(async->client != NULL);
+    return is_driver;
 }
 
 /* Takes what others left; false when there was nothing. */
@@ -201,6 +212,19 @@ static void driver_stop(void *context)
     inside_set(async, false);
 }
 
+void cellar_async_here(struct cellar_async *async, struct cellar_async_task *task)
+{
+    int64_t now_us = cellar_clock_monotonic_us();
+    CELLAR_ASSERT(!cellar_async_is_inside(async));
+    inside_set(async, true);
+    (void)inbox_take(async, now_us);
+    task->run(task, &async->io.core, now_us);
+    while (outcomes_give(async)) {
+        cellar_core_turn(&async->io.core, now_us);
+    }
+    inside_set(async, false);
+}
+
 /* ---- making and ending --------------------------------------------------------------------- */
 
 /* Makes the shared part for a loop. */
@@ -214,6 +238,8 @@ static enum cellar_status async_init(struct cellar_async *async, struct cellar_c
     CELLAR_ASSERT(async->client == NULL);
     CELLAR_TRY(cellar_async_io_init(&async->io, &client->pool.address, &terms, loop));
     async->client = client;
+    async->inside = pthread_self(); /* a loop's; the client's own thread says so itself */
+    async->has_driver = async->thread == NULL;
     cellar_mutex_init(&async->lock);
     cellar_cond_init(&async->room);
     return CELLAR_OK;

@@ -53,6 +53,15 @@ void cellar_async_where(const struct cellar_async *async, const char *operation,
 /** True on the driver's thread while it runs callbacks. */
 bool cellar_async_is_inside(struct cellar_async *async);
 
+/** True on the thread that drove last, in a callback or not: it must not wait for itself. */
+bool cellar_async_is_driver(struct cellar_async *async);
+
+/**
+ * Runs a task, posted or not, and gives the outcomes that it brings, on the driver's thread outside
+ * of callbacks, or on any when nothing drives any more.
+ */
+void cellar_async_here(struct cellar_async *async, struct cellar_async_task *task);
+
 /** Ends everything and frees it; takes NULL. Only cellar_client_close() calls it. */
 void cellar_async_close(struct cellar_async *async);
 

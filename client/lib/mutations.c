@@ -45,6 +45,7 @@ void cellar_mutations_clear(struct cellar_mutations *list)
     cellar_buffer_clear(&list->body);
     list->count = 0;
     list->is_idempotent = true;
+    list->has_others = false;
     cellar_error_clear(&list->error);
     CELLAR_ASSERT(list->error.code == CELLAR_OK);
 }
@@ -85,6 +86,7 @@ static void mutation_add(struct cellar_mutations *list, const struct cellar_muta
         return;
     }
     list->count++;
+    list->has_others = list->has_others || mutation->kind != CELLAR_MUTATION_SET;
     /* Deletes are left out: sent twice, one could remove what another client wrote in between. */
     list->is_idempotent = list->is_idempotent && mutation->kind == CELLAR_MUTATION_SET &&
                           mutation->timestamp_us != CELLAR_TIMESTAMP_SERVER;
@@ -151,6 +153,40 @@ enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
     CELLAR_ASSERT(list->error.code == CELLAR_OK);
     CELLAR_TRY(cellar_wire_put_array(to, list->count));
     return cellar_buffer_append(to, list->body.data, list->body.bytes);
+}
+
+/* Steps over what stands before a set's time; false for what is no set at the server's time. */
+static bool time_find(struct cellar_cursor *from)
+{
+    uint32_t count;
+    uint64_t kind;
+    return cellar_wire_get_array(from, &count) && cellar_wire_get_u64(from, &kind) &&
+           kind == CELLAR_MUTATION_SET && cellar_wire_skip(from, NULL) &&
+           cellar_wire_skip(from, NULL) && cellar_wire_get_nil(from);
+}
+
+enum cellar_status cellar_mutations_encode_at(const struct cellar_mutations *list, int64_t time_us,
+                                              struct cellar_buffer *to)
+{
+    struct cellar_cursor from = cellar_cursor_make(cellar_slice_of(&list->body));
+    CELLAR_ASSERT(list->error.code == CELLAR_OK && time_us >= 0);
+    if (list->is_idempotent) {
+        return cellar_mutations_encode(list, to);
+    }
+    CELLAR_TRY(cellar_wire_put_array(to, list->count));
+    for (uint32_t index = 0; index < list->count; index++) {
+        struct cellar_cursor inside = from;
+        const uint8_t *start = from.at;
+        bool is_whole = cellar_wire_skip(&from, NULL);
+        CELLAR_ASSERT(is_whole); /* encoded here */
+        if (time_find(&inside)) {
+            CELLAR_TRY(cellar_buffer_append(to, start, (size_t)(inside.at - 1 - start)));
+            CELLAR_TRY(cellar_wire_put_i64(to, time_us));
+            start = inside.at;
+        }
+        CELLAR_TRY(cellar_buffer_append(to, start, (size_t)(from.at - start)));
+    }
+    return CELLAR_OK;
 }
 
 enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,

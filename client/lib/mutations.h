@@ -13,12 +13,22 @@ struct cellar_mutations {
     struct cellar_buffer body; /* the encoded mutations, without the array's header */
     uint32_t count;
     bool is_idempotent;        /* only sets, each at an explicit time */
+    bool has_others;           /* something else than sets */
     struct cellar_error error; /* the first failure; CELLAR_OK when there was none */
 };
 
 /** Appends the list as MessagePack, header and mutations; CELLAR_NO_MEMORY. */
 enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
                                            struct cellar_buffer *to) CELLAR_MUST_USE;
+
+/**
+ * As cellar_mutations_encode(), with an explicit time in the place of the server's.
+ *
+ * @param time_us  >= 0
+ * @return CELLAR_OK or CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_mutations_encode_at(const struct cellar_mutations *list, int64_t time_us,
+                                              struct cellar_buffer *to) CELLAR_MUST_USE;
 
 /** The failure a list carries: its own, or CELLAR_NO_MEMORY for NULL. */
 enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,

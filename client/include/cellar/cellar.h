@@ -812,6 +812,104 @@ void cellar_loop_turn(struct cellar_client *client);
  * closed. On the loop's thread, not in a callback. */
 void cellar_loop_detach(struct cellar_client *client);
 
+/* ---- a writer ------------------------------------------------------------------------------ */
+
+/*
+ * A writer takes rows one by one and sends them together: requests of many rows, several in flight,
+ * each row with one result of its own. It is the way to write much.
+ *
+ * Rows of one key are applied in the order in which they were added, also when one of them is sent
+ * again. A cell without a timestamp gets the client's time when it is added, which never goes back
+ * within a writer; so a row of nothing but sets can be repeated without harm, and is, until its
+ * time is over. A row with deletes carries a token by which the server applies it once. A row
+ * whose key another writer writes as well is not ordered against that one's: a set that is
+ * repeated may then bring a cell back which the other deleted in between.
+ *
+ * Close writers before their client.
+ */
+struct cellar_writer;
+
+/** How one row of a writer ended. */
+struct cellar_written {
+    const char *table;                    /* in full */
+    struct cellar_view row;               /* its key */
+    void *context;                        /* as it was added with */
+    const struct cellar_failure *failure; /* its code is CELLAR_E_OK when the row is durable */
+};
+
+/** How a writer works; `{0}` (or NULL) takes every default. */
+struct cellar_writer_options {
+    /** Called once for each row that was added, never from inside the call that adds it, on the
+     * thread that looks after submitted calls; what it is given lives until it returns. It must not
+     * block, and may add rows. NULL = failures are only counted. */
+    void (*done)(void *context, const struct cellar_written *written);
+    void *context;
+    uint32_t rows_max;          /* of one request, 1..100000; 0 = 1000 */
+    uint32_t requests_max;      /* in flight, 1..256; 0 = 8 */
+    uint64_t bytes_max;         /* of one request; 0 = 1 MiB. A larger row goes alone */
+    uint64_t pending_bytes_max; /* of rows without a result; 0 = 64 MiB */
+    int64_t delay_us_max;       /* how long a row waits for others; 0 = 10 ms */
+    int64_t timeout_us;         /* of each row, from when it is added; 0 = the client's */
+    enum cellar_table_granularity granularity; /* of the times it gives; 0 = CELLAR_TABLE_MILLIS,
+                                                  which is right for every table */
+};
+
+/**
+ * Opens a writer.
+ *
+ * @param options  borrowed until return; NULL = every default
+ * @param writer   receives it; close it with cellar_writer_close()
+ * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT naming the option; CELLAR_E_UNAVAILABLE when no
+ *         thread can be made; CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_writer_open(struct cellar_client *client,
+                                    const struct cellar_writer_options *options,
+                                    struct cellar_call *call, struct cellar_writer **writer);
+
+/**
+ * Adds a row to what is to be written, and waits for room while pending_bytes_max is reached.
+ *
+ * @param row      1..4096 bytes; copied, as `list` is
+ * @param context  comes with the result
+ * @param call     its time limit is that of the wait for room
+ * @return CELLAR_E_OK: the row will have a result. Otherwise it was not added and has none:
+ *         CELLAR_E_INVALID_ARGUMENT; CELLAR_E_DEADLINE_EXCEEDED without room in time;
+ *         CELLAR_E_RESOURCE_EXHAUSTED without room in a callback, which cannot wait, and for more
+ *         than 1024 tables; CELLAR_E_CANCELLED while the writer is closed; CELLAR_E_NO_MEMORY
+ * @thread any
+ */
+enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *table,
+                                   struct cellar_view row, const struct cellar_mutations *list,
+                                   void *context, struct cellar_call *call);
+
+/**
+ * Sends what was added at once and waits until each row of it has its result.
+ *
+ * @param call  bounds the wait; `timeout_us` 0 = the rows' own time limits do
+ * @return CELLAR_E_OK, whatever the results are; CELLAR_E_DEADLINE_EXCEEDED;
+ *         CELLAR_E_FAILED_PRECONDITION on the thread that would have to do it
+ * @thread any but that of callbacks and of an attached loop
+ */
+enum cellar_code cellar_writer_flush(struct cellar_writer *writer, struct cellar_call *call);
+
+/** How many rows were added, and of these had a result, and a failure. Any pointer may be NULL. */
+void cellar_writer_counts(struct cellar_writer *writer, uint64_t *added, uint64_t *ended,
+                          uint64_t *failed);
+
+/**
+ * Flushes and frees a writer. When it returns every row has had its result: when the time limit
+ * passes the rest is cancelled (CELLAR_E_CANCELLED; rows that are with the server may end
+ * CELLAR_E_OUTCOME_UNKNOWN). Nobody else may use the writer any more.
+ *
+ * On the thread of an attached loop it does not wait: what has no result is cancelled.
+ *
+ * @param writer  may be NULL: CELLAR_E_OK
+ * @return CELLAR_E_OK when no row that it took ever failed; otherwise the first failure of one;
+ *         CELLAR_E_FAILED_PRECONDITION in a callback: the writer stays open
+ */
+enum cellar_code cellar_writer_close(struct cellar_writer *writer, struct cellar_call *call);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus
