@@ -35,7 +35,7 @@ mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" 
 """
 NAMESPACE = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ENTER]
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-               "HOME": "/root"}
+               "HOME": "/tmp"}
 NOT_COPIED = shutil.ignore_patterns("build", ".git", "cellar-data", "__pycache__")
 
 
