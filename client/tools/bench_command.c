@@ -16,6 +16,7 @@
 
 #include "client/tools/bench_process.h"
 #include "client/tools/bench_report.h"
+#include "client/tools/bench_svg.h"
 #include "client/tools/duration.h"
 #include "client/tools/tool.h"
 #include "common/cell.h"
@@ -269,6 +270,35 @@ static enum cellar_status workloads_run(struct bench *bench, const struct cellar
                : CELLAR_OK;
 }
 
+/* Writes the picture of all results, if one is wanted. */
+static enum cellar_status picture_write(struct bench *bench, const struct cellar_args *args,
+                                        struct cellar_error *error)
+{
+    const char *path = cellar_args_text(args, "svg");
+    struct cellar_buffer text = {0};
+    char title[320];
+    if (path == NULL) {
+        return CELLAR_OK;
+    }
+    (void)snprintf(title, sizeof title, "cellar bench: %.200s, %u connections",
+                   bench->tool->endpoint, bench->terms.connections);
+    CELLAR_ASSERT(bench->result_count <= RUNS_MAX);
+    enum cellar_status status = cellar_tool_memory(
+        cellar_bench_svg(bench->results, bench->result_count, title, &text), error);
+    FILE *file = status == CELLAR_OK ? fopen(path, "we") : NULL;
+    if (status == CELLAR_OK && file == NULL) {
+        status = cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Cannot write %.200s", path);
+    }
+    if (file != NULL) {
+        bool is_written = fwrite(text.data, 1, text.bytes, file) == text.bytes;
+        if (fclose(file) != 0 || !is_written) {
+            status = cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write %.200s", path);
+        }
+    }
+    cellar_buffer_fini(&text);
+    return status;
+}
+
 /* Makes the table, runs, and drops the table unless its contents are wanted. */
 static enum cellar_status table_run(struct bench *bench, const struct cellar_args *args,
                                     struct cellar_error *error)
@@ -276,6 +306,9 @@ static enum cellar_status table_run(struct bench *bench, const struct cellar_arg
     struct cellar_call call = {0};
     CELLAR_TRY(table_create(bench, error));
     enum cellar_status status = workloads_run(bench, args, error);
+    if (status == CELLAR_OK) {
+        status = picture_write(bench, args, error);
+    }
     if (cellar_args_has(args, "keep") || status == CELLAR_DATA_LOSS) {
         return status;
     }
@@ -322,6 +355,7 @@ static const struct cellar_option bench_options[] = {
     {"keep", NULL, "leave the table there"},
     {"seed", "N", "of the random choices; default 1"},
     {"server-pid", "PID", "whose processor time counts; default: who listens, if it is here"},
+    {"svg", "FILE", "write a picture of the results, too"},
     {"format", "text|json", "how results are printed; default text"},
     {NULL, NULL, NULL},
 };

@@ -33,10 +33,12 @@ def profile(workload, folder):
                         "--", "sleep", str(2 + SECONDS)], check=False, stderr=subprocess.DEVNULL)
         print("".join(lines) + bench.stdout.read(), flush=True)
         bench.wait()
-    report = subprocess.run(["perf", "report", "-i", data, "--no-children", "-g", "none", "--stdio",
-                             "--sort", "dso,symbol"], capture_output=True, text=True, check=False)
-    lines = [line[:100] for line in report.stdout.splitlines() if line.strip() and line[0] != "#"]
-    print("\n".join(lines[:LINES]) + "\n", flush=True)
+    for keys, count in (("dso", 6), ("dso,symbol", LINES)):
+        report = subprocess.run(["perf", "report", "-i", data, "--no-children", "-g", "none", "--stdio",
+                                 "--sort", keys], capture_output=True, text=True, check=False)
+        lines = [line.rstrip(" -")[:100] for line in report.stdout.splitlines()
+                 if line.strip() and line[0] != "#"]
+        print("\n".join(lines[:count]) + "\n", flush=True)
 
 
 def main():
