@@ -265,6 +265,7 @@ void store_check_report_end(struct store_check_report *report)
         {"items", counts->item_count},
         {"cells", counts->cell_count},
         {"bytes", counts->cell_bytes},
+        {"tokens", counts->token_count},
         {"log_segments", counts->segment_count},
         {"log_groups", counts->group_count},
         {"log_records", counts->record_count},

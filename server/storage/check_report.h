@@ -45,6 +45,7 @@ struct store_check_counts {
     uint64_t row_count;
     uint64_t item_count;
     uint64_t cell_count;
+    uint64_t token_count;
     uint64_t cell_bytes; /* of packed cells, as stored */
     uint64_t segment_count;
     uint64_t group_count;

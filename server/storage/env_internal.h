@@ -6,7 +6,8 @@
 
 #include "server/storage/env.h"
 
-/* What env.c, env_txn.c and env_cursor.c share; nobody else includes this. */
+/* What env_open.c, env_txn.c and env_cursor.c share, and check_env.c for the form of keys and of
+ * the state; nobody else includes this. */
 
 #define ENV_STATE_BYTES 104u
 #define ENV_MARK 0x01u
@@ -69,6 +70,10 @@ uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest);
 
 /** Reads the id of the layer that a mark's value names. @return 0 on damage */
 uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value);
+
+/** Takes the state's record apart. DATA_LOSS, FAILED_PRECONDITION (version). */
+enum cellar_status store_env_state_decode(struct cellar_slice value, struct store_env_state *state)
+    CELLAR_MUST_USE;
 
 /** Reads the state in a transaction. DATA_LOSS, FAILED_PRECONDITION (version). */
 enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,

@@ -92,17 +92,10 @@ enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
     return store_env_status(mdb_put(txn, env->state_dbi, &key, &value, 0));
 }
 
-enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
-                                        struct store_env_state *state)
+enum cellar_status store_env_state_decode(struct cellar_slice value, struct store_env_state *state)
 {
-    MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
-    MDB_val value;
-    int code = mdb_get(txn, env->state_dbi, &key, &value);
-    if (code != MDB_SUCCESS) {
-        return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
-    }
-    const uint8_t *bytes = value.mv_data;
-    if (value.mv_size != ENV_STATE_BYTES ||
+    const uint8_t *bytes = value.data;
+    if (value.bytes != ENV_STATE_BYTES ||
         cellar_get_u32le(bytes) != cellar_crc32c(0, bytes + 4, ENV_STATE_BYTES - 4)) {
         return CELLAR_DATA_LOSS;
     }
@@ -118,8 +111,21 @@ enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
     state->item_crc_sum = cellar_get_u64le(bytes + 64);
     state->layer_next = cellar_get_u64le(bytes + 72);
     state->map_bytes = cellar_get_u64le(bytes + 80);
-    CELLAR_ASSERT(env->is_open);
+    CELLAR_ASSERT(bytes != NULL);
     return state->layer_next > 0 && state->server_time_us >= 0 ? CELLAR_OK : CELLAR_DATA_LOSS;
+}
+
+enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
+                                        struct store_env_state *state)
+{
+    MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
+    MDB_val value;
+    int code = mdb_get(txn, env->state_dbi, &key, &value);
+    if (code != MDB_SUCCESS) {
+        return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
+    }
+    CELLAR_ASSERT(env->is_open);
+    return store_env_state_decode(cellar_slice_make(value.mv_data, value.mv_size), state);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
