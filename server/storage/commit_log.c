@@ -527,7 +527,7 @@ static enum cellar_status fresh_begin(struct store_log *log, struct cellar_error
 enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn,
                                    struct cellar_error *error)
 {
-    CELLAR_ASSERT(!log->is_started);
+    CELLAR_ASSERT(!log->is_started && !log->is_read_only);
     CELLAR_ASSERT(low_water_lsn <= log->recovered_lsn);
     if (log->chain.count > 0) {
         enum cellar_status status = tail_repair(log);

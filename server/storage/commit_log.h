@@ -9,7 +9,7 @@
 #include "server/storage/log_files.h"
 
 /* The local log's insides, shared by commit_log.c (writing), log_recovery.c (reading) and
- * log_metrics.c; nobody else includes this. */
+ * log_metrics.c, and by check_log.c (reading offline); nobody else includes this. */
 
 #define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
 #define STORE_LOG_SEGMENT_COUNT_MAX 65536u
@@ -32,6 +32,7 @@ struct store_log {
     const char *directory;
     uint64_t segment_bytes;
     uint32_t alignment;
+    bool is_read_only; /* opened to be read: never started */
     uint8_t id[STORE_LOG_ID_BYTES];
 
     struct store_log_segments chain; /* oldest first; after start the log thread's */

@@ -37,6 +37,8 @@ struct store_log_visitor {
     enum cellar_status (*record)(void *context, const struct store_log_entry *entry);
     /** LSNs first..last cannot be read; CELLAR_OK when nobody needs them. */
     enum cellar_status (*gap)(void *context, uint64_t first_lsn, uint64_t last_lsn);
+    /** NULL, or called for each group before its records. @param file_index  which file */
+    void (*group)(void *context, uint64_t file_index, const struct store_log_group *group);
 };
 
 /**
@@ -51,6 +53,11 @@ struct store_log_visitor {
 enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
                                   struct store_log **log, struct cellar_error *error)
     CELLAR_MUST_USE;
+
+/** Opens it as above, but the files for reading only: it is replayed and closed, never started.
+ * Errors as above. */
+enum cellar_status store_log_open_read(const char *directory, struct store_log **log,
+                                       struct cellar_error *error) CELLAR_MUST_USE;
 
 /** The log's id, 16 bytes, constant. */
 const uint8_t *store_log_id(const struct store_log *log);

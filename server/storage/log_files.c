@@ -171,12 +171,13 @@ static enum cellar_status file_path(const char *directory, uint64_t index, char 
     return CELLAR_OK;
 }
 
-enum cellar_status store_log_file_open(const char *directory, uint64_t index,
-                                       struct store_log_file *file, struct cellar_error *error)
+/* @param flags  of open(2) */
+static enum cellar_status file_open(const char *directory, uint64_t index, int flags,
+                                    struct store_log_file *file, struct cellar_error *error)
 {
     char path[PATH_MAX];
     CELLAR_TRY(file_path(directory, index, path, error));
-    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    int descriptor = open(path, flags | O_CLOEXEC);
     if (descriptor < 0) {
         return fail(error, "cannot open the log segment", path);
     }
@@ -184,6 +185,20 @@ enum cellar_status store_log_file_open(const char *directory, uint64_t index,
     file->descriptor = descriptor;
     file->index = index;
     return CELLAR_OK;
+}
+
+enum cellar_status store_log_file_open(const char *directory, uint64_t index,
+                                       struct store_log_file *file, struct cellar_error *error)
+{
+    CELLAR_ASSERT(file != NULL);
+    return file_open(directory, index, O_RDWR, file, error);
+}
+
+enum cellar_status store_log_file_open_read(const char *directory, uint64_t index,
+                                            struct store_log_file *file, struct cellar_error *error)
+{
+    CELLAR_ASSERT(file != NULL);
+    return file_open(directory, index, O_RDONLY, file, error);
 }
 
 static enum cellar_status zeroes_write(int descriptor, uint64_t bytes)

@@ -46,6 +46,11 @@ enum cellar_status store_log_file_open(const char *directory, uint64_t index,
                                        struct store_log_file *file, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/** The same for reading only. IO_ERROR. */
+enum cellar_status store_log_file_open_read(const char *directory, uint64_t index,
+                                            struct store_log_file *file, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** Makes a segment file of `bytes` zeroes, file and name on the disk at return; a file of that name
  * is replaced. RESOURCE_EXHAUSTED, IO_ERROR. */
 enum cellar_status store_log_file_create(const char *directory, uint64_t index, uint64_t bytes,

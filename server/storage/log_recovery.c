@@ -33,6 +33,7 @@ struct walk {
     struct store_log *log;
     const struct store_log_visitor *visitor; /* NULL: only look for the end */
     struct cellar_error *error;
+    uint64_t file_index;   /* of the segment that is walked */
     uint64_t expected_lsn; /* the next record's */
     uint64_t tail_offset;
     uint64_t tail_end;
@@ -73,7 +74,9 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
     uint8_t head[STORE_LOG_HEADER_BYTES];
     size_t got = 0;
     struct stat facts;
-    CELLAR_TRY(store_log_file_open(log->directory, index, &segment.file, error));
+    CELLAR_TRY(log->is_read_only
+                   ? store_log_file_open_read(log->directory, index, &segment.file, error)
+                   : store_log_file_open(log->directory, index, &segment.file, error));
     enum cellar_status status =
         store_file_read(segment.file.descriptor, 0, head, sizeof head, &got);
     if (status == CELLAR_OK && fstat(segment.file.descriptor, &facts) != 0) {
@@ -205,6 +208,9 @@ static enum cellar_status visit_group(struct walk *walk, const struct store_log_
     }
     walk->tail_end = group->offset + group->bytes.bytes;
     walk->expected_lsn = group->first_lsn + group->record_count;
+    if (walk->visitor != NULL && walk->visitor->group != NULL) {
+        walk->visitor->group(walk->visitor->context, walk->file_index, group);
+    }
     while (walk->visitor != NULL && store_log_entry_next(&records, &entry)) {
         CELLAR_TRY(walk->visitor->record(walk->visitor->context, &entry));
     }
@@ -286,6 +292,7 @@ static enum cellar_status walk_segment(struct walk *walk, const struct store_log
     if (memory == NULL) {
         return CELLAR_NO_MEMORY;
     }
+    walk->file_index = segment->file.index;
     enum cellar_status status = store_file_read(segment->file.descriptor, 0, memory, bytes, &got);
     if (status == CELLAR_OK) {
         CELLAR_ASSERT(got <= bytes);
@@ -388,6 +395,29 @@ enum cellar_status store_log_recover(struct store_log *log, struct cellar_error 
     log->tail_end = walk.tail_end;
     atomic_store(&log->low_water_lsn, log->chain.items[log->chain.count - 1].header.low_water_lsn);
     return free_files_check(log, error);
+}
+
+enum cellar_status store_log_open_read(const char *directory, struct store_log **log,
+                                       struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
+{
+    struct store_log *opened = cellar_mem_zalloc(1, sizeof *opened);
+    if (opened == NULL) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the commit log");
+    }
+    cellar_mutex_init(&opened->lock);
+    cellar_cond_init(&opened->queued);
+    cellar_cond_init(&opened->synced);
+    opened->directory = directory;
+    opened->is_read_only = true;
+    opened->file_index_next = 1;
+    enum cellar_status status = store_log_recover(opened, error);
+    if (status != CELLAR_OK) {
+        store_log_close(opened);
+        return status;
+    }
+    CELLAR_ASSERT(!opened->is_started);
+    *log = opened;
+    return CELLAR_OK;
 }
 
 enum cellar_status store_log_replay(struct store_log *log, const struct store_log_visitor *visitor,

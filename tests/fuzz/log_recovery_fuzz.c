@@ -163,7 +163,7 @@ static struct store_log *log_read(void)
     struct seen seen = {0};
     struct cellar_error error;
     struct store_log *log = NULL;
-    struct store_log_visitor visitor = {&seen, record_told, gap_told};
+    struct store_log_visitor visitor = {.context = &seen, .record = record_told, .gap = gap_told};
     cellar_error_clear(&error);
     enum cellar_status status = store_log_open(directory_get(), SEGMENT_BYTES_MAX, &log, &error);
     CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_DATA_LOSS);

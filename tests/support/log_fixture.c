@@ -187,7 +187,7 @@ static enum cellar_status trace_gap(void *context, uint64_t first_lsn, uint64_t 
 enum cellar_status test_log_replay(struct store_log *log, struct test_log_trace *trace)
 {
     struct cellar_error error;
-    struct store_log_visitor visitor = {trace, trace_record, trace_gap};
+    struct store_log_visitor visitor = {.context = trace, .record = trace_record, .gap = trace_gap};
     cellar_error_clear(&error);
     trace->count = 0;
     return store_log_replay(log, &visitor, &error);

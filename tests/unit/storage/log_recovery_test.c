@@ -301,7 +301,8 @@ static void record_the_visitor_refuses_ends_the_replay(void **state)
     char directory[256];
     struct store_log *log = NULL;
     uint64_t seen = 0;
-    struct store_log_visitor visitor = {&seen, record_refused, gap_unexpected};
+    struct store_log_visitor visitor = {
+        .context = &seen, .record = record_refused, .gap = gap_unexpected};
     log_make(directory, sizeof directory, 20, 100, 0);
     assert_int_equal(store_log_open(directory, TEST_LOG_SEGMENT_BYTES, &log, NULL), CELLAR_OK);
     assert_int_equal(store_log_replay(log, &visitor, NULL), CELLAR_CANCELLED);
@@ -727,7 +728,7 @@ static enum cellar_status gap_any(void *context, uint64_t first_lsn, uint64_t la
 static enum cellar_status read_run(void *context)
 {
     struct store_log *log = NULL;
-    const struct store_log_visitor visitor = {NULL, record_any, gap_any};
+    const struct store_log_visitor visitor = {.record = record_any, .gap = gap_any};
     enum cellar_status status = store_log_open(context, TEST_LOG_SEGMENT_BYTES, &log, NULL);
     if (status == CELLAR_OK) {
         status = store_log_replay(log, &visitor, NULL);
