@@ -275,6 +275,17 @@ enum cellar_status store_check_log_read(
     return status;
 }
 
+bool store_check_log_has_gap(const struct store_check_log *log, uint64_t needed_lsn)
+{
+    uint64_t above_lsn = CELLAR_MAX(needed_lsn, store_check_log_low_water(log));
+    bool has_gap = false;
+    CELLAR_ASSERT(log->gap_count <= STORE_CHECK_GAP_COUNT_MAX);
+    for (size_t i = 0; i < log->gap_count; i++) {
+        has_gap = has_gap || log->gaps[i].last_lsn > above_lsn;
+    }
+    return has_gap;
+}
+
 void store_check_log_gaps(struct store_check_log *log, uint64_t needed_lsn)
 {
     store_check_scope_begin(log->report);

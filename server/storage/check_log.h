@@ -63,6 +63,9 @@ uint64_t store_check_log_low_water(const struct store_check_log *log);
 void store_check_log_place(const struct store_check_log *log, uint64_t lsn, char *file,
                            struct store_check_place *place);
 
+/** Whether records above `needed_lsn`, and above the low-water LSN, cannot be read. */
+bool store_check_log_has_gap(const struct store_check_log *log, uint64_t needed_lsn);
+
 /** Says each gap: damage when it reaches above `needed_lsn`, what no store needs of the log; else a
  * note. */
 void store_check_log_gaps(struct store_check_log *log, uint64_t needed_lsn);

@@ -299,8 +299,8 @@ static uint32_t store_id_decode(struct cellar_slice row)
     return strspn(text, "0123456789abcdef") == STORE_DIGITS ? (uint32_t)strtoul(text, NULL, 16) : 0;
 }
 
-static enum cellar_status row_visit(struct cellar_slice row, struct cellar_slice value,
-                                    const struct tablet_catalog_visitor *visitor)
+enum cellar_status tablet_catalog_row_visit(struct cellar_slice row, struct cellar_slice value,
+                                            const struct tablet_catalog_visitor *visitor)
 {
     uint64_t number = 0;
     CELLAR_ASSERT(row.bytes > 0);
@@ -333,12 +333,13 @@ static enum cellar_status row_read(struct store_rows *rows,
         return CELLAR_OK;
     }
     if (piece.kind == STORE_PIECE_CELL) {
-        return row_visit(cellar_slice_of(&rows->row), piece.cell.cell.value, visitor);
+        return tablet_catalog_row_visit(cellar_slice_of(&rows->row), piece.cell.cell.value,
+                                        visitor);
     }
     if (!cellar_cells_open(&reader, piece.segment.packed) || !cellar_cells_next(&reader)) {
         return CELLAR_DATA_LOSS;
     }
-    return row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
+    return tablet_catalog_row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
 }
 
 enum cellar_status tablet_catalog_read(struct store_engine *engine,

@@ -59,6 +59,12 @@ struct tablet_catalog_visitor {
     enum cellar_status (*counter)(void *context, uint32_t store_id_next);
 };
 
+/** Takes one row of the catalog apart; rows of other kinds are passed over. DATA_LOSS, NO_MEMORY,
+ * or what the visitor returned. */
+enum cellar_status tablet_catalog_row_visit(struct cellar_slice row, struct cellar_slice value,
+                                            const struct tablet_catalog_visitor *visitor)
+    CELLAR_MUST_USE;
+
 /** Reads the whole catalog in row order. DATA_LOSS, IO_ERROR, NO_MEMORY, or what the visitor
  * returned. */
 enum cellar_status tablet_catalog_read(struct store_engine *engine,

@@ -66,7 +66,10 @@ static uint64_t check_run(struct fixture *fixture, uint64_t needed_lsn)
     uint64_t record_count = fixture->record_count;
     assert_int_equal(store_check_log_read(&log, false, record_note, fixture), CELLAR_OK);
     assert_int_equal(fixture->record_count, 2 * record_count);
+    uint64_t damage_count = fixture->report.report.damage_count;
+    bool has_gap = store_check_log_has_gap(&log, needed_lsn);
     store_check_log_gaps(&log, needed_lsn);
+    assert_int_equal(has_gap, fixture->report.report.damage_count > damage_count);
     store_check_log_close(&log);
     fixture->record_count = record_count;
     return fixture->report.report.damage_count - before;
