@@ -10,7 +10,8 @@
  * loops turn.
  *
  * Standard output has three lines for people when the server is ready; standard error has the log.
- * Exit codes: 0 stopped in good order, 1 could not start, 2 wrong options.
+ * Exit codes: 0 stopped in good order, 1 could not start, 2 wrong options. With --check-data no
+ * server is run: 0 the directory is sound, 1 it is damaged, 2 it cannot be checked.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@
 #include "common/clock.h"
 #include "server/app/notify.h"
 #include "server/app/reload.h"
+#include "server/tablet/check_data.h"
 
 #define EXIT_STOPPED 0
 #define EXIT_FAILED 1
@@ -228,6 +230,31 @@ static int run(const struct cellar_server_config *config, struct cellar_reload *
     return status == CELLAR_OK ? EXIT_STOPPED : complain(EXIT_FAILED, &error);
 }
 
+/* --check-data: findings on standard output, a line of progress on a terminal. */
+static int check_data(const struct cellar_config *settings)
+{
+    struct cellar_error error;
+    uint64_t damage_count = 0;
+    const char *format = cellar_config_text(settings, "format");
+    const struct tablet_check_options options = {
+        .data_dir = cellar_config_text(settings, "check-data"),
+        .out = stdout,
+        .progress = isatty(STDERR_FILENO) ? stderr : NULL,
+        .is_json = strcmp(format, "json") == 0,
+    };
+    cellar_error_clear(&error);
+    if (!options.is_json && strcmp(format, "text") != 0) {
+        (void)fprintf(stderr, "cellard: format: '%s' is not text or json\n", format);
+        return EXIT_USAGE;
+    }
+    raise_descriptor_limit();
+    if (tablet_check_data(&options, &damage_count, &error) != CELLAR_OK) {
+        return complain(EXIT_USAGE, &error);
+    }
+    CELLAR_ASSERT(options.data_dir[0] != '\0');
+    return damage_count == 0 ? EXIT_STOPPED : EXIT_FAILED;
+}
+
 /* What one run of the program was asked to do instead of serving. False: nothing. */
 static bool answer_asked(const struct cellar_config *settings, int *code)
 {
@@ -239,6 +266,10 @@ static bool answer_asked(const struct cellar_config *settings, int *code)
     if (cellar_config_bool(settings, "version")) {
         (void)printf("cellard %s\n", CELLAR_SERVER_VERSION);
         *code = EXIT_STOPPED;
+        return true;
+    }
+    if (cellar_config_text(settings, "check-data")[0] != '\0') {
+        *code = check_data(settings);
         return true;
     }
     return false;

@@ -94,6 +94,11 @@ const struct cellar_config_option cellar_server_options[] = {
            "print all settings and where each comes from, then exit"),
     SWITCH("check-config", "false", true,
            "check all settings, say what is wrong with them and where, then exit"),
+    {.name = "check-data", .kind = CELLAR_CONFIG_TEXT, .is_flag_only = true, .default_value = "",
+     .value_name = "DIR",
+     .help = "check a data directory that no server uses, then exit: 0 sound, 1 damaged"},
+    {.name = "format", .kind = CELLAR_CONFIG_TEXT, .is_flag_only = true, .default_value = "text",
+     .value_name = "FORMAT", .help = "how --check-data says what it finds: text or json"},
     SWITCH("version", "false", true, "print the version, then exit"),
     SWITCH("help", "false", true, "print this, then exit"),
 };
