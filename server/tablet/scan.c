@@ -399,7 +399,7 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
     scan->range_index = options->is_reversed ? options->rows->count : 0;
     tablet_row_reader_start(&scan->reader, &table->schema, options->versions_max,
                             options->keys_only);
-    scan->reader.now_us = tablet_schema_time(&table->schema, tablet_db_time(db));
+    scan->reader.now_us = tablet_db_time(db);
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
     enum cellar_status status = wanted_make(scan, options, error);
     if (status == CELLAR_OK && range_enter(scan) != CELLAR_OK) {

@@ -556,7 +556,7 @@ static void read_check(struct workload *load, const struct model_read *read)
         return;
     }
     status_check(load, status, &error, "read");
-    model_read(load->model, read, now(load), &load->expected);
+    model_read(load->model, read, cellar_clock_real_us(), &load->expected);
     if (!model_answer_equal(&load->expected, &load->actual, text, sizeof text)) {
         trail_print(load);
         fail_msg("%s", text);
