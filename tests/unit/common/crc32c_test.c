@@ -68,6 +68,21 @@ static void instruction_and_table_agree_at_every_length_and_alignment(void **sta
     }
 }
 
+/* Long inputs are cut into three runs, of every length up to 1,024 bytes. */
+static void instruction_and_table_agree_on_long_inputs(void **state)
+{
+    (void)state;
+    static uint8_t data[7000];
+    struct test_random random = {test_seed("crc32c")};
+    test_random_bytes(&random, data, sizeof data);
+    for (size_t bytes = 80; bytes + 8 <= sizeof data; bytes += 1 + test_random_below(&random, 7)) {
+        const uint8_t *at = data + test_random_below(&random, 8);
+        uint32_t before = (uint32_t)test_random_next(&random);
+        assert_int_equal(cellar_crc32c(before, at, bytes),
+                         cellar_crc32c_portable(before, at, bytes));
+    }
+}
+
 static void every_flipped_bit_changes_the_value(void **state)
 {
     (void)state;
@@ -87,6 +102,7 @@ int main(void)
         cmocka_unit_test(no_bytes_leave_the_value_as_it_is),
         cmocka_unit_test(pieces_give_the_value_of_the_whole),
         cmocka_unit_test(instruction_and_table_agree_at_every_length_and_alignment),
+        cmocka_unit_test(instruction_and_table_agree_on_long_inputs),
         cmocka_unit_test(every_flipped_bit_changes_the_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
