@@ -43,6 +43,8 @@ struct store {
     struct store_memtable *active; /* the append lock's; the view's last */
     _Atomic uint64_t applied_lsn;  /* what LMDB holds, for bookkeeping */
     int64_t first_insert_us;       /* monotonic; of the active memtable; the append lock's */
+    uint64_t looked_lsn;           /* the active memtable's last when a keeper saw it change, */
+    int64_t looked_us;             /* and when that was, monotonic; the engine's lock */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
     uint64_t frozen_position;         /* the same of the frozen one */

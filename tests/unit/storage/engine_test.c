@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/storage/engine.h"
@@ -263,6 +264,33 @@ static void budgets_make_checkpoints_and_move_the_low_water(void **state)
         (void)snprintf(row, sizeof row, "r%05u", i);
         assert_true(row_is_there(&rig, rig.store, row));
     }
+    rig_end(&rig);
+}
+
+/* The keepers look once a second by themselves; they compare with the fake clock, which must not
+ * pass a minute before they have looked. */
+static void a_memtable_that_nobody_writes_to_is_written_down(void **state)
+{
+    (void)state;
+    struct rig rig;
+    cellar_clock_fake_set(1700000000000000, 1000000);
+    rig_begin(&rig);
+    rig_open(&rig, true);
+    (void)row_write(&rig, store_engine_catalog(rig.engine), "small", 0);
+    for (unsigned i = 0; figure(&rig, "memtable_bytes") < 100000; i++) {
+        char row[16];
+        (void)snprintf(row, sizeof row, "r%05u", i);
+        (void)row_write(&rig, rig.store, row, 0);
+    }
+    assert_int_equal(figure(&rig, "checkpoints"), 0);
+    while (figure(&rig, "checkpoints") == 0) {
+        cellar_clock_fake_step(1);
+        (void)sched_yield();
+    }
+    assert_int_equal(figure(&rig, "checkpoints"), 1);
+    assert_true(figure(&rig, "memtable_bytes") < 65536); /* the small one stays */
+    assert_true(figure(&rig, "memtable_bytes") > 0);
+    cellar_clock_fake_off();
     rig_end(&rig);
 }
 
@@ -612,6 +640,7 @@ int main(void)
         cmocka_unit_test(catalog_is_readable_before_the_start),
         cmocka_unit_test(options_have_bounds),
         cmocka_unit_test(budgets_make_checkpoints_and_move_the_low_water),
+        cmocka_unit_test(a_memtable_that_nobody_writes_to_is_written_down),
         cmocka_unit_test(checkpoint_of_everything_empties_the_memtables),
         cmocka_unit_test(writes_are_refused_over_twice_the_budget),
         cmocka_unit_test(failed_log_refuses_writes_and_serves_reads),
