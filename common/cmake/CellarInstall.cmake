@@ -57,6 +57,21 @@ function(cellar_library_install name)
     COMPONENT development)
 endfunction()
 
+# cellar_adapter(LAYER REQUIRES package): the layer's own static library, which ties libcellar to a library
+# that is not needed otherwise; found by pkg-config as cellar_LAYER. Its header is among libcellar's.
+function(cellar_adapter layer)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "REQUIRES" "")
+  get_property(target GLOBAL PROPERTY CELLAR_TARGET_${layer})
+  set(pkgconfig_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  install(TARGETS ${target} ARCHIVE COMPONENT development)
+  set(CELLAR_ADAPTER ${layer})
+  set(CELLAR_ADAPTER_REQUIRES ${arg_REQUIRES})
+  file(RELATIVE_PATH CELLAR_PC_PREFIX /${pkgconfig_dir} /)
+  configure_file(${PROJECT_SOURCE_DIR}/client/adapter.pc.in ${PROJECT_BINARY_DIR}/${target}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${target}.pc DESTINATION ${pkgconfig_dir}
+    COMPONENT development)
+endfunction()
+
 # cellar_tool_files(NAME): the manual page and the completion scripts, as the program NAME prints them.
 function(cellar_tool_files name)
   set(folder ${PROJECT_BINARY_DIR}/share)

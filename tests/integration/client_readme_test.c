@@ -95,8 +95,9 @@ static void program_run(const char *folder, const char *source, size_t source_by
     file_write(path, source, source_bytes);
     (void)snprintf(command, sizeof command,
                    "%s -std=c17 -Wall -Wextra -Werror " SANITIZERS " -I%sclient/include "
-                   "-o %s/program %s/program.c %s/libcellar.a -pthread",
-                   compiler == NULL ? "cc" : compiler, root, folder, folder, libraries);
+                   "-o %s/program %s/program.c %s/libcellar_libevent.a %s/libcellar.a -levent_core "
+                   "-pthread",
+                   compiler == NULL ? "cc" : compiler, root, folder, folder, libraries, libraries);
     if (system(command) != 0) { // NOLINT(cert-env33-c): it is the compiler that is wanted
         fail_msg("%s", command);
     }

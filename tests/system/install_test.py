@@ -96,8 +96,8 @@ def check_headers(installed, scratch):
                 "-I" + installed.include, source)
 
 
-def declared(installed, scratch):
-    """The functions that the headers declare, by gcc's own list of prototypes."""
+def declared(installed, scratch, pattern):
+    """The functions that some headers declare, by gcc's own list of prototypes."""
     source, prototypes = os.path.join(scratch, "all.c"), os.path.join(scratch, "prototypes")
     with open(source, "w", encoding="ascii") as file:
         for header in installed.headers():
@@ -105,8 +105,8 @@ def declared(installed, scratch):
     run("gcc", "-std=c17", "-I" + installed.include, "-fsyntax-only", "-aux-info", prototypes, source)
     with open(prototypes, encoding="utf-8") as file:
         return {match.group(1) for match in re.finditer(
-            rf"^/\* {re.escape(installed.include)}/cellar/.* \*/ extern .*?(\w+) \(", file.read(),
-            re.M)}
+            rf"^/\* {re.escape(installed.include)}/cellar/{pattern}:.* \*/ extern .*?(\w+) \(",
+            file.read(), re.M)}
 
 
 def check_symbols(installed, scratch):
@@ -118,9 +118,27 @@ def check_symbols(installed, scratch):
             name, version = name.split("@@")
             assert version == "LIBCELLAR_" + installed.pkg_config("--modversion")[0].split(".")[0]
             exported.add(name)
-    wanted = declared(installed, scratch)
+    wanted = declared(installed, scratch, r"cellar\.h")
     assert len(wanted) > 50, wanted
     assert exported == wanted, (sorted(exported - wanted), sorted(wanted - exported))
+
+
+def check_adapter(installed, scratch):
+    """The adapter's library has what its header declares, and links where it is asked for."""
+    lines = run("nm", "--defined-only", "-g", installed.find("libcellar_libevent.a")).splitlines()
+    defined = {line.split()[-1] for line in lines if " T " in line}
+    assert defined == declared(installed, scratch, r"libevent\.h"), defined
+    program, source = os.path.join(scratch, "adapted"), os.path.join(scratch, "adapted.c")
+    with open(source, "w", encoding="ascii") as file:
+        file.write("#include <cellar/libevent.h>\n#include <event2/event.h>\nint main(void)\n{\n"
+                   "    struct cellar_libevent loop;\n    struct cellar_client *client;\n"
+                   "    struct event_base *base = event_base_new();\n"
+                   "    return cellar_client_open(0, 0, &client) != CELLAR_E_OK ||\n"
+                   "           cellar_libevent_attach(&loop, client, base, 0) != CELLAR_E_OK;\n}\n")
+    flags = run("pkg-config", "--cflags", "--libs", "cellar_libevent",
+                env=installed.environment).split()
+    run("gcc", *WARNINGS, source, *flags, "-Wl,-rpath," + installed.lib, "-o", program)
+    run(program)
 
 
 class Runner:
@@ -192,6 +210,7 @@ def main():
         check_files(installed)
         check_headers(installed, scratch)
         check_symbols(installed, scratch)
+        check_adapter(installed, scratch)
         program = os.path.join(installed.prefix, "bin", "cellard")
         with native.Server(os.path.join(scratch, "data"), program=program) as server:
             server.start()
