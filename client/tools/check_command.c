@@ -12,6 +12,7 @@
 #include "client/tools/check_command.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,10 +60,19 @@ enum cellar_status cellar_check_spawn(const char *name, char **argv, int *exit_c
 {
     char path[4096];
     pid_t child;
+    posix_spawnattr_t terms;
+    sigset_t none; /* a shell blocks signals for itself */
     CELLAR_ASSERT(argv[0] != NULL);
-    int failure = sibling_find(name, path, sizeof path)
-                      ? posix_spawn(&child, path, NULL, NULL, argv, environ)
-                      : posix_spawnp(&child, name, NULL, NULL, argv, environ);
+    (void)sigemptyset(&none);
+    int failure = posix_spawnattr_init(&terms);
+    if (failure == 0) {
+        (void)posix_spawnattr_setsigmask(&terms, &none);
+        (void)posix_spawnattr_setflags(&terms, POSIX_SPAWN_SETSIGMASK);
+        failure = sibling_find(name, path, sizeof path)
+                      ? posix_spawn(&child, path, NULL, &terms, argv, environ)
+                      : posix_spawnp(&child, name, NULL, &terms, argv, environ);
+        (void)posix_spawnattr_destroy(&terms);
+    }
     if (failure != 0) {
         return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
                                 "Cannot run %s, which is looked for beside cellar and in PATH: %s",

@@ -20,6 +20,7 @@ const struct cellar_exit_text cellar_exit_texts[] = {
 
 const struct cellar_option cellar_environment[] = {
     {"CELLAR_ENDPOINT", NULL, "the server, where --endpoint does not name one"},
+    {"CELLAR_HISTFILE", NULL, "where a shell keeps its lines, where --history does not say"},
     {NULL, NULL, NULL},
 };
 

@@ -64,7 +64,8 @@ static enum cellar_status info_again(struct cellar_tool *tool, int64_t interval_
 {
     struct cellar_call call = {0};
     CELLAR_ASSERT(interval_us > 0 && interval_us <= INTERVAL_US_MAX);
-    (void)poll(NULL, 0, (int)((interval_us + 999) / 1000));
+    struct pollfd entry = {.fd = tool->interrupt_fd, .events = POLLIN};
+    (void)poll(&entry, entry.fd > 0 ? 1 : 0, (int)((interval_us + 999) / 1000));
     return cellar_server_info_get(tool->client, &call, info) == CELLAR_E_OK
                ? CELLAR_OK
                : cellar_tool_call_error(&call, error);

@@ -13,6 +13,7 @@
 #include "client/tools/tool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -148,17 +149,25 @@ static enum cellar_status args_check(struct cellar_tool *tool, const struct cell
     return CELLAR_OK;
 }
 
-/* Opens the client that the options ask for. */
-static enum cellar_status client_open(struct cellar_tool *tool,
-                                      const struct cellar_command *command,
-                                      const struct cellar_args *args, struct cellar_error *error)
+/* An option of the command, else of the shell that runs it. */
+static const char *option_text(const struct cellar_tool *tool, const char *name)
 {
+    const char *text = cellar_args_text(tool->args, name);
+    CELLAR_ASSERT(tool->args != NULL);
+    return text == NULL && tool->shell != NULL ? cellar_args_text(tool->shell->args, name) : text;
+}
+
+enum cellar_status cellar_tool_connect(struct cellar_tool *tool, struct cellar_error *error)
+{
+    const struct cellar_command *command = tool->command;
     struct cellar_call call = {0};
-    const char *endpoint = cellar_args_text(args, "endpoint");
-    const char *timeout = cellar_args_text(args, "timeout");
+    const char *endpoint = option_text(tool, "endpoint");
+    const char *timeout = option_text(tool, "timeout");
     const char *environment = getenv("CELLAR_ENDPOINT");
     bool is_patient = command->patience == CELLAR_PATIENCE_LONG;
-    struct cellar_options options = {.instance = cellar_args_text(args, "instance"),
+    struct cellar_options options = {.instance = option_text(tool, "instance"),
+                                     /* a long command ends in good order by itself */
+                                     .interrupt_fd = is_patient ? 0 : tool->interrupt_fd,
                                      .timeout_us = is_patient ? TIMEOUT_US_PATIENT : 0,
                                      .connections_max = is_patient ? CONNECTIONS_PATIENT : 0,
                                      .connect_attempts_max =
@@ -182,6 +191,23 @@ static enum cellar_status client_open(struct cellar_tool *tool,
     return CELLAR_OK;
 }
 
+/* Takes the shell's client, or opens one when there is none that fits. */
+static enum cellar_status client_take(struct cellar_tool *tool,
+                                      const struct cellar_command *command,
+                                      struct cellar_error *error)
+{
+    bool is_other =
+        cellar_args_has(tool->args, "endpoint") || cellar_args_has(tool->args, "instance") ||
+        cellar_args_has(tool->args, "timeout") || command->patience == CELLAR_PATIENCE_LONG;
+    CELLAR_ASSERT(tool->client == NULL);
+    if (tool->shell == NULL || is_other) {
+        return cellar_tool_connect(tool, error);
+    }
+    tool->client = tool->shell->client;
+    tool->endpoint = tool->shell->endpoint;
+    return CELLAR_OK;
+}
+
 /* Runs a command whose arguments were taken apart. */
 static enum cellar_status command_run(struct cellar_tool *tool,
                                       const struct cellar_command *command,
@@ -193,12 +219,16 @@ static enum cellar_status command_run(struct cellar_tool *tool,
         return CELLAR_OK;
     }
     CELLAR_TRY(args_check(tool, command, args, error));
+    tool->args = args;
     if (command->patience != CELLAR_PATIENCE_OFFLINE) {
-        CELLAR_TRY(client_open(tool, command, args, error));
+        CELLAR_TRY(client_take(tool, command, error));
     }
     enum cellar_status status = command->run(tool, args, error);
-    cellar_client_close(tool->client);
+    if (tool->shell == NULL || tool->client != tool->shell->client) {
+        cellar_client_close(tool->client);
+    }
     tool->client = NULL;
+    tool->args = NULL;
     return status;
 }
 
@@ -228,15 +258,19 @@ static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char
     return status;
 }
 
-/* Prints an error and what to do next. */
-static void complain(const struct cellar_tool *tool, const struct cellar_error *error)
+void cellar_tool_complain(const struct cellar_tool *tool, const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
     const char *next =
         (size_t)error->code < CELLAR_ARRAY_COUNT(next_steps) ? next_steps[error->code] : NULL;
     size_t bytes = strlen(error->text);
     bool has_stop = bytes > 0 && error->text[bytes - 1] == '.';
-    (void)fprintf(tool->err, "cellar: %s: ", cellar_status_text(error->code));
+    bool has_echo = tool->is_terminal && error->code == CELLAR_CANCELLED; /* "^C" stands there */
+    (void)fprintf(tool->err, "%scellar: ", has_echo ? "\n" : "");
+    if (tool->line > 0) {
+        (void)fprintf(tool->err, "line %" PRIu64 ": ", tool->line);
+    }
+    (void)fprintf(tool->err, "%s: ", cellar_status_text(error->code));
     cellar_tool_say(tool->err, error->text);
     (void)fprintf(tool->err, "%s\n", has_stop ? "" : ".");
     if (tool->next_step != NULL) {
@@ -251,6 +285,43 @@ static void complain(const struct cellar_tool *tool, const struct cellar_error *
     } else if (next != NULL) {
         (void)fprintf(tool->err, "        %s\n", next);
     }
+}
+
+/* Ends a run: what was printed is on its way, and a failure is told. @return the exit code */
+static int run_finish(struct cellar_tool *tool, enum cellar_status status,
+                      struct cellar_error *error)
+{
+    CELLAR_ASSERT(status == CELLAR_OK || status == error->code);
+    if ((fflush(tool->out) != 0 || ferror(tool->out) != 0) && status == CELLAR_OK) {
+        status = output_failed(tool, error);
+    }
+    if (status != CELLAR_OK) {
+        if (!tool->is_reader_gone) { /* as `| head` does: no failure that anyone waits for */
+            cellar_tool_complain(tool, error);
+        }
+        return cellar_tool_exit_code(status);
+    }
+    return tool->exit_code != 0 ? tool->exit_code : tool->has_refused ? 1 : 0;
+}
+
+int cellar_tool_line(const struct cellar_tool *shell, uint64_t line, int argc, char **argv)
+{
+    struct cellar_tool tool = {.out = shell->out,
+                               .err = shell->err,
+                               .is_terminal = shell->is_terminal,
+                               .interrupt_fd = shell->interrupt_fd,
+                               .shell = shell,
+                               .line = line};
+    struct cellar_error error;
+    enum cellar_status status;
+    cellar_error_clear(&error);
+    CELLAR_ASSERT(argc >= 2);
+    if (cellar_command_index(argc, (const char *const *)argv) >= argc) {
+        status = cellar_error_set(&error, CELLAR_INVALID_ARGUMENT, "There is no command");
+    } else {
+        status = arguments_run(&tool, argc, argv, &error);
+    }
+    return run_finish(&tool, status, &error);
 }
 
 int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
@@ -274,14 +345,5 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     } else {
         status = arguments_run(&tool, argc, argv, &error);
     }
-    if ((fflush(out) != 0 || ferror(out) != 0) && status == CELLAR_OK) {
-        status = output_failed(&tool, &error);
-    }
-    if (status != CELLAR_OK) {
-        if (!tool.is_reader_gone) { /* as `| head` does: no failure that anyone waits for */
-            complain(&tool, &error);
-        }
-        return cellar_tool_exit_code(status);
-    }
-    return tool.exit_code != 0 ? tool.exit_code : tool.has_refused ? 1 : 0;
+    return run_finish(&tool, status, &error);
 }

@@ -9,7 +9,7 @@
 
 /* The program `cellar`: what its commands share. */
 
-/** One run of the program. */
+/** One run of the program, or of a line in its shell. */
 struct cellar_tool {
     FILE *out;
     FILE *err;
@@ -17,11 +17,15 @@ struct cellar_tool {
     const struct cellar_command *command; /* NULL until it is found */
     const char *endpoint;
     struct cellar_client *client;
+    const struct cellar_args *args; /* the command's own */
     const char *next_step; /* what to do after a failure where its code does not say; NULL */
     bool has_refused;      /* an import refused some of its input: exit code 1 */
     bool is_reader_gone;   /* whoever read the output wants no more of it */
-    int exit_code;         /* of a program that a command ran; 0: the command's own counts */
-    bool is_terminal;      /* a person sits there: standard input and errors are a terminal */
+    const struct cellar_tool *shell; /* that runs the command, with its client; NULL: none */
+    uint64_t line;                   /* of its script; 0: no script */
+    int interrupt_fd; /* readable when the command shall end; 0: a signal ends the program */
+    int exit_code;    /* of a program that a command ran; 0: the command's own counts */
+    bool is_terminal; /* a person sits there: standard input and errors are a terminal */
 };
 
 /**
@@ -33,6 +37,22 @@ struct cellar_tool {
  * @return the exit code
  */
 int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err);
+
+/**
+ * Runs one line of a shell with the shell's client and options, and prints its error.
+ *
+ * @param line  its number in a script, or 0
+ * @param argv  `argc` >= 2 texts, "cellar" first; moved about
+ * @return the exit code that the line alone would have ended the program with
+ */
+int cellar_tool_line(const struct cellar_tool *shell, uint64_t line, int argc, char **argv);
+
+/** Opens the client that the options of the tool's command ask for, into tool->client. */
+enum cellar_status cellar_tool_connect(struct cellar_tool *tool, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Prints an error and what to do next. */
+void cellar_tool_complain(const struct cellar_tool *tool, const struct cellar_error *error);
 
 /** The exit code that a status ends the program with. */
 int cellar_tool_exit_code(enum cellar_status status);

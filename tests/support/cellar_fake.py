@@ -3,7 +3,8 @@
     with FakeServer(lambda operation, body: (native.REPLY, {1: ["projects/p/instances/i/tables/t"]})) as fake:
         ...fake.port...
 
-Without an answer function it takes connections and never says a word.
+Without an answer function it takes connections and never says a word; an answer of None leaves a
+request without one.
 """
 import socket
 import threading
@@ -22,6 +23,7 @@ class FakeServer:
         self.port = self.listener.getsockname()[1]
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.silent = []
+        self.connection_count = 0
 
     def __enter__(self):
         self.thread.start()
@@ -39,6 +41,7 @@ class FakeServer:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            self.connection_count += 1
             if self.answer is None:
                 self.silent.append(client)
                 continue
@@ -56,7 +59,10 @@ class FakeServer:
             for number, operation, _, payload in reader.feed(data):
                 kind, body = native.REPLY, HELLO_REPLY
                 if operation != native.HELLO:
-                    kind, body = self.answer(operation, native.body_decode(payload))
+                    answer = self.answer(operation, native.body_decode(payload))
+                    if answer is None:
+                        continue
+                    kind, body = answer
                 client.sendall(native.frame_encode(number, operation, kind,
                                                    native.body_encode(body)))
             data = client.recv(65536)
