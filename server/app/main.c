@@ -36,10 +36,17 @@
 
 extern char **environ;
 
+/* Prints a sentence that may hold paths and settings: what is not plain ASCII as \xNN, so that no
+ * terminal obeys it. */
 static int complain(int code, const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->text[0] != '\0');
-    (void)fprintf(stderr, "cellard: %s\n", error->text);
+    (void)fprintf(stderr, "cellard: ");
+    for (const char *at = error->text; *at != '\0'; at++) {
+        bool is_plain = *at >= ' ' && *at <= '~';
+        (void)fprintf(stderr, is_plain ? "%c" : "\\x%02x", (unsigned char)*at);
+    }
+    (void)fprintf(stderr, "\n");
     return code;
 }
 
@@ -244,8 +251,9 @@ static int check_data(const struct cellar_config *settings)
     };
     cellar_error_clear(&error);
     if (!options.is_json && strcmp(format, "text") != 0) {
-        (void)fprintf(stderr, "cellard: format: '%s' is not text or json\n", format);
-        return EXIT_USAGE;
+        (void)cellar_error_set(&error, CELLAR_INVALID_ARGUMENT,
+                               "format: '%.64s' is not text or json", format);
+        return complain(EXIT_USAGE, &error);
     }
     raise_descriptor_limit();
     if (tablet_check_data(&options, &damage_count, &error) != CELLAR_OK) {
