@@ -6,8 +6,10 @@ Each function below whose name begins with `tool_` is one test.
 """
 import json
 import os
+import resource
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -123,6 +125,53 @@ def tool_a_full_disk_is_an_error(folder):
                 continue
             assert done.returncode == 1, (words, done)
             assert b"Cannot write the output: No space left on device" in done.stderr, (words, done)
+
+
+# ---- what it costs ------------------------------------------------------------------------------
+
+# A script calls cellar thousands of times. Its processor time is a matter of what it asks of the
+# system: libraries to load, files to open, memory to map. These can be counted, also on a machine
+# that is busy; the time itself is printed.
+CALLS_MAX = {"--version": 150, "ping": 200, "complete": 200}
+
+
+def system_calls(words, environment):
+    """How many system calls a run makes, or None where strace cannot count them."""
+    with tempfile.NamedTemporaryFile(mode="r", encoding="utf-8", suffix=".strace") as file:
+        done = subprocess.run(["strace", "-f", "-qq", "-o", file.name, CELLAR, *words], check=False,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
+                              env={**os.environ, **environment})
+        lines = file.read().splitlines()
+    if not lines:  # no ptrace here
+        print(f"skipped: strace counts nothing: {done.stderr.decode()}")
+        return None
+    assert done.returncode == 0, done
+    return len(lines)
+
+
+def processor_ms(words, environment):
+    """User and system time of a run, the median of 50."""
+    times = []
+    for _ in range(50):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(*words, environment=environment)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    return statistics.median(times) * 1000
+
+
+def tool_it_starts_with_few_system_calls(folder):
+    if shutil.which("strace") is None:
+        print("skipped: strace is not installed")
+        return
+    with native.Server(folder + "/data").start() as server:
+        for words in (["--version"], ["ping"], ["complete", "--", "scan", ""]):
+            count = system_calls(words, endpoint(server))
+            if count is None:
+                return
+            print(f"{' '.join(words)}: {count} system calls, "
+                  f"{processor_ms(words, endpoint(server)):.2f} ms of processor time")
+            assert 20 < count <= CALLS_MAX[words[0]], (words, count)
 
 
 def main():
