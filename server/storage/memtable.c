@@ -7,6 +7,10 @@
  * position (two time ranges deleted in a column) keep no order among themselves, which no reader
  * needs.
  *
+ * A search goes from entry to entry, and each one is a cache miss. The first bytes of the key stand
+ * beside the links, so that a step mostly needs no second one; and entries of a batch that follow
+ * each other, like a row's cells, are linked from where the one before was.
+ *
  * The height of an entry is drawn with probability 1/4 a level from a generator of the building
  * thread; the pass that counts and the one that fills draw the same heights from the same start.
  */
@@ -52,6 +56,17 @@ static uint8_t height_draw(void)
 static size_t align8(size_t bytes)
 {
     return (bytes + 7) & ~(size_t)7;
+}
+
+/* The first 8 bytes, those that are missing as zeros: different heads sort like their keys. */
+static uint64_t key_head(struct cellar_slice key)
+{
+    uint8_t bytes[8] = {0};
+    CELLAR_ASSERT(key.bytes == 0 || key.data != NULL);
+    if (key.bytes > 0) {
+        memcpy(bytes, key.data, CELLAR_MIN(key.bytes, sizeof bytes));
+    }
+    return cellar_get_u64be(bytes);
 }
 
 static size_t item_key_bytes(const struct store_mutation *mutation, const struct store_item *item)
@@ -111,6 +126,7 @@ static void entry_fill(struct batch_build *build, const struct store_mutation *m
         end = cellar_key_put_timestamp(end, item->start_us);
     }
     entry->key_bytes = (uint32_t)(end - key);
+    entry->key_head = key_head(cellar_slice_make(key, entry->key_bytes));
     build->at += entry_bytes(entry->height, entry->key_bytes);
     CELLAR_ASSERT(build->entry_count < build->batch->entry_count);
     build->batch->entries[build->entry_count++] = entry;
@@ -252,14 +268,30 @@ void store_memtable_unref(struct store_memtable *memtable)
     cellar_mem_free(memtable);
 }
 
-/* < 0 when the entry lies before (key, lsn): a smaller key, or the same key and a greater LSN. */
-static int entry_compare(const struct store_entry *entry, struct cellar_slice key, uint64_t lsn)
+/* What is looked for. */
+struct target {
+    struct cellar_slice key;
+    uint64_t head;
+    uint64_t lsn;
+};
+
+static struct target target_make(struct cellar_slice key, uint64_t lsn)
 {
-    int order = cellar_slice_compare(store_entry_key(entry), key);
+    CELLAR_ASSERT(key.bytes <= CELLAR_KEY_BYTES_MAX);
+    return (struct target){key, key_head(key), lsn};
+}
+
+/* < 0 when the entry lies before the target: a smaller key, or the same key and a greater LSN. */
+static int entry_compare(const struct store_entry *entry, const struct target *target)
+{
+    if (entry->key_head != target->head) {
+        return entry->key_head < target->head ? -1 : 1;
+    }
+    int order = cellar_slice_compare(store_entry_key(entry), target->key);
     if (order != 0) {
         return order;
     }
-    return entry->lsn > lsn ? -1 : (entry->lsn < lsn ? 1 : 0);
+    return entry->lsn > target->lsn ? -1 : (entry->lsn < target->lsn ? 1 : 0);
 }
 
 static struct store_entry *link_load(const struct store_entry *entry, unsigned level)
@@ -269,25 +301,25 @@ static struct store_entry *link_load(const struct store_entry *entry, unsigned l
                                 memory_order_acquire);
 }
 
-/* The two entries between which (key, lsn) has its place. */
+/* The two entries between which a target has its place. */
 struct place {
     struct store_entry *before; /* the head when there is none */
     struct store_entry *behind; /* NULL when there is none */
 };
 
 /*
- * Finds the place of (key, lsn); `path` (may be NULL) receives the entry before it on every level.
+ * Finds the place of a target; `path` (may be NULL) receives the entry before it on every level.
  * `behind` is what was compared, not what a second look at `before` would find: an insert may have
  * come between the two meanwhile.
  */
-static struct place find_place(struct store_entry *head, struct cellar_slice key, uint64_t lsn,
+static struct place find_place(struct store_entry *head, const struct target *target,
                                struct store_entry **path)
 {
     struct place place = {head, NULL};
     const struct store_entry *bound = NULL; /* known to lie at or behind the place */
     for (unsigned level = STORE_MEMTABLE_HEIGHT_MAX; level-- > 0;) {
         struct store_entry *next = link_load(place.before, level);
-        while (next != NULL && next != bound && entry_compare(next, key, lsn) < 0) {
+        while (next != NULL && next != bound && entry_compare(next, target) < 0) {
             place.before = next;
             next = link_load(place.before, level);
         }
@@ -306,20 +338,49 @@ static bool rows_equal(const struct store_entry *a, const struct store_entry *b)
     return cellar_slice_equal(store_entry_row(a), store_entry_row(b));
 }
 
-static void entry_insert(struct store_memtable *memtable, struct store_entry *entry, uint64_t lsn)
-{
+/* Where the entry inserted last stands: the entries before what follows it, on every level. */
+struct finger {
+    struct store_entry *last; /* NULL: nothing was inserted */
     struct store_entry *path[STORE_MEMTABLE_HEIGHT_MAX];
-    entry->lsn = lsn;
+};
+
+/* Whether a target has its place right behind the finger's entry. All that lies behind that entry
+ * on a higher level lies at or behind its next one, which is looked at. */
+static bool finger_points(const struct finger *finger, const struct target *target,
+                          struct place *place)
+{
+    if (finger->last == NULL || entry_compare(finger->last, target) >= 0) {
+        return false;
+    }
+    struct store_entry *next = link_load(finger->last, 0);
+    if (next != NULL && entry_compare(next, target) <= 0) {
+        return false;
+    }
+    CELLAR_ASSERT(next != finger->last);
+    *place = (struct place){finger->last, next};
+    return true;
+}
+
+static void entry_insert(struct store_memtable *memtable, struct store_entry *entry, uint64_t lsn,
+                         struct finger *finger)
+{
+    const struct target target = {store_entry_key(entry), entry->key_head, lsn};
     bool is_token = entry->type == STORE_ITEM_TOKEN;
     struct store_entry *head = is_token ? memtable->tokens : memtable->head;
-    struct place place = find_place(head, store_entry_key(entry), lsn, path);
+    struct place place;
+    entry->lsn = lsn;
+    if (is_token || !finger_points(finger, &target, &place)) {
+        place = find_place(head, &target, finger->path);
+    }
     bool row_is_known = !is_token && ((place.before != head && rows_equal(place.before, entry)) ||
                                       (place.behind != NULL && rows_equal(place.behind, entry)));
     for (unsigned level = 0; level < entry->height; level++) {
-        atomic_store_explicit(&entry->next[level], link_load(path[level], level),
-                              memory_order_relaxed);
-        atomic_store_explicit(&path[level]->next[level], entry, memory_order_release);
+        struct store_entry *before = finger->path[level];
+        atomic_store_explicit(&entry->next[level], link_load(before, level), memory_order_relaxed);
+        atomic_store_explicit(&before->next[level], entry, memory_order_release);
+        finger->path[level] = entry;
     }
+    finger->last = is_token ? NULL : entry;
     if (!row_is_known) {
         atomic_fetch_add_explicit(&memtable->row_count, 1, memory_order_relaxed);
     }
@@ -340,8 +401,9 @@ static uint64_t counter_get(const _Atomic uint64_t *counter)
 void store_memtable_insert(struct store_memtable *memtable, struct store_batch *batch, uint64_t lsn)
 {
     CELLAR_ASSERT(lsn > counter_get(&memtable->last_lsn));
+    struct finger finger = {.last = NULL};
     for (uint32_t i = 0; i < batch->entry_count; i++) {
-        entry_insert(memtable, batch->entries[i], lsn);
+        entry_insert(memtable, batch->entries[i], lsn, &finger);
     }
     batch->next = memtable->batches;
     memtable->batches = batch;
@@ -373,7 +435,8 @@ const struct store_entry *store_memtable_seek(const struct store_memtable *memta
 {
     /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the
      * key. */
-    struct place place = find_place(memtable->head, key, UINT64_MAX, NULL);
+    const struct target target = target_make(key, UINT64_MAX);
+    struct place place = find_place(memtable->head, &target, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
 }
@@ -382,7 +445,8 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
                                                      struct cellar_slice key)
 {
     /* (key, LSN 0) lies behind all entries of the key, since an entry's LSN is above 0. */
-    struct place place = find_place(memtable->head, key, 0, NULL);
+    const struct target target = target_make(key, 0);
+    struct place place = find_place(memtable->head, &target, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
 }
@@ -403,9 +467,9 @@ static const struct store_entry *find_last(const struct store_memtable *memtable
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key)
 {
+    const struct target target = target_make(key, UINT64_MAX);
     const struct store_entry *found =
-        key.bytes == 0 ? find_last(memtable)
-                       : find_place(memtable->head, key, UINT64_MAX, NULL).before;
+        key.bytes == 0 ? find_last(memtable) : find_place(memtable->head, &target, NULL).before;
     CELLAR_ASSERT(found != NULL);
     return found == memtable->head ? NULL : found;
 }
@@ -413,7 +477,8 @@ const struct store_entry *store_memtable_seek_before(const struct store_memtable
 const struct store_entry *store_memtable_token(const struct store_memtable *memtable,
                                                struct cellar_slice key)
 {
-    struct place place = find_place(memtable->tokens, key, UINT64_MAX, NULL);
+    const struct target target = target_make(key, UINT64_MAX);
+    struct place place = find_place(memtable->tokens, &target, NULL);
     CELLAR_ASSERT(key.bytes > 0);
     return place.behind != NULL && cellar_slice_equal(store_entry_key(place.behind), key)
                ? place.behind

@@ -37,6 +37,7 @@ struct store_entry {
     uint8_t height;
     uint8_t family_bytes;     /* of the family's name; 0: the key has none */
     uint16_t qualifier_bytes; /* plain */
+    uint64_t key_head;        /* the key's first 8 bytes as a number that sorts like them */
     _Atomic(struct store_entry *) next[];
 };
 
