@@ -28,7 +28,10 @@
 #define CELLAR_MESSAGE_FIELDS_ERROR(F)                                                             \
     F(1, u64, code)                                                                                \
     F(2, text, text)                                                                               \
-    F(3, u64, retry_delay_ms)
+    F(3, u64, retry_delay_ms)                                                                      \
+    F(4, text, endpoint) /* MOVED: where the rows from start to end are served */                  \
+    F(5, bytes, start)                                                                             \
+    F(6, bytes, end) /* empty: to the table's end */
 
 #define CELLAR_MESSAGE_FIELDS_CREDIT(F) F(1, u64, bytes)
 

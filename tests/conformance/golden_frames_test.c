@@ -302,6 +302,21 @@ static void fill_unavailable(struct draft *draft)
         .code = CELLAR_UNAVAILABLE, .text = TEXT("The server is busy"), .retry_delay_ms = 100};
 }
 
+static void fill_moved(struct draft *draft)
+{
+    draft->as.error = (struct cellar_msg_error){.code = CELLAR_UNAVAILABLE,
+                                                .text = TEXT("Served elsewhere"),
+                                                .endpoint = TEXT("10.0.0.2:8086"),
+                                                .start = TEXT("r"),
+                                                .end = TEXT("s")};
+}
+
+static void fill_moved_end(struct draft *draft)
+{
+    draft->as.error = (struct cellar_msg_error){
+        .code = CELLAR_UNAVAILABLE, .endpoint = TEXT("[::1]:8087"), .start = TEXT("s")};
+}
+
 static void fill_bad_frame(struct draft *draft)
 {
     draft->as.error.code = CELLAR_INVALID_ARGUMENT;
@@ -352,6 +367,11 @@ static const struct exchange exchanges[] = {
       REQUEST(10, DROP_TABLE, table_request, fill_drop_table),
       ANSWER(ERROR, 10, DROP_TABLE, error, fill_unavailable),
       ANSWER(ERROR, 0, NONE, error, fill_bad_frame)}},
+    {"moved",
+     {REQUEST(13, MUTATE_ROW, mutate_row_request, fill_mutate_row),
+      ANSWER(ERROR, 13, MUTATE_ROW, error, fill_moved),
+      REQUEST(14, READ_ROWS, read_rows_request, fill_read_row),
+      ANSWER(ERROR, 14, READ_ROWS, error, fill_moved_end)}},
 };
 
 /* ---- Files ---- */
