@@ -9,6 +9,7 @@
 /* A batch, and the rounds in which it is sent: all entries, then those that may go again. */
 
 enum cellar_batch_state {
+    CELLAR_BATCH_QUEUED,  /* not in the round that runs: another server's */
     CELLAR_BATCH_WAITING, /* in the round that runs, or not sent yet */
     CELLAR_BATCH_AGAIN,   /* answered; may go again after a pause, or ends as it was answered */
     CELLAR_BATCH_DONE     /* its code is final */
@@ -80,6 +81,9 @@ bool cellar_batch_is_answered(const struct cellar_batch *batch);
 
 /** Has these entries wait for the next round. */
 void cellar_batch_restart(struct cellar_batch *batch);
+
+/** The row of an entry; borrowed from the batch. */
+struct cellar_slice cellar_batch_row(const struct cellar_batch *batch, uint32_t index);
 
 /** Ends sending: entries without a result get `error`, if it is one. */
 void cellar_batch_end(struct cellar_batch *batch, const struct cellar_error *error);

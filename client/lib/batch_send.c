@@ -1,6 +1,7 @@
 /*
  * The rounds of a batch, for blocking and submitted calls.
  *
+ *     QUEUED --its server's turn--> WAITING, and back when the server sends it on
  *     WAITING --answered--> DONE
  *        ^  +------UNAVAILABLE, or unknown and safe to repeat--> AGAIN
  *        +-----------------next round------------------------------+
@@ -96,6 +97,18 @@ static uint32_t waiting_count(const struct cellar_batch *batch)
     }
     CELLAR_ASSERT(count <= batch->count);
     return count;
+}
+
+struct cellar_slice cellar_batch_row(const struct cellar_batch *batch, uint32_t index)
+{
+    const struct cellar_batch_entry *entry = &batch->entries[index];
+    struct cellar_slice row = {NULL, 0};
+    uint32_t count;
+    struct cellar_cursor from =
+        cellar_cursor_make(cellar_slice_make(batch->body.data + entry->start, entry->bytes));
+    bool is_read = cellar_wire_get_array(&from, &count) && cellar_wire_get_bytes(&from, &row);
+    CELLAR_ASSERT(is_read); /* cellar_batch_add() wrote it */
+    return row;
 }
 
 /* Appends an entry: [row, mutations], or [row, mutations, token]. */
@@ -266,7 +279,12 @@ uint32_t cellar_batch_again(const struct cellar_batch *batch, struct cellar_erro
 bool cellar_batch_is_answered(const struct cellar_batch *batch)
 {
     CELLAR_ASSERT(batch->count >= 1);
-    return waiting_count(batch) == 0;
+    for (uint32_t index = 0; index < batch->count; index++) {
+        if (batch->entries[index].state <= CELLAR_BATCH_WAITING) {
+            return false;
+        }
+    }
+    return true;
 }
 
 void cellar_batch_restart(struct cellar_batch *batch)
@@ -284,8 +302,13 @@ void cellar_batch_end(struct cellar_batch *batch, const struct cellar_error *err
     CELLAR_ASSERT(batch != NULL);
     for (uint32_t index = 0; error->code != CELLAR_OK && index < batch->count; index++) {
         struct cellar_batch_entry *entry = &batch->entries[index];
-        if (entry->state == CELLAR_BATCH_WAITING) {
-            struct cellar_row_result result = {.code = code_for(entry, error->code),
+        if (entry->state <= CELLAR_BATCH_WAITING) {
+            bool is_unsent = entry->state == CELLAR_BATCH_QUEUED && !entry->is_in_doubt;
+            enum cellar_status code = is_unsent && error->code == CELLAR_OUTCOME_UNKNOWN
+                                          ? CELLAR_UNAVAILABLE
+                                          : code_for(entry, error->code);
+            entry->state = CELLAR_BATCH_WAITING;
+            struct cellar_row_result result = {.code = code,
                                                .retry_delay_ms = error->retry_delay_ms,
                                                .text = cellar_slice_text(error->text)};
             entry_finish(batch, entry, &result);

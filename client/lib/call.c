@@ -7,13 +7,15 @@
  * the server that closed one idle connection has most likely closed them all. Whether there is a
  * next attempt is retry.c's to say; here is only the waiting.
  *
+ *     pick the row's place
+ *            |
  *     take a connection --fails--> CONNECT ----+
  *            |                                 |
  *     encode and submit --refused--> ANSWERED  +--> again? --no--> the call's error
  *            |                                 |       |
  *     send and wait --breaks--> UNSENT, SENT --+      yes, after a pause
  *            |                                 |
- *     REPLY: done      ERROR: ANSWERED --------+
+ *     REPLY: done      ERROR: ANSWERED, MOVED -+
  *
  * The deadline counts from the start of the call and covers connecting, waiting for a free
  * connection, pauses and all attempts. Any thread; a call owns what it allocates.
@@ -111,6 +113,22 @@ bool cellar_call_error_decode(struct cellar_slice body, struct cellar_error *err
     return true;
 }
 
+enum cellar_attempt cellar_call_refused(struct cellar_client *client, struct cellar_slice table,
+                                        struct cellar_slice body, struct cellar_error *error)
+{
+    struct cellar_error wrong;
+    bool is_moved = false;
+    if (!cellar_call_error_decode(body, error)) {
+        return CELLAR_ATTEMPT_SENT;
+    }
+    if (error->code == CELLAR_UNAVAILABLE &&
+        cellar_places_moved(&client->places, table, body, &is_moved, &wrong) != CELLAR_OK) {
+        *error = wrong; /* nothing was applied, but nobody knows where to go */
+    }
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    return is_moved ? CELLAR_ATTEMPT_MOVED : CELLAR_ATTEMPT_ANSWERED;
+}
+
 /* Encodes the request with the time that is left. */
 static enum cellar_status request_encode(const struct cellar_request *request, int64_t deadline_us,
                                          struct cellar_buffer *body, struct cellar_error *error)
@@ -124,63 +142,91 @@ static enum cellar_status request_encode(const struct cellar_request *request, i
     return CELLAR_OK;
 }
 
+/* The table of a request; empty when it has none. */
+static struct cellar_slice request_table(const struct cellar_request *request)
+{
+    CELLAR_ASSERT(request->message != NULL);
+    return request->table == NULL ? cellar_slice_make(NULL, 0) : *request->table;
+}
+
+/* One attempt: what it is made with and how it ended. */
+struct attempt {
+    struct cellar_client *client;
+    const struct cellar_request *request;
+    int64_t deadline_us;
+    struct cellar_buffer *reply;
+    enum cellar_attempt end;
+};
+
 /* Sends an encoded request over one connection and takes its answer. */
-static enum cellar_status answer_wait(struct cellar_sync *sync, enum cellar_operation operation,
-                                      int64_t deadline_us, struct cellar_buffer *reply,
-                                      enum cellar_attempt *attempt, struct cellar_error *error)
+static enum cellar_status answer_wait(struct attempt *attempt, struct cellar_sync *sync,
+                                      struct cellar_error *error)
 {
     struct cellar_event event;
-    enum cellar_status status = cellar_sync_wait(sync, deadline_us, &event, error);
+    enum cellar_status status = cellar_sync_wait(sync, attempt->deadline_us, &event, error);
     if (status != CELLAR_OK) {
-        *attempt = cellar_sync_is_sent(sync) ? CELLAR_ATTEMPT_SENT : CELLAR_ATTEMPT_UNSENT;
+        attempt->end = cellar_sync_is_sent(sync) ? CELLAR_ATTEMPT_SENT : CELLAR_ATTEMPT_UNSENT;
         return status;
     }
-    CELLAR_ASSERT(event.operation == operation);
-    if (event.kind == CELLAR_EVENT_ERROR && cellar_call_error_decode(event.body, error)) {
+    CELLAR_ASSERT(event.operation == attempt->request->operation);
+    if (event.kind == CELLAR_EVENT_ERROR) {
+        attempt->end = cellar_call_refused(attempt->client, request_table(attempt->request),
+                                           event.body, error);
         return error->code;
     }
     /* What cannot be understood or kept from here on says nothing about a write. */
-    *attempt = CELLAR_ATTEMPT_SENT;
-    if (event.kind == CELLAR_EVENT_ERROR) {
-        return error->code;
-    }
+    attempt->end = CELLAR_ATTEMPT_SENT;
     if (event.kind != CELLAR_EVENT_REPLY) {
         return cellar_error_set(error, CELLAR_IO_ERROR, "The server answered in parts");
     }
     if (event.body.bytes > 0 &&
-        cellar_buffer_append(reply, event.body.data, event.body.bytes) != CELLAR_OK) {
+        cellar_buffer_append(attempt->reply, event.body.data, event.body.bytes) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an answer of %zu bytes",
                                 event.body.bytes);
     }
-    *attempt = CELLAR_ATTEMPT_ANSWERED;
+    attempt->end = CELLAR_ATTEMPT_ANSWERED;
     return CELLAR_OK;
 }
 
-/* One attempt, from taking a connection to giving it back. */
-static enum cellar_status attempt_run(struct cellar_client *client,
-                                      const struct cellar_request *request,
-                                      const struct cellar_retry *retry, struct cellar_buffer *reply,
-                                      enum cellar_attempt *attempt, struct cellar_error *error)
+/* An attempt over a connection that was taken. */
+static enum cellar_status request_send(struct attempt *attempt, struct cellar_sync *sync,
+                                       struct cellar_error *error)
 {
-    struct cellar_sync *sync = NULL;
     struct cellar_buffer body = {0};
     uint32_t id;
-    bool is_fresh = *attempt == CELLAR_ATTEMPT_SENT || *attempt == CELLAR_ATTEMPT_UNSENT;
-    *attempt = CELLAR_ATTEMPT_CONNECT;
-    CELLAR_TRY(cellar_pool_take(&client->pool, is_fresh, retry->deadline_us, &sync, error));
+    attempt->end = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(sync != NULL);
-    CELLAR_ASSERT(request->message != NULL);
-    *attempt = CELLAR_ATTEMPT_ANSWERED;
-    enum cellar_status status = request_encode(request, retry->deadline_us, &body, error);
+    enum cellar_status status =
+        request_encode(attempt->request, attempt->deadline_us, &body, error);
     if (status == CELLAR_OK) {
-        status = cellar_engine_submit(cellar_sync_engine(sync), (uint16_t)request->operation,
-                                      cellar_slice_of(&body), &id, error);
+        status =
+            cellar_engine_submit(cellar_sync_engine(sync), (uint16_t)attempt->request->operation,
+                                 cellar_slice_of(&body), &id, error);
     }
     cellar_buffer_fini(&body);
+    return status == CELLAR_OK ? answer_wait(attempt, sync, error) : status;
+}
+
+/* One attempt, from finding the place and taking a connection to giving both back. */
+static enum cellar_status attempt_run(struct attempt *attempt, struct cellar_error *error)
+{
+    struct cellar_sync *sync = NULL;
+    struct cellar_places *places = &attempt->client->places;
+    bool is_fresh = attempt->end == CELLAR_ATTEMPT_SENT || attempt->end == CELLAR_ATTEMPT_UNSENT;
+    struct cellar_place *place =
+        cellar_places_pick(places, request_table(attempt->request), attempt->request->row);
+    struct cellar_pool *pool = cellar_places_pool(places, place);
+    attempt->end = CELLAR_ATTEMPT_CONNECT;
+    CELLAR_ASSERT(attempt->deadline_us > 0);
+    enum cellar_status status =
+        cellar_pool_take(pool, is_fresh, attempt->deadline_us, &sync, error);
     if (status == CELLAR_OK) {
-        status = answer_wait(sync, request->operation, retry->deadline_us, reply, attempt, error);
+        status = request_send(attempt, sync, error);
+        cellar_pool_return(pool, sync);
+    } else {
+        cellar_places_lost(places, place);
     }
-    cellar_pool_return(&client->pool, sync);
+    cellar_places_release(places, place);
     return status;
 }
 
@@ -190,18 +236,26 @@ static enum cellar_status attempts_run(struct cellar_client *client,
                                        struct cellar_retry *retry, struct cellar_buffer *reply,
                                        struct cellar_error *error)
 {
-    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
+    struct attempt attempt = {.client = client,
+                              .request = request,
+                              .deadline_us = retry->deadline_us,
+                              .reply = reply,
+                              .end = CELLAR_ATTEMPT_ANSWERED};
     for (;;) {
         CELLAR_ASSERT(reply->bytes == 0);
         cellar_error_clear(error);
-        if (attempt_run(client, request, retry, reply, &attempt, error) == CELLAR_OK) {
+        if (attempt_run(&attempt, error) == CELLAR_OK) {
             return CELLAR_OK;
         }
-        if (attempt == CELLAR_ATTEMPT_ANSWERED &&
+        if (attempt.end == CELLAR_ATTEMPT_MOVED && request->is_moved != NULL) {
+            *request->is_moved = true;
+            return error->code;
+        }
+        if (attempt.end == CELLAR_ATTEMPT_ANSWERED &&
             cellar_token_relax(client, &request->token, retry, error->code)) {
             continue;
         }
-        if (!cellar_call_again(client, retry, attempt, error)) {
+        if (!cellar_call_again(client, retry, attempt.end, error)) {
             return error->code;
         }
     }

@@ -13,10 +13,12 @@ struct cellar_request {
     enum cellar_operation operation;
     enum cellar_safety safety;
     const struct cellar_message_type *type;
-    void *message;              /* of that type */
-    struct cellar_slice *table; /* its field 1, for cellar_call_table(); otherwise NULL */
-    uint64_t *timeout_us;       /* its field 15 */
+    void *message;                  /* of that type */
+    struct cellar_slice *table;     /* its field 1; NULL in a message without one */
+    const struct cellar_slice *row; /* by which its server is found; NULL = the client's own */
+    uint64_t *timeout_us;           /* its field 15 */
     struct cellar_token_fields token;
+    bool *is_moved;    /* NULL = MOVED is followed; else it ends the call, and this tells so */
     bool *is_in_doubt; /* set when an attempt was lost, whatever came later; may be NULL */
 };
 
@@ -50,6 +52,17 @@ bool cellar_call_again(struct cellar_client *client, struct cellar_retry *retry,
  * @return false when it cannot be understood, which says nothing about the request: CELLAR_IO_ERROR
  */
 bool cellar_call_error_decode(struct cellar_slice body, struct cellar_error *error);
+
+/**
+ * Takes an ERROR: what failed and, of an UNAVAILABLE, where the rows are if it says so.
+ *
+ * @param table  the request's; may be empty
+ * @param error  receives the failure; never CELLAR_OK
+ * @return CELLAR_ATTEMPT_ANSWERED or CELLAR_ATTEMPT_MOVED; CELLAR_ATTEMPT_SENT when it cannot be
+ *         understood
+ */
+enum cellar_attempt cellar_call_refused(struct cellar_client *client, struct cellar_slice table,
+                                        struct cellar_slice body, struct cellar_error *error);
 
 /**
  * Sends a request until it is answered, refused for good, or its time is over.

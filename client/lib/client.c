@@ -159,6 +159,10 @@ static enum cellar_status client_init(const struct cellar_options *options,
     if (cellar_pool_init(&client->pool, &address, connections_max) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a client");
     }
+    if (cellar_places_init(&client->places, &client->pool) != CELLAR_OK) {
+        cellar_pool_fini(&client->pool);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a client");
+    }
     return CELLAR_OK;
 }
 
@@ -194,6 +198,7 @@ void cellar_client_close(struct cellar_client *client) CELLAR_NO_THREAD_SAFETY
     }
     CELLAR_ASSERT(client->timeout_us > 0);
     cellar_async_close(client->async);
+    cellar_places_fini(&client->places);
     cellar_pool_fini(&client->pool);
     cellar_mutex_fini(&client->async_lock);
     cellar_mutex_fini(&client->random_lock);

@@ -4,6 +4,7 @@
 #include <cellar/cellar.h>
 #include <stdatomic.h>
 
+#include "client/lib/places.h"
 #include "client/lib/pool.h"
 #include "common/cell.h"
 
@@ -15,7 +16,8 @@ struct cellar_async;
  * locks.
  */
 struct cellar_client {
-    struct cellar_pool pool;
+    struct cellar_pool pool;     /* of its own server */
+    struct cellar_places places; /* others, that this one named */
     char endpoint[CELLAR_HOST_BYTES_MAX + CELLAR_PORT_BYTES_MAX + 4u];
     char instance[CELLAR_TABLE_NAME_BYTES_MAX]; /* "PROJECT/INSTANCE" */
     int64_t timeout_us;

@@ -232,6 +232,7 @@ enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *tab
                                      .type = &cellar_msg_mutate_row_request_type,
                                      .message = &message,
                                      .table = &message.table,
+                                     .row = &message.row,
                                      .timeout_us = &message.timeout_us};
     CELLAR_ASSERT(client != NULL && table != NULL);
     enum cellar_status status = cellar_mutations_error(list, &error);

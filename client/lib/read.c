@@ -215,6 +215,22 @@ enum cellar_status cellar_read_error(const struct cellar_read *read, struct cell
     return error->code;
 }
 
+bool cellar_read_place(const struct cellar_read *read, struct cellar_slice *row)
+{
+    CELLAR_ASSERT(read->error.code == CELLAR_OK);
+    if (read->is_reversed) {
+        return false;
+    }
+    if (read->key_count > 0) {
+        struct cellar_cursor keys = cellar_cursor_make(cellar_slice_of(&read->keys));
+        return cellar_wire_get_bytes(&keys, row);
+    }
+    uint32_t count;
+    struct cellar_cursor ranges = cellar_cursor_make(cellar_slice_of(&read->ranges));
+    return read->range_count > 0 && cellar_wire_get_array(&ranges, &count) &&
+           cellar_wire_get_bytes(&ranges, row);
+}
+
 /* Makes an array of encoded elements in `to` (empty before); nothing when there is none. */
 static enum cellar_status array_make(struct cellar_buffer *to, const struct cellar_buffer *elements,
                                      uint32_t count)

@@ -25,6 +25,14 @@ struct cellar_read {
 enum cellar_status cellar_read_error(const struct cellar_read *read, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/**
+ * A row by which the server of the first rows can be found.
+ *
+ * @param row  receives it; borrowed from the read
+ * @return false when the read begins with no row that is named: backwards, or without a bound
+ */
+bool cellar_read_place(const struct cellar_read *read, struct cellar_slice *row);
+
 /** What READ_ROWS asks beside its rows and columns. */
 struct cellar_read_terms {
     struct cellar_slice table;

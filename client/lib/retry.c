@@ -8,6 +8,7 @@
  *     UNSENT     again: a request that did not leave in full was not applied
  *     SENT       a read: again; a write that has the same result when applied twice: again; any
  *                other write: no, and its outcome is unknown
+ *     MOVED      again, at once, a few times in a row: servers that send it round get an error
  *
  * A write of which one attempt was lost on the way is in doubt whatever comes later, but for
  * answers that the lost attempt must have got as well. As long as it may be repeated nothing but
@@ -24,6 +25,7 @@
 #define BACKOFF_US_MIN INT64_C(50000)
 #define BACKOFF_US_MAX INT64_C(2000000)
 #define BACKOFF_DOUBLINGS_MAX 6u
+#define HOPS_MAX 5u
 
 /* splitmix64 */
 uint64_t cellar_random_next(uint64_t *state)
@@ -79,13 +81,16 @@ static bool may_send_again(const struct cellar_retry *retry, enum cellar_attempt
                (retry->connect_attempt_count < retry->connect_attempts_max || is_held_on_to(retry));
     case CELLAR_ATTEMPT_UNSENT:
         return cellar_status_is_retryable(code);
+    case CELLAR_ATTEMPT_MOVED:
+        *has_pause = false;
+        return retry->hop_count <= HOPS_MAX;
     case CELLAR_ATTEMPT_SENT:
         /* The first time an idle connection was most likely stale: there is nothing to wait for. */
         *has_pause = retry->sent_count > 1;
         return is_idempotent ||
                (retry->safety == CELLAR_SAFETY_READ && cellar_status_is_retryable(code));
     }
-    CELLAR_ASSERT(attempt <= CELLAR_ATTEMPT_SENT);
+    CELLAR_ASSERT(attempt <= CELLAR_ATTEMPT_MOVED);
     return false;
 }
 
@@ -108,6 +113,7 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
     CELLAR_ASSERT(error->code != CELLAR_OK);
     /* Counted whatever follows, so that a call's history is whole when it ends. */
     retry->attempt_count++;
+    retry->hop_count = attempt == CELLAR_ATTEMPT_MOVED ? retry->hop_count + 1 : 0;
     retry->connect_attempt_count += attempt == CELLAR_ATTEMPT_CONNECT ? 1u : 0u;
     retry->sent_count +=
         attempt == CELLAR_ATTEMPT_SENT || error->code == CELLAR_OUTCOME_UNKNOWN ? 1u : 0u;
@@ -123,6 +129,10 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
     if (is_wanted && pause_us < left_us) {
         *delay_us = pause_us;
         return true;
+    }
+    if (retry->hop_count > HOPS_MAX) {
+        cellar_error_prefix(error, "The request was sent on from server to server %u times",
+                            retry->hop_count);
     }
     if (is_in_doubt(retry) && error->code != CELLAR_OUTCOME_UNKNOWN &&
         !is_certain(attempt, error->code)) {

@@ -20,7 +20,8 @@ enum cellar_attempt {
     CELLAR_ATTEMPT_ANSWERED, /* the server answered, or the client refused */
     CELLAR_ATTEMPT_CONNECT,  /* no connection could be made */
     CELLAR_ATTEMPT_UNSENT,   /* the connection broke before the whole request was sent */
-    CELLAR_ATTEMPT_SENT      /* it broke afterwards, without an answer */
+    CELLAR_ATTEMPT_SENT,     /* it broke afterwards, without an answer */
+    CELLAR_ATTEMPT_MOVED     /* the server named another, which the next attempt is to go to */
 };
 
 /** One call's attempts so far. */
@@ -31,6 +32,7 @@ struct cellar_retry {
     int64_t deadline_us; /* monotonic; 0 = none */
     uint32_t attempt_count;
     uint32_t connect_attempt_count;
+    uint32_t hop_count;  /* attempts that ended CELLAR_ATTEMPT_MOVED, in a row */
     uint32_t sent_count; /* attempts that were sent and whose outcome nobody knows */
 };
 

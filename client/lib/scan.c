@@ -36,7 +36,11 @@
 
 struct cellar_scan {
     struct cellar_client *client;
-    struct cellar_buffer body; /* the encoded request */
+    char table[CELLAR_TABLE_NAME_BYTES_MAX]; /* its full name */
+    struct cellar_buffer body;               /* the encoded request */
+    struct cellar_buffer row;                /* a row by which its server is found, if has_row */
+    bool has_row;
+    struct cellar_place *place; /* where it holds a connection; NULL = home */
     struct cellar_retry retry;
     int64_t deadline_us; /* of the whole scan; 0 = none */
     struct cellar_sync *sync;
@@ -53,11 +57,11 @@ static enum cellar_status scan_init(struct cellar_scan *scan, const char *table,
                                     const struct cellar_read *read, const struct cellar_call *call,
                                     struct cellar_error *error)
 {
-    char name[CELLAR_TABLE_NAME_BYTES_MAX];
+    struct cellar_slice row;
     struct cellar_read_terms terms = {.credit_bytes = SCAN_CREDIT_BYTES};
     int64_t first_us; /* until when the first row may take */
     CELLAR_TRY(cellar_read_error(read, error));
-    CELLAR_TRY(cellar_client_table_name(scan->client, table, name, error));
+    CELLAR_TRY(cellar_client_table_name(scan->client, table, scan->table, error));
     CELLAR_TRY(cellar_call_deadline(scan->client, call, &first_us, error));
     if (call != NULL && call->timeout_us > 0) {
         scan->deadline_us = first_us;
@@ -65,8 +69,11 @@ static enum cellar_status scan_init(struct cellar_scan *scan, const char *table,
     }
     CELLAR_ASSERT(scan->body.bytes == 0);
     scan->retry = cellar_call_retry(scan->client, CELLAR_SAFETY_READ, first_us);
-    terms.table = cellar_slice_text(name);
-    if (cellar_read_encode(read, &terms, &scan->body) != CELLAR_OK) {
+    terms.table = cellar_slice_text(scan->table);
+    scan->has_row = cellar_read_place(read, &row);
+    if (cellar_read_encode(read, &terms, &scan->body) != CELLAR_OK ||
+        (scan->has_row && row.bytes > 0 &&
+         cellar_buffer_append(&scan->row, row.data, row.bytes) != CELLAR_OK)) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a scan");
     }
     return CELLAR_OK;
@@ -86,6 +93,7 @@ enum cellar_code cellar_scan_open(struct cellar_client *client, const char *tabl
     made->client = client;
     if (scan_init(made, table, read, call, &error) != CELLAR_OK) {
         cellar_buffer_fini(&made->body);
+        cellar_buffer_fini(&made->row);
         cellar_mem_free(made);
         return cellar_client_finish(client, "READ_ROWS", call, &error);
     }
@@ -107,8 +115,10 @@ static void connection_release(struct cellar_scan *scan)
 {
     if (scan->sync != NULL) {
         CELLAR_ASSERT(scan->client != NULL);
-        cellar_pool_return(&scan->client->pool, scan->sync);
+        cellar_pool_return(cellar_places_pool(&scan->client->places, scan->place), scan->sync);
+        cellar_places_release(&scan->client->places, scan->place);
         scan->sync = NULL;
+        scan->place = NULL;
         scan->request_id = 0;
     }
 }
@@ -119,8 +129,19 @@ static enum cellar_status request_start(struct cellar_scan *scan, enum cellar_at
     bool is_fresh = *attempt == CELLAR_ATTEMPT_SENT || *attempt == CELLAR_ATTEMPT_UNSENT;
     *attempt = CELLAR_ATTEMPT_CONNECT;
     CELLAR_ASSERT(scan->sync == NULL && scan->request_id == 0);
-    CELLAR_TRY(cellar_pool_take(&scan->client->pool, is_fresh, scan->retry.deadline_us, &scan->sync,
-                                &scan->error));
+    struct cellar_places *places = &scan->client->places;
+    const struct cellar_slice row = cellar_slice_of(&scan->row);
+    struct cellar_place *place =
+        cellar_places_pick(places, cellar_slice_text(scan->table), scan->has_row ? &row : NULL);
+    enum cellar_status status =
+        cellar_pool_take(cellar_places_pool(places, place), is_fresh, scan->retry.deadline_us,
+                         &scan->sync, &scan->error);
+    if (status != CELLAR_OK) {
+        cellar_places_lost(places, place);
+        cellar_places_release(places, place);
+        return status;
+    }
+    scan->place = place;
     *attempt = CELLAR_ATTEMPT_ANSWERED;
     scan->credit_owed = 0;
     CELLAR_ASSERT(scan->sync != NULL && scan->body.bytes > 0);
@@ -147,6 +168,25 @@ static enum cellar_status credit_give(struct cellar_scan *scan)
     return CELLAR_OK;
 }
 
+/* Takes an ERROR. When it names another server, the next attempt finds it by the range's start. */
+static enum cellar_attempt error_take(struct cellar_scan *scan, struct cellar_slice body)
+{
+    struct cellar_msg_error message;
+    enum cellar_attempt attempt =
+        cellar_call_refused(scan->client, cellar_slice_text(scan->table), body, &scan->error);
+    CELLAR_ASSERT(scan->error.code != CELLAR_OK);
+    if (attempt != CELLAR_ATTEMPT_MOVED ||
+        cellar_message_decode(&cellar_msg_error_type, body, &message, CELLAR_UNKNOWN_SKIP, NULL) !=
+            CELLAR_OK) {
+        return attempt;
+    }
+    cellar_buffer_clear(&scan->row);
+    scan->has_row =
+        message.start.bytes == 0 ||
+        cellar_buffer_append(&scan->row, message.start.data, message.start.bytes) == CELLAR_OK;
+    return attempt;
+}
+
 /* Waits for the next part of the answer and hands it to the reader. */
 static enum cellar_status part_wait(struct cellar_scan *scan, enum cellar_attempt *attempt)
 {
@@ -169,7 +209,7 @@ static enum cellar_status part_wait(struct cellar_scan *scan, enum cellar_attemp
         scan->request_id = 0;
     }
     if (event.kind == CELLAR_EVENT_ERROR) {
-        (void)cellar_call_error_decode(event.body, &scan->error);
+        *attempt = error_take(scan, event.body);
         return scan->error.code;
     }
     return cellar_row_reader_part(&scan->reader, event.body, event.kind == CELLAR_EVENT_REPLY,
@@ -251,6 +291,7 @@ enum cellar_code cellar_scan_close(struct cellar_scan *scan, struct cellar_call 
     connection_release(scan);
     cellar_row_reader_fini(&scan->reader);
     cellar_buffer_fini(&scan->body);
+    cellar_buffer_fini(&scan->row);
     error = scan->error;
     struct cellar_client *client = scan->client;
     cellar_mem_free(scan);

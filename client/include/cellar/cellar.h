@@ -126,7 +126,7 @@ struct cellar_options {
     const char *endpoint;     /* "host:port" or "[v6]:port"; NULL = "127.0.0.1:8086" */
     const char *instance;     /* "PROJECT/INSTANCE" of bare table names; NULL = default/default */
     int64_t timeout_us;       /* of calls that do not say; 0 = 10 s */
-    uint32_t connections_max; /* 1..1024; 0 = 16. An open scan holds one */
+    uint32_t connections_max; /* to one server, 1..1024; 0 = 16. An open scan holds one */
     uint32_t connect_attempts_max;   /* tries to connect before UNAVAILABLE; 0 = 3 */
     uint32_t attempts_max;           /* times one call is sent; 1 = never again; 0 = 100 */
     uint32_t submit_connections_max; /* of all submitted calls together, 1..16; 0 = 2 */

@@ -138,7 +138,7 @@ static enum cellar_status open_client(void *context)
 static void a_lack_of_memory_is_told_and_nothing_leaks(void **state)
 {
     (void)state;
-    assert_int_equal(test_out_of_memory_loop(open_client, NULL), 2);
+    assert_int_equal(test_out_of_memory_loop(open_client, NULL), 3);
 }
 
 int main(void)
