@@ -202,6 +202,10 @@ static enum cellar_status line_complete(void *context, const char *line, size_t 
     }
     if (!words.is_open) {
         *typed = strlen(words.argv[words.argc - 1]);
+        bool is_exit = words.argc == 2 && strncmp("exit", words.argv[1], *typed) == 0;
+        status = is_exit ? cellar_buffer_printf(to, "exit\tLeaves the shell\n") : CELLAR_OK;
+    }
+    if (!words.is_open && status == CELLAR_OK) {
         status = cellar_complete(shell->tool, (const char *const *)words.argv + 1,
                                  (size_t)words.argc - 1, to);
     }

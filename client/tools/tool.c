@@ -333,8 +333,9 @@ int cellar_tool_run(int argc, char **argv, FILE *out, FILE *err)
     cellar_error_clear(&error);
     CELLAR_ASSERT(out != NULL && err != NULL);
     tool.is_terminal = isatty(STDIN_FILENO) == 1 && isatty(fileno(err)) == 1;
-    bool is_version = argc == 2 && strcmp(argv[1], "--version") == 0;
-    bool is_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    bool is_version =
+        argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0);
+    bool is_help = argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     if (is_version) {
         (void)fprintf(out, "cellar %s\n", CELLAR_VERSION_TEXT);
     } else if (is_help) {

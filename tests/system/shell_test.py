@@ -176,7 +176,7 @@ def shell_a_person_types_commands(server):
         shell.run("", )
         shell.run("count t", "1\r\n")
         shell.type("exit\r")
-        assert shell.end() == 2  # of the last that failed
+        assert shell.end() == 2, shell.output  # of the last that failed
 
 
 def shell_a_line_is_edited(server):
@@ -314,6 +314,8 @@ def shell_words_are_completed(server):
         shell.wait_for("Drops a table with all its rows")
         shell.wait_for(PROMPT + "table d")
         shell.run("e" + TAB + "us" + TAB, "  family  place  keeps everything")
+        shell.type("ex" + TAB + "\r")
+        assert shell.end() == 0, shell.output
 
 
 def shell_completion_takes_nothing_hostile(_):

@@ -90,6 +90,8 @@ static void the_version_is_told(void **state)
 {
     (void)state;
     expect(RUN("--version"), 0, "cellar " CELLAR_VERSION_TEXT "\n", "");
+    expect(RUN("-V"), 0, "cellar " CELLAR_VERSION_TEXT "\n", "");
+    expect(RUN("-h"), 0, "exit codes", "");
 }
 
 static void verbs_of_later_versions_are_refused_as_such(void **state)
