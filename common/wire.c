@@ -21,6 +21,8 @@
 
 #define NIL 0xC0u
 #define UNUSED_BYTE 0xC1u
+#define BIN8 0xC4u
+#define UINT64 0xCFu
 #define NUMBER_BYTES_MAX 9u /* first byte and 8 */
 #define LENGTH_BYTES_MAX 5u
 
@@ -376,6 +378,12 @@ bool cellar_wire_get_i64(struct cellar_cursor *from, int64_t *value)
 {
     struct cellar_cursor at = *from;
     struct head head;
+    if (cellar_cursor_left(from) >= NUMBER_BYTES_MAX && from->at[0] == UINT64 &&
+        from->at[1] < 0x80) { /* a time of today */
+        *value = (int64_t)cellar_get_u64be(from->at + 1);
+        from->at += NUMBER_BYTES_MAX;
+        return true;
+    }
     if (!head_get(&at, &head) || head.kind != CELLAR_WIRE_INTEGER) {
         return false;
     }
@@ -388,10 +396,25 @@ bool cellar_wire_get_i64(struct cellar_cursor *from, int64_t *value)
     return true;
 }
 
+/* The commonest form of bytes, a bin of at most 255, without the way through the table of forms. */
+static inline bool short_bin_get(struct cellar_cursor *from, struct cellar_slice *value)
+{
+    size_t left = (size_t)(from->end - from->at);
+    if (left < 2 || from->at[0] != BIN8 || left - 2 < from->at[1]) {
+        return false;
+    }
+    *value = cellar_slice_make(from->at + 2, from->at[1]);
+    from->at += 2 + value->bytes;
+    return true;
+}
+
 bool cellar_wire_get_bytes(struct cellar_cursor *from, struct cellar_slice *value)
 {
     struct cellar_cursor at = *from;
     struct head head;
+    if (short_bin_get(from, value)) {
+        return true;
+    }
     if (!head_get(&at, &head) ||
         (head.kind != CELLAR_WIRE_TEXT && head.kind != CELLAR_WIRE_BYTES) ||
         !cellar_cursor_take(&at, head.number, value)) {

@@ -39,7 +39,8 @@ enum cellar_status svc_token_expiry(const struct svc_token_time *time, int64_t n
 struct svc_scratch {
     struct cellar_arena arena;    /* of the write being submitted */
     struct cellar_buffer payload; /* likewise */
-    struct svc_read *spare_read;  /* an idle one, or NULL */
+    struct svc_read *spare_reads; /* idle ones, a list */
+    uint32_t spare_read_count;
 };
 
 /** The calling thread's scratch; NULL without memory. */
@@ -48,7 +49,7 @@ struct svc_scratch *svc_scratch_get(void);
 /** Empties arena and payload, and gives much memory back. */
 void svc_scratch_clear(struct svc_scratch *scratch);
 
-/** Frees an idle read; takes NULL. */
-void svc_read_free(struct svc_read *read);
+/** Frees a list of idle reads; takes NULL. */
+void svc_reads_free(struct svc_read *reads);
 
 #endif

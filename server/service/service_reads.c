@@ -3,14 +3,17 @@
  * chunks from the tablet layer's scan to the front end's sink; the two sinks differ only in that
  * the front end's knows no tablet header.
  *
- * A read that ends is kept by its thread for the next one, with its scan: a get costs no allocation
+ * A read that ends is kept by its thread for a later one, with its scan: a get costs no allocation
  * here.
  */
 #include <string.h>
 
 #include "server/service/service_internal.h"
 
+#define SPARE_READ_COUNT_MAX 16u
+
 struct svc_read {
+    struct svc_read *next; /* in the list of idle ones */
     struct tablet_scan *scan;
     int64_t deadline_us;
     struct tablet_column *columns;
@@ -75,13 +78,14 @@ static enum cellar_status read_start(struct svc *svc, struct tablet_table *table
     return tablet_scan_start(read->scan, svc->db, table, &scan, error);
 }
 
-/* The thread's spare read, or a new one. NULL without memory. */
+/* A spare read of the thread, or a new one. NULL without memory. */
 static struct svc_read *read_take(void)
 {
     struct svc_scratch *scratch = svc_scratch_get();
-    if (scratch != NULL && scratch->spare_read != NULL) {
-        struct svc_read *spare = scratch->spare_read;
-        scratch->spare_read = NULL;
+    if (scratch != NULL && scratch->spare_reads != NULL) {
+        struct svc_read *spare = scratch->spare_reads;
+        scratch->spare_reads = spare->next;
+        scratch->spare_read_count--;
         return spare;
     }
     struct svc_read *made = cellar_mem_zalloc(1, sizeof *made);
@@ -96,14 +100,15 @@ static struct svc_read *read_take(void)
     return made;
 }
 
-void svc_read_free(struct svc_read *read)
+void svc_reads_free(struct svc_read *reads)
 {
-    if (read == NULL) {
-        return;
+    while (reads != NULL) {
+        struct svc_read *next = reads->next;
+        CELLAR_ASSERT(reads->columns == NULL);
+        tablet_scan_free(reads->scan);
+        cellar_mem_free(reads);
+        reads = next;
     }
-    CELLAR_ASSERT(read->columns == NULL);
-    tablet_scan_free(read->scan);
-    cellar_mem_free(read);
 }
 
 enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *request,
@@ -171,9 +176,12 @@ void svc_read_close(struct svc_read *read)
     cellar_mem_free(read->columns);
     read->columns = NULL;
     CELLAR_ASSERT(read->deadline_us >= 0);
-    if (scratch != NULL && scratch->spare_read == NULL) {
-        scratch->spare_read = read;
+    if (scratch != NULL && scratch->spare_read_count < SPARE_READ_COUNT_MAX) {
+        read->next = scratch->spare_reads;
+        scratch->spare_reads = read;
+        scratch->spare_read_count++;
     } else {
-        svc_read_free(read);
+        read->next = NULL;
+        svc_reads_free(read);
     }
 }
