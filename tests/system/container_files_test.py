@@ -1,11 +1,13 @@
 """docker/ without an engine: Dockerfile, compose.yaml and packages.txt say what is there.
 
-Every file they copy exists, every option and variable they set is one of the built programs', and
-the two files agree on health check, port and data. container_test.py builds and runs the image.
+Every file they copy exists, every option and variable they set is one of the built programs', the
+two files agree on health check, port and data, and the packages to run the programs are those whose
+libraries they are linked with. container_test.py builds and runs the image.
 """
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -116,19 +118,48 @@ def check_compose():
     assert cli["image"] == server["image"] and "server" in cli["depends_on"]
 
 
-def check_packages():
-    """`KIND PACKAGE` a line, each package once a kind, in alphabetical order."""
+def owner_of(library):
+    """The Debian package of a library, which dpkg may know without the /usr of a merged one."""
+    path = os.path.realpath(library)
+    for name in (path, path.removeprefix("/usr")):
+        done = subprocess.run(["dpkg-query", "--search", name], text=True, capture_output=True,
+                              check=False)
+        if done.returncode == 0:
+            return done.stdout.split(":")[0]
+    raise AssertionError(f"{library}: no package has it")
+
+
+def check_packages_to_run():
+    """Those of the libraries that the programs name, but for the C library's, and no more."""
+    if not (shutil.which("dpkg-query") and shutil.which("ldd")):
+        print("no dpkg-query and ldd here: the packages to run the programs are not compared")
+        return
+    owners = set()
+    for program in (CELLARD, CELLAR):
+        libraries = re.findall(r"=> (/\S+)", output_of("ldd", program))
+        assert libraries, program
+        owners |= {owner_of(library) for library in libraries}
+    assert owners - {"libc6"} == set(read_packages()["run"]), owners
+
+
+def read_packages():
+    """packages.txt as lists of names by kind: `KIND PACKAGE` a line."""
     packages = {kind: [] for kind in KINDS}
     for line in read("docker/packages.txt").splitlines():
         if line and not line.startswith("#"):
             kind, package = line.split(" ")
             packages[kind].append(package)
-    for kind, names in packages.items():
+    return packages
+
+
+def check_packages():
+    """Each package once a kind, in alphabetical order."""
+    for kind, names in read_packages().items():
         assert names and names == sorted(set(names)), (kind, names)
 
 
 def main():
-    for check in (check_dockerfile, check_compose, check_packages):
+    for check in (check_dockerfile, check_compose, check_packages, check_packages_to_run):
         check()
         print(f"ok {check.__name__}")
     return 0

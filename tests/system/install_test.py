@@ -4,6 +4,7 @@ Programs in C and C++ (system/install/) are built by pkg-config and by CMake's f
 shared and the static library, and talk to the installed cellard. Before that the headers must compile
 with every warning an error, and the shared library must export what they declare and nothing else.
 """
+import glob
 import os
 import re
 import shutil
@@ -190,8 +191,11 @@ def check_packages(scratch):
     packages = {name.split("_")[0]: os.path.join(folder, name) for name in os.listdir(folder)
                 if name.endswith(".deb")}
     assert set(packages) == {"cellar", "libcellar0", "libcellar-dev"}, packages
-    for package in packages.values():
+    for name, package in packages.items():
         run("dpkg-deb", "-x", package, root)
+        (licence,) = glob.glob(f"{root}/**/share/doc/{name}/copyright", recursive=True)
+        with open(licence, encoding="utf-8") as file:
+            assert "Apache License" in file.read(), licence
     assert "libc6" in run("dpkg-deb", "-f", packages["libcellar0"], "Depends")
     assert "liblmdb0" in run("dpkg-deb", "-f", packages["cellar"], "Depends")
     programs = [os.path.join(path, name) for path, _, names in os.walk(root)
