@@ -193,3 +193,22 @@ enum cellar_status cellar_args_number(const struct cellar_args *args, const char
     *value = number;
     return CELLAR_OK;
 }
+
+enum cellar_status cellar_args_join(const struct cellar_args *args, const char *const *left_out,
+                                    size_t count, struct cellar_buffer *to)
+{
+    for (size_t index = 0; index < args->given_count; index++) {
+        const struct cellar_given *given = &args->given[index];
+        size_t at = 0;
+        while (at < count && strcmp(given->option->name, left_out[at]) != 0) {
+            at++;
+        }
+        CELLAR_ASSERT(at <= count);
+        if (at == count) {
+            CELLAR_TRY(cellar_buffer_printf(to, "%s--%s%s%s", to->bytes == 0 ? "" : " ",
+                                            given->option->name, given->value == NULL ? "" : "=",
+                                            given->value == NULL ? "" : given->value));
+        }
+    }
+    return CELLAR_OK;
+}

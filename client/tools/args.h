@@ -67,4 +67,14 @@ enum cellar_status cellar_args_number(const struct cellar_args *args, const char
                                       struct cellar_args_limits limits, int64_t *value,
                                       struct cellar_error *error) CELLAR_MUST_USE;
 
+/**
+ * Appends the given options, in the order in which they were, as `--name=value` with blanks
+ * between.
+ *
+ * @param left_out  `count` names of options that are left out
+ * @return CELLAR_OK; CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_args_join(const struct cellar_args *args, const char *const *left_out,
+                                    size_t count, struct cellar_buffer *to) CELLAR_MUST_USE;
+
 #endif

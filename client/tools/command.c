@@ -33,15 +33,21 @@ const struct cellar_option cellar_format_options[] = {
 };
 
 const struct cellar_command_group cellar_command_groups[] = {
-    {"tables", cellar_table_commands},         {"reading", cellar_read_commands},
-    {"writing", cellar_write_commands},        {"importing", cellar_import_commands},
-    {"the server", cellar_server_commands},    {"data on disk", cellar_check_commands},
-    {"measuring", cellar_bench_commands},      {"line by line", cellar_shell_commands},
-    {"this program", cellar_program_commands}, {NULL, NULL},
+    {"tables", cellar_table_commands},
+    {"reading", cellar_read_commands},
+    {"writing", cellar_write_commands},
+    {"importing", cellar_import_commands},
+    {"exporting", cellar_export_commands},
+    {"the server", cellar_server_commands},
+    {"data on disk", cellar_check_commands},
+    {"measuring", cellar_bench_commands},
+    {"line by line", cellar_shell_commands},
+    {"this program", cellar_program_commands},
+    {NULL, NULL},
 };
 
 static const char *const later_verbs[] = {
-    "table truncate", "family", "add",           "export",    "drop-rows", "compact",
+    "table truncate", "family", "add",           "drop-rows", "compact",
     "scrub",          "sample", "check-and-set", "increment", "append",
 };
 

@@ -42,6 +42,7 @@ extern const struct cellar_command cellar_table_commands[];
 extern const struct cellar_command cellar_read_commands[];
 extern const struct cellar_command cellar_write_commands[];
 extern const struct cellar_command cellar_import_commands[];
+extern const struct cellar_command cellar_export_commands[];
 extern const struct cellar_command cellar_server_commands[];
 extern const struct cellar_command cellar_bench_commands[];
 extern const struct cellar_command cellar_check_commands[];

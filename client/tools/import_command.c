@@ -63,28 +63,6 @@ static enum cellar_status format_get(const struct cellar_args *args,
                                   name);
 }
 
-/* Joins the options that decide what becomes of the input. */
-static enum cellar_status words_join(const struct cellar_args *args, struct cellar_buffer *words,
-                                     struct cellar_error *error)
-{
-    enum cellar_status status = CELLAR_OK;
-    for (size_t index = 0; status == CELLAR_OK && index < args->given_count; index++) {
-        const struct cellar_given *given = &args->given[index];
-        bool is_manner = false;
-        for (size_t at = 0; at < CELLAR_ARRAY_COUNT(manner_options); at++) {
-            is_manner = is_manner || strcmp(given->option->name, manner_options[at]) == 0;
-        }
-        if (!is_manner) {
-            status = cellar_buffer_printf(words, "%s--%s%s%s", words->bytes == 0 ? "" : " ",
-                                          given->option->name, given->value == NULL ? "" : "=",
-                                          given->value == NULL ? "" : given->value);
-        }
-    }
-    CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_NO_MEMORY);
-    return status == CELLAR_OK ? status
-                               : cellar_error_set(error, status, "No memory for an import");
-}
-
 /* Reads the numbers. */
 static enum cellar_status numbers_get(const struct cellar_args *args,
                                       struct cellar_import_job_options *options,
@@ -169,7 +147,9 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
     CELLAR_ASSERT(tool->client != NULL);
     enum cellar_status status = options_get(args, &options, error);
     if (status == CELLAR_OK) {
-        status = words_join(args, &words, error);
+        status = cellar_tool_memory(
+            cellar_args_join(args, manner_options, CELLAR_ARRAY_COUNT(manner_options), &words),
+            error);
     }
     if (status == CELLAR_OK) {
         options.words = cellar_slice_of(&words);

@@ -332,6 +332,13 @@ static enum cellar_status rows_move(struct job *job, struct cellar_error *error)
     return status;
 }
 
+/* True for failures at which rows may be written that nobody has acknowledged. */
+static bool is_sent(enum cellar_status status)
+{
+    CELLAR_ASSERT(status != CELLAR_OK);
+    return status != CELLAR_INVALID_ARGUMENT && status != CELLAR_NOT_FOUND;
+}
+
 /* Says behind an error how to go on. */
 static void advice_add(struct job *job, struct cellar_error *error)
 {
@@ -402,6 +409,9 @@ static enum cellar_status job_do(struct job *job, struct cellar_error *error)
     }
     if (status == CELLAR_OK && job->file.path != NULL) {
         cellar_progress_remove(&job->file);
+    } else if (status != CELLAR_OK && job->counts.place.position == 0 && job->file.path != NULL &&
+               !is_sent(status)) {
+        cellar_progress_remove(&job->file); /* nothing was done: there is nothing to go on with */
     } else if (status != CELLAR_OK) {
         struct cellar_error late;
         if (progress_save(job, &late) != CELLAR_OK) {

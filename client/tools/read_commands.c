@@ -8,59 +8,11 @@
 
 #include <inttypes.h>
 
-#include "client/tools/column_text.h"
 #include "client/tools/escape.h"
+#include "client/tools/select.h"
 #include "client/tools/tool.h"
 
 #define WRITE_BYTES 65536u /* of output, gathered before it is written */
-
-/* Adds one --column to a read. */
-static enum cellar_status column_add(struct cellar_read *read, const char *text,
-                                     struct cellar_error *error)
-{
-    struct cellar_column_text column = {0};
-    CELLAR_ASSERT(text != NULL);
-    enum cellar_status status = cellar_column_text_decode(text, &column, error);
-    if (status == CELLAR_OK && column.has_qualifier) {
-        cellar_read_column(read, cellar_column_text_family(&column),
-                           cellar_view_of(column.qualifier.data, column.qualifier.bytes));
-    } else if (status == CELLAR_OK) {
-        cellar_read_family(read, cellar_column_text_family(&column));
-    }
-    cellar_column_text_fini(&column);
-    return status;
-}
-
-/* Adds the options that get and scan share. */
-static enum cellar_status terms_add(const struct cellar_args *args, struct cellar_read *read,
-                                    struct cellar_error *error)
-{
-    static const struct cellar_args_limits limits = {.least = 1, .most = INT32_MAX};
-    int64_t versions = 0;
-    CELLAR_ASSERT(args->word_count >= 1);
-    for (size_t index = 0; index < args->given_count; index++) {
-        if (strcmp(args->given[index].option->name, "column") == 0) {
-            CELLAR_TRY(column_add(read, args->given[index].value, error));
-        }
-    }
-    CELLAR_TRY(cellar_args_number(args, "versions", limits, &versions, error));
-    cellar_read_versions(read, versions);
-    if (cellar_args_has(args, "keys-only")) {
-        cellar_read_keys_only(read);
-    }
-    return CELLAR_OK;
-}
-
-/* Decodes an option that takes bytes; `*is_given` tells whether it was there. */
-static enum cellar_status bytes_option(const struct cellar_args *args, const char *name,
-                                       struct cellar_buffer *to, bool *is_given,
-                                       struct cellar_error *error)
-{
-    const char *text = cellar_args_text(args, name);
-    CELLAR_ASSERT(to->bytes == 0);
-    *is_given = text != NULL;
-    return text == NULL ? CELLAR_OK : cellar_escape_decode(cellar_slice_text(text), to, error);
-}
 
 /* Adds --prefix, or --start and --end. */
 static enum cellar_status rows_add(const struct cellar_args *args, struct cellar_read *read,
@@ -72,12 +24,12 @@ static enum cellar_status rows_add(const struct cellar_args *args, struct cellar
     bool has_start = false;
     bool has_end = false;
     bool has_prefix = false;
-    enum cellar_status status = bytes_option(args, "prefix", &prefix, &has_prefix, error);
+    enum cellar_status status = cellar_select_bytes(args, "prefix", &prefix, &has_prefix, error);
     if (status == CELLAR_OK) {
-        status = bytes_option(args, "start", &start, &has_start, error);
+        status = cellar_select_bytes(args, "start", &start, &has_start, error);
     }
     if (status == CELLAR_OK) {
-        status = bytes_option(args, "end", &end, &has_end, error);
+        status = cellar_select_bytes(args, "end", &end, &has_end, error);
     }
     if (status == CELLAR_OK && has_prefix && (has_start || has_end)) {
         status = cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
@@ -148,7 +100,7 @@ static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_
 {
     struct cellar_read *read = cellar_read_new();
     struct cellar_buffer key = {0};
-    enum cellar_status status = terms_add(args, read, error);
+    enum cellar_status status = cellar_select_cells(args, read, error);
     CELLAR_ASSERT(args->word_count >= 2);
     for (size_t index = 1; status == CELLAR_OK && index < args->word_count; index++) {
         cellar_buffer_clear(&key);
@@ -171,7 +123,7 @@ static enum cellar_status scan_run(struct cellar_tool *tool, const struct cellar
     struct cellar_read *read = cellar_read_new();
     int64_t rows_limit = 0;
     CELLAR_ASSERT(args->word_count == 1);
-    enum cellar_status status = terms_add(args, read, error);
+    enum cellar_status status = cellar_select_cells(args, read, error);
     if (status == CELLAR_OK) {
         status = rows_add(args, read, error);
     }

@@ -547,6 +547,71 @@ static void csv_is_imported_by_its_columns_or_as_it_was_printed(void **state)
     expect_ok(RUN("table", "drop", "to", "--yes"));
 }
 
+static void a_table_is_exported_and_read_again(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"out.jsonl", "out.csv.gz", "out.jsonl.zst", "out.csv"};
+    char path[400];
+    struct cellar_buffer wanted = {0};
+    expect_ok(RUN("table", "create", "from", "--family", "f", "--split", "b"));
+    for (const char *const *row = (const char *const[]){"a", "b", "\\x00", "ab", NULL};
+         *row != NULL; row++) {
+        expect_ok(RUN("set", "from", *row, "f:q=old", "--timestamp", "1000"));
+        expect_ok(RUN("set", "from", *row, "f:q=\\xfe,\"", "f:r=", "--timestamp", "2000"));
+    }
+    expect_ok(RUN("scan", "from", "--format", "jsonl"));
+    assert_int_equal(cellar_buffer_append(&wanted, stage.out, strlen(stage.out) + 1), CELLAR_OK);
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(names); index++) {
+        (void)snprintf(path, sizeof path, "%s/%s", stage.loopback.folder, names[index]);
+        expect_ok(RUN("table", "create", "to", "--family", "f"));
+        expect_ok(RUN("export", "from", path));
+        assert_memory_equal(stage.out, "exported 4 rows, 12 cells, ", 27);
+        expect_ok(RUN("import", "to", path));
+        expect_ok(RUN("scan", "to", "--format", "jsonl"));
+        expect_out((const char *)wanted.data);
+        expect_ok(RUN("table", "drop", "to", "--yes"));
+    }
+    assert_null(text_of("out.csv.part"));
+    assert_null(text_of("out.csv.progress"));
+    assert_int_equal(RUN("export", "from", "--prefix", "a", "--versions", "1", "--column", "f:q",
+                         "--limit", "1", "--format", "csv"),
+                     0);
+    expect_out("row,family,qualifier,timestamp,value\na,f,q,2000,\"\\xfe,\"\"\"\n");
+    expect_err("exported 1 rows, 1 cells, ");
+    assert_int_equal(RUN("export", "from", "-", "--start", "ab", "--end", "b", "--versions", "1"),
+                     0);
+    expect_out(
+        "{\"row\":\"ab\",\"cells\":[{\"family\":\"f\",\"qualifier\":\"q\",\"timestamp\":2000,"
+        "\"value\":{\"b64\":\"/iwi\"}},{\"family\":\"f\",\"qualifier\":\"r\",\"timestamp\":2000,"
+        "\"value\":\"\"}]}\n");
+    cellar_buffer_fini(&wanted);
+    expect_ok(RUN("table", "drop", "from", "--yes"));
+}
+
+static void exports_that_cannot_be_are_told(void **state)
+{
+    (void)state;
+    char path[400];
+    (void)snprintf(path, sizeof path, "%s", file_of("old.jsonl", "old\n"));
+    expect_ok(RUN("table", "create", "some", "--family", "f"));
+    assert_int_equal(RUN("export", "nope", path), 3);
+    assert_int_equal(RUN("export", "some", "--column", "nope"), 3);
+    assert_int_equal(RUN("export", "some", "--column", "nope", path), 3);
+    assert_null(text_of("old.jsonl.part"));
+    assert_null(text_of("old.jsonl.progress"));
+    assert_string_equal(text_of("old.jsonl"), "old\n");
+    assert_int_equal(RUN("export", "some", path, "--format", "xml"), 2);
+    assert_int_equal(RUN("export", "some", path, "--compress", "xz"), 2);
+    assert_int_equal(RUN("export", "some", path, "--start", "b", "--end", "a"), 2);
+    assert_int_equal(RUN("export", "some", path, "--prefix", "b", "--end", "a"), 2);
+    assert_int_equal(RUN("export", "some", "/nowhere/at/all"), 2);
+    assert_int_equal(RUN("export", "some", "/dev/full"), 0); /* there is nothing to write */
+    expect_ok(RUN("set", "some", "r", "f:q=v"));
+    assert_int_equal(RUN("export", "some", "/dev/full"), 1);
+    expect_err("Cannot write '/dev/full': No space left on device");
+    expect_ok(RUN("table", "drop", "some", "--yes"));
+}
+
 static void rows_too_large_for_one_write_are_refused_by_line(void **state)
 {
     (void)state;
@@ -592,6 +657,8 @@ int main(void)
         cmocka_unit_test(families_and_timestamp_of_an_import_can_be_set),
         cmocka_unit_test(what_a_scan_prints_is_imported),
         cmocka_unit_test(csv_is_imported_by_its_columns_or_as_it_was_printed),
+        cmocka_unit_test(a_table_is_exported_and_read_again),
+        cmocka_unit_test(exports_that_cannot_be_are_told),
         cmocka_unit_test(rows_too_large_for_one_write_are_refused_by_line),
     };
     return cmocka_run_group_tests_name("client_tool", tests, open_stage, close_stage);

@@ -54,6 +54,23 @@ static void options_and_words_come_in_any_order(void **state)
     cellar_args_fini(&args);
 }
 
+static void options_are_joined_but_for_some(void **state)
+{
+    (void)state;
+    static const char *const left_out[] = {"timeout", "limit"};
+    struct cellar_args args;
+    struct cellar_buffer joined = {0};
+    assert_int_equal(parse(ARGS("--limit", "1", "--column", "a b", "t", "--reverse", "--timeout=1s",
+                                "--column=c"),
+                           &args, NULL),
+                     CELLAR_OK);
+    assert_int_equal(cellar_args_join(&args, left_out, 2, &joined), CELLAR_OK);
+    assert_true(cellar_slice_equal(cellar_slice_of(&joined),
+                                   cellar_slice_text("--column=a b --reverse --column=c")));
+    cellar_buffer_fini(&joined);
+    cellar_args_fini(&args);
+}
+
 static void values_may_look_like_anything(void **state)
 {
     (void)state;
@@ -191,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_and_words_come_in_any_order),
+        cmocka_unit_test(options_are_joined_but_for_some),
         cmocka_unit_test(values_may_look_like_anything),
         cmocka_unit_test(behind_two_dashes_everything_is_a_word),
         cmocka_unit_test(what_is_no_option_is_refused_by_name),
