@@ -29,9 +29,8 @@
 #define ROUNDS_MAX 1000
 
 static const struct cellar_bench_driver *const drivers[] = {
-    &cellar_bench_cellar_driver,
-    &cellar_bench_null_driver,
-    &bench_redis_driver,
+    &cellar_bench_cellar_driver, &cellar_bench_null_driver, &bench_redis_driver,
+    &bench_postgres_driver,      &bench_memcached_driver,
 };
 
 static const struct cellar_option options[] = {
