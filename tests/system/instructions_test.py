@@ -1,0 +1,48 @@
+# ctest-timeout: 1800
+"""What a get, a put and a scanned row cost the whole server in instructions, held below a bound.
+
+The counts are callgrind's (tests/bench/instructions.py): they hardly depend on what else the machine does. The bounds
+are for the optimised build and stand a little above what it reaches; lower them when it gets better. Skips without
+valgrind and in other builds.
+"""
+import os
+import shutil
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "bench"))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import cellar_native as native  # noqa: E402
+import instructions  # noqa: E402
+
+BOUNDS = {"get of a ten-cell row, in LMDB": 13500,
+          "get of a ten-cell row, in a memtable": 22500,
+          "put of one cell": 10900,
+          "row of ten cells in a scan of 100, in LMDB": 2750}
+
+
+def build_type():
+    """CMAKE_BUILD_TYPE of the programs under test."""
+    try:
+        with open(os.path.join(native.BUILD_DIR, "CMakeCache.txt"), encoding="utf-8") as file:
+            lines = [line.strip() for line in file if line.startswith("CMAKE_BUILD_TYPE:")]
+    except FileNotFoundError:
+        return ""
+    return lines[0].split("=", 1)[1] if lines else ""
+
+
+def main():
+    if shutil.which("valgrind") is None:
+        native.skip("valgrind is not installed (docker/packages.txt)")
+    if build_type() != "RelWithDebInfo":
+        native.skip(f"the bounds are for preset release, and this build is '{build_type()}'")
+    failed = []
+    for name, count in instructions.measure():
+        verdict = "ok" if 0 < count <= BOUNDS[name] else "above its bound"
+        print(f"{name}: {count:.0f} instructions, at most {BOUNDS[name]}: {verdict}", flush=True)
+        if verdict != "ok":
+            failed.append(name)
+    assert not failed, failed
+
+
+main()
