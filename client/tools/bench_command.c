@@ -371,8 +371,8 @@ const struct cellar_command cellar_bench_commands[] = {
              "Workloads: get, row (of ten cells), put, scan (1 to 100 rows), full-scan, slice (50\n"
              "columns of 10,000), timeline (80 % appends, 20 % reads of the newest 50), a to f\n"
              "(YCSB). Rows are loaded first. Every answer is checked byte for byte. Latency is\n"
-             "counted from when an operation was due; `server us` is the server's processor time\n"
-             "an operation.\n",
+             "counted from when an operation was due; `server us` and `row us` are the server's\n"
+             "processor time an operation and a row.\n",
      .options = bench_options,
      .word_count_min = 0,
      .word_count_max = RUNS_MAX - LOADS_COUNT,

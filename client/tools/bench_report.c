@@ -33,26 +33,24 @@ double cellar_bench_result_rate(const struct cellar_bench_result *result)
                : (double)result->operation_count * 1e6 / (double)result->elapsed_us;
 }
 
-/* A processor time an operation; negative when it is not known. */
-static double cpu_us_each(const struct cellar_bench_result *result, int64_t cpu_us)
+/* A processor time for each of some; negative when it is not known. */
+static double cpu_us_each(int64_t cpu_us, uint64_t count)
 {
     CELLAR_ASSERT(cpu_us >= -1);
-    return cpu_us < 0 || result->operation_count == 0
-               ? -1
-               : (double)cpu_us / (double)result->operation_count;
+    return cpu_us < 0 || count == 0 ? -1 : (double)cpu_us / (double)count;
 }
 
 double cellar_bench_result_cpu_us(const struct cellar_bench_result *result)
 {
     CELLAR_ASSERT(result != NULL);
-    return cpu_us_each(result, result->server_cpu_us);
+    return cpu_us_each(result->server_cpu_us, result->operation_count);
 }
 
 enum cellar_status cellar_bench_report_head(struct cellar_buffer *to)
 {
     CELLAR_ASSERT(to != NULL);
-    CELLAR_TRY(cellar_buffer_printf(to, "%-10s %-6s %10s %10s %9s %9s", "workload", "", "op/s",
-                                    "rows/s", "server us", "client us"));
+    CELLAR_TRY(cellar_buffer_printf(to, "%-10s %-6s %10s %10s %9s %9s %9s", "workload", "", "op/s",
+                                    "rows/s", "server us", "row us", "client us"));
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(quantiles); index++) {
         CELLAR_TRY(cellar_buffer_printf(to, " %9s", quantiles[index].title));
     }
@@ -79,10 +77,11 @@ static enum cellar_status line_put(const struct cellar_bench_result *result, boo
             to, "%-10s %-6s %10.0f %10.0f", result->workload, is_write ? "write" : "read",
             cellar_bench_result_rate(result), (double)result->row_count / seconds));
         CELLAR_TRY(number_put(to, cellar_bench_result_cpu_us(result), 1));
-        CELLAR_TRY(number_put(to, cpu_us_each(result, result->client_cpu_us), 1));
+        CELLAR_TRY(number_put(to, cpu_us_each(result->server_cpu_us, result->row_count), 2));
+        CELLAR_TRY(number_put(to, cpu_us_each(result->client_cpu_us, result->operation_count), 1));
     } else {
-        CELLAR_TRY(cellar_buffer_printf(to, "%-10s %-6s %10s %10s %9s %9s", "",
-                                        is_write ? "write" : "read", "", "", "", ""));
+        CELLAR_TRY(cellar_buffer_printf(to, "%-10s %-6s %10s %10s %9s %9s %9s", "",
+                                        is_write ? "write" : "read", "", "", "", "", ""));
     }
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(quantiles); index++) {
         double ns = (double)cellar_bench_histogram_quantile(histogram, quantiles[index].fraction);
@@ -158,8 +157,10 @@ enum cellar_status cellar_bench_report_json(const struct cellar_bench_result *re
     CELLAR_TRY(member_put(to, "operations_a_second", cellar_bench_result_rate(result)));
     CELLAR_TRY(member_put(to, "server_cpu_us", (double)result->server_cpu_us));
     CELLAR_TRY(member_put(to, "server_cpu_us_an_operation", cellar_bench_result_cpu_us(result)));
-    CELLAR_TRY(
-        member_put(to, "client_cpu_us_an_operation", cpu_us_each(result, result->client_cpu_us)));
+    CELLAR_TRY(member_put(to, "server_cpu_us_a_row",
+                          cpu_us_each(result->server_cpu_us, result->row_count)));
+    CELLAR_TRY(member_put(to, "client_cpu_us_an_operation",
+                          cpu_us_each(result->client_cpu_us, result->operation_count)));
     CELLAR_TRY(latency_put("reads", &result->reads, to));
     CELLAR_TRY(latency_put("writes", &result->writes, to));
     return cellar_buffer_append(to, "}", 1);

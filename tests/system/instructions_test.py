@@ -15,8 +15,10 @@ sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import cellar_native as native  # noqa: E402
 import instructions  # noqa: E402
 
+# A checkpoint that falls into one of the two runs counts, too: what is above its bound is counted again.
+ATTEMPTS_MAX = 3
 BOUNDS = {"get of a ten-cell row, in LMDB": 13500,
-          "get of a ten-cell row, in a memtable": 22500,
+          "get of a ten-cell row, in a memtable": 14700,
           "put of one cell": 10900,
           "row of ten cells in a scan of 100, in LMDB": 2750}
 
@@ -37,10 +39,12 @@ def main():
     if build_type() != "RelWithDebInfo":
         native.skip(f"the bounds are for preset release, and this build is '{build_type()}'")
     failed = []
-    for name, count in instructions.measure():
-        verdict = "ok" if 0 < count <= BOUNDS[name] else "above its bound"
-        print(f"{name}: {count:.0f} instructions, at most {BOUNDS[name]}: {verdict}", flush=True)
-        if verdict != "ok":
+    for kind in instructions.KINDS:
+        name, counts = kind[0], []
+        while len(counts) < ATTEMPTS_MAX and not any(0 < count <= BOUNDS[name] for count in counts):
+            counts.append(instructions.measure_kind(kind))
+            print(f"{name}: {counts[-1]:.0f} instructions, at most {BOUNDS[name]}", flush=True)
+        if len(counts) == ATTEMPTS_MAX and not 0 < counts[-1] <= BOUNDS[name]:
             failed.append(name)
     assert not failed, failed
 
