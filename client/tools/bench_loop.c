@@ -30,10 +30,9 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "client/tools/bench_process.h"
+#include "client/tools/bench_meter.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
@@ -83,20 +82,9 @@ struct loop {
     int64_t measure_ns;
     int64_t end_ns;
     int64_t progress_ns; /* when the last bytes came */
-    int64_t measured_from_ns;
-    int64_t server_cpu_us;
-    int64_t client_cpu_us;
-    bool is_measuring;
+    struct cellar_bench_meter meter;
     bool is_over; /* the measured stretch is, or the load */
 };
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    int result = clock_gettime(CLOCK_MONOTONIC, &now);
-    CELLAR_ASSERT(result == 0);
-    return (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
-}
 
 /* ---- opening and closing ------------------------------------------------------------------- */
 
@@ -165,50 +153,30 @@ static void loop_close(struct loop *loop)
     }
 }
 
-/* ---- measuring ----------------------------------------------------------------------------- */
-
-/* The server's processor time so far; -1 when it is not known. */
-static int64_t server_cpu_us(const struct loop *loop)
-{
-    int64_t cpu_us = -1;
-    int64_t pid = loop->target->server_pid;
-    CELLAR_ASSERT(pid >= 0);
-    return pid > 0 && cellar_bench_process_cpu_us(pid, &cpu_us) ? cpu_us : -1;
-}
-
 /* The measured stretch begins. */
 static void measure_start(struct loop *loop)
 {
-    CELLAR_ASSERT(!loop->is_measuring && !loop->is_over);
-    loop->is_measuring = true;
-    loop->server_cpu_us = server_cpu_us(loop);
-    loop->client_cpu_us = cellar_bench_own_cpu_us();
-    loop->measured_from_ns = clock_ns();
+    CELLAR_ASSERT(!loop->meter.is_running && !loop->is_over);
+    cellar_bench_meter_start(&loop->meter, loop->target->server_pid);
     /* Where no due times hang on it, the stretch has its whole length however late it began. */
     if (loop->terms->rate <= 0 && !loop->result->is_interrupted) {
-        loop->end_ns = loop->measured_from_ns + loop->terms->measure_us * NS_PER_US;
+        loop->end_ns = loop->meter.start_ns + loop->terms->measure_us * NS_PER_US;
     }
 }
 
 /* The measured stretch ends; no connection begins anything new. */
 static void measure_stop(struct loop *loop)
 {
-    struct cellar_bench_result *result = loop->result;
-    CELLAR_ASSERT(loop->is_measuring);
-    loop->is_measuring = false;
+    CELLAR_ASSERT(loop->meter.is_running);
     loop->is_over = true;
-    result->elapsed_us = (clock_ns() - loop->measured_from_ns) / NS_PER_US;
-    result->client_cpu_us = cellar_bench_own_cpu_us() - loop->client_cpu_us;
-    int64_t cpu_us = server_cpu_us(loop);
-    result->server_cpu_us =
-        cpu_us < 0 || loop->server_cpu_us < 0 ? -1 : cpu_us - loop->server_cpu_us;
+    cellar_bench_meter_stop(&loop->meter, loop->result);
 }
 
 /* Counts the rows that came since the last look. */
 static void rows_count(struct loop *loop, struct connection *connection)
 {
     CELLAR_ASSERT(connection->check.row_count >= connection->rows_counted);
-    if (loop->is_measuring) {
+    if (loop->meter.is_running) {
         loop->result->row_count += connection->check.row_count - connection->rows_counted;
     }
     connection->rows_counted = connection->check.row_count;
@@ -217,18 +185,14 @@ static void rows_count(struct loop *loop, struct connection *connection)
 /* Counts an operation that was answered. */
 static void operation_count(struct loop *loop, const struct connection *connection)
 {
-    struct cellar_bench_result *result = loop->result;
-    bool is_open = loop->terms->rate > 0;
-    bool is_write = cellar_bench_kind_is_write(connection->op.kind);
     bool is_due = connection->start_ns >= loop->measure_ns && connection->start_ns < loop->end_ns;
     CELLAR_ASSERT(loop->now_ns >= connection->start_ns);
-    if (loop->is_measuring) {
-        result->operation_count++;
-        result->row_count += is_write ? CELLAR_MAX(connection->op.count, 1u) : 0;
+    if (loop->meter.is_running) {
+        cellar_bench_result_count(loop->result, &connection->op);
     }
-    if (is_open ? is_due : loop->is_measuring) {
-        cellar_bench_histogram_add(is_write ? &result->writes : &result->reads,
-                                   (uint64_t)(loop->now_ns - connection->start_ns));
+    if (loop->terms->rate > 0 ? is_due : loop->meter.is_running) {
+        cellar_bench_result_time(loop->result, &connection->op,
+                                 loop->now_ns - connection->start_ns);
     }
 }
 
@@ -298,7 +262,7 @@ static bool operation_take(struct loop *loop, struct connection *connection)
         return false;
     }
     if (!cellar_bench_source_next(loop->source, &loop->target->state, &connection->op)) {
-        if (loop->in_flight_count == 0 && loop->is_measuring) {
+        if (loop->in_flight_count == 0 && loop->meter.is_running) {
             measure_stop(loop);
         }
         return false;
@@ -335,7 +299,7 @@ static void connection_rest(struct loop *loop, struct connection *connection)
 static enum cellar_status operation_done(struct loop *loop, struct connection *connection)
 {
     bool is_checked = !loop->target->driver->is_canned;
-    loop->now_ns = clock_ns();
+    loop->now_ns = cellar_bench_clock_ns();
     rows_count(loop, connection);
     if (is_checked || cellar_bench_kind_is_write(connection->op.kind)) {
         CELLAR_TRY(cellar_bench_state_end(&loop->target->state, &connection->check, loop->error));
@@ -360,7 +324,7 @@ static void operation_delay(struct loop *loop, struct connection *connection, ui
     loop->result->refused_count++;
     loop->delayed_count++;
     connection->phase = PHASE_DELAYED;
-    connection->again_ns = clock_ns() + CELLAR_MAX(delay_ms, RETRY_MS_MIN) * NS_PER_MS;
+    connection->again_ns = cellar_bench_clock_ns() + CELLAR_MAX(delay_ms, RETRY_MS_MIN) * NS_PER_MS;
 }
 
 /* Begins the operations again whose delay is over. */
@@ -443,9 +407,9 @@ static void interrupt_take(struct loop *loop)
 /* How long to wait for events, nanoseconds. */
 static int64_t wait_ns(const struct loop *loop)
 {
-    int64_t until_ns = loop->is_over        ? loop->now_ns + NS_PER_S
-                       : loop->is_measuring ? loop->end_ns
-                                            : loop->measure_ns;
+    int64_t until_ns = loop->is_over            ? loop->now_ns + NS_PER_S
+                       : loop->meter.is_running ? loop->end_ns
+                                                : loop->measure_ns;
     if (loop->terms->rate > 0 && loop->idle_count > 0 && loop->begin_ns > 0) {
         int64_t due_ns = loop->begin_ns +
                          (int64_t)((double)loop->due_count * (double)NS_PER_S / loop->terms->rate);
@@ -471,7 +435,7 @@ static enum cellar_status loop_wait(struct loop *loop)
     }
     int count = epoll_wait(loop->epoll, events, EVENTS_MAX,
                            is_timed ? 0 : (int)((wait + NS_PER_MS - 1) / NS_PER_MS));
-    loop->now_ns = clock_ns();
+    loop->now_ns = cellar_bench_clock_ns();
     if (count > 0) {
         loop->progress_ns = loop->now_ns;
     }
@@ -513,7 +477,7 @@ static bool loop_is_done(struct loop *loop)
     if (!loop->is_over) {
         return false;
     }
-    CELLAR_ASSERT(!loop->is_measuring);
+    CELLAR_ASSERT(!loop->meter.is_running);
     if (loop->result->is_interrupted) {
         return loop->in_flight_count == 0 || has_only_scans(loop);
     }
@@ -532,12 +496,12 @@ static bool loop_is_done(struct loop *loop)
 /* Moves from stretch to stretch as time passes. */
 static void loop_advance(struct loop *loop)
 {
-    loop->now_ns = clock_ns();
+    loop->now_ns = cellar_bench_clock_ns();
     CELLAR_ASSERT(loop->begin_ns > 0);
-    if (!loop->is_measuring && !loop->is_over && loop->now_ns >= loop->measure_ns) {
+    if (!loop->meter.is_running && !loop->is_over && loop->now_ns >= loop->measure_ns) {
         measure_start(loop);
     }
-    if (loop->is_measuring && loop->now_ns >= loop->end_ns) {
+    if (loop->meter.is_running && loop->now_ns >= loop->end_ns) {
         measure_stop(loop);
     }
 }
@@ -545,11 +509,11 @@ static void loop_advance(struct loop *loop)
 /* Turns until the run is done; fails when the server says nothing for a minute. */
 static enum cellar_status loop_turn(struct loop *loop)
 {
-    loop->now_ns = clock_ns();
+    loop->now_ns = cellar_bench_clock_ns();
     loop->progress_ns = loop->now_ns;
     for (;;) {
         if (loop->greeting_count == 0 && loop->begin_ns == 0) {
-            loop->begin_ns = clock_ns();
+            loop->begin_ns = cellar_bench_clock_ns();
             bool is_over = loop->result->is_interrupted;
             loop->measure_ns = loop->begin_ns + (is_over ? 0 : loop->terms->warmup_us * NS_PER_US);
             loop->end_ns = loop->measure_ns + (is_over ? 0 : loop->terms->measure_us * NS_PER_US);
@@ -595,18 +559,6 @@ static enum cellar_status loop_run(struct loop *loop)
     return status;
 }
 
-/* Empties a result. */
-static void result_start(struct cellar_bench_result *result,
-                         const struct cellar_bench_target *target,
-                         const struct cellar_bench_terms *terms)
-{
-    CELLAR_ASSERT(target->driver != NULL);
-    memset(result, 0, sizeof *result);
-    result->driver = target->driver->name;
-    result->terms = *terms;
-    result->server_cpu_us = -1;
-}
-
 enum cellar_status cellar_bench_load(struct cellar_bench_target *target,
                                      enum cellar_bench_load load,
                                      const struct cellar_bench_terms *terms, uint32_t batch,
@@ -621,7 +573,7 @@ enum cellar_status cellar_bench_load(struct cellar_bench_target *target,
     whole.warmup_us = 0;
     whole.measure_us = INT64_MAX / NS_PER_US / 2; /* it ends when everything is loaded */
     cellar_bench_source_init_load(&source, load, &target->state.sizes, batch);
-    result_start(result, target, terms);
+    cellar_bench_result_start(result, target->driver->name, terms);
     result->workload = "load";
     return loop_run(&loop);
 }
@@ -636,7 +588,7 @@ enum cellar_status cellar_bench_run(struct cellar_bench_target *target,
         .target = target, .terms = terms, .source = &source, .result = result, .error = error};
     CELLAR_ASSERT((cellar_bench_workload_kinds(workload) & ~target->driver->kinds) == 0);
     cellar_bench_source_init(&source, workload, &target->state, terms->seed);
-    result_start(result, target, terms);
+    cellar_bench_result_start(result, target->driver->name, terms);
     result->workload = workload->name;
     return loop_run(&loop);
 }

@@ -3,7 +3,7 @@
 
 #include "client/lib/address.h"
 #include "client/tools/bench_driver.h"
-#include "client/tools/bench_histogram.h"
+#include "client/tools/bench_meter.h"
 #include "client/tools/bench_workload.h"
 #include "client/tools/interrupt.h"
 
@@ -19,32 +19,6 @@ struct cellar_bench_target {
     int64_t server_pid;                 /* 0: not known, its processor time is not measured */
     struct cellar_interrupt *interrupt; /* ends runs early; may be NULL */
     struct cellar_bench_state state;
-};
-
-/** How to run a workload. */
-struct cellar_bench_terms {
-    uint32_t connections; /* 1..CELLAR_BENCH_CONNECTIONS_MAX */
-    double rate;          /* operations a second, sent at even times; 0: as fast as answers come */
-    int64_t warmup_us;    /* before anything is measured */
-    int64_t measure_us;
-    uint64_t seed;
-};
-
-/** What a run measured. */
-struct cellar_bench_result {
-    const char *driver;
-    const char *workload;
-    struct cellar_bench_terms terms;
-    uint64_t operation_count;
-    uint64_t row_count;     /* rows read, or written */
-    uint64_t refused_count; /* answers "not now, try again" */
-    uint64_t late_count;    /* open loop: never sent, because the server was too far behind */
-    int64_t elapsed_us;
-    int64_t server_cpu_us; /* -1: not known */
-    int64_t client_cpu_us;
-    bool is_interrupted;                 /* SIGINT or SIGTERM came */
-    struct cellar_bench_histogram reads; /* nanoseconds */
-    struct cellar_bench_histogram writes;
 };
 
 /**

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cellar beside other servers, on this machine, driven by one program with one workload.
 
-    tests/bench/compare.py [--build build/release] [--rounds 5] [--seconds 2] [--only row,put,...]
+    tests/bench/compare.py [--build build/release] [--rounds 5] [--seconds 1.5] [--only row,put,...]
                            [--json FILE] [--data DIR]
 
 Every server is started privately: a free port of 127.0.0.1, its data in a temporary directory (below DIR, or
@@ -333,7 +333,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--records", type=int, default=100000)
     parser.add_argument("--only", default="", help="comparisons, by name, separated by commas")
     parser.add_argument("--peers", default="", help="servers, by name; default all")

@@ -8,7 +8,6 @@
 #include "tests/bench/lmdb_peer.h"
 
 #include <lmdb.h>
-#include <time.h>
 
 #include "client/tools/bench_process.h"
 #include "common/mem.h"
@@ -28,14 +27,6 @@ static enum cellar_status failed(const char *what, int code, struct cellar_error
 {
     CELLAR_ASSERT(code != 0);
     return cellar_error_set(error, CELLAR_IO_ERROR, "LMDB: %s: %s", what, mdb_strerror(code));
-}
-
-static int64_t clock_ns(void)
-{
-    struct timespec now;
-    int result = clock_gettime(CLOCK_MONOTONIC, &now);
-    CELLAR_ASSERT(result == 0);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 enum cellar_status lmdb_peer_open(const char *directory, struct lmdb_peer **peer,
@@ -112,7 +103,7 @@ static int records_put(struct lmdb_peer *peer, uint64_t first, uint64_t end)
 enum cellar_status lmdb_peer_load(struct lmdb_peer *peer, const struct cellar_bench_sizes *sizes,
                                   struct cellar_bench_result *result, struct cellar_error *error)
 {
-    int64_t start_ns = clock_ns();
+    int64_t start_ns = cellar_bench_clock_ns();
     int64_t start_cpu_us = cellar_bench_own_cpu_us();
     memset(result, 0, sizeof *result);
     result->driver = "lmdb";
@@ -129,7 +120,7 @@ enum cellar_status lmdb_peer_load(struct lmdb_peer *peer, const struct cellar_be
         result->operation_count++;
         result->row_count += end - first;
     }
-    result->elapsed_us = (clock_ns() - start_ns) / 1000;
+    result->elapsed_us = (cellar_bench_clock_ns() - start_ns) / 1000;
     result->server_cpu_us = cellar_bench_own_cpu_us() - start_cpu_us;
     return CELLAR_OK;
 }
@@ -160,7 +151,7 @@ enum cellar_status lmdb_peer_put(struct lmdb_peer *peer, const struct cellar_ben
 {
     struct cellar_bench_random random = {terms->seed};
     int64_t start_cpu_us = cellar_bench_own_cpu_us();
-    int64_t start_ns = clock_ns();
+    int64_t start_ns = cellar_bench_clock_ns();
     int64_t end_ns = start_ns + terms->measure_us * 1000;
     memset(result, 0, sizeof *result);
     result->driver = "lmdb";
@@ -170,7 +161,7 @@ enum cellar_status lmdb_peer_put(struct lmdb_peer *peer, const struct cellar_ben
     CELLAR_ASSERT(peer->record_count > 0);
     for (int64_t now_ns = start_ns; now_ns < end_ns;) {
         int code = put_commit(peer, &random);
-        int64_t done_ns = clock_ns();
+        int64_t done_ns = cellar_bench_clock_ns();
         if (code != 0) {
             return failed("cannot put", code, error);
         }
@@ -179,7 +170,7 @@ enum cellar_status lmdb_peer_put(struct lmdb_peer *peer, const struct cellar_ben
         result->operation_count++;
         result->row_count++;
     }
-    result->elapsed_us = (clock_ns() - start_ns) / 1000;
+    result->elapsed_us = (cellar_bench_clock_ns() - start_ns) / 1000;
     result->server_cpu_us = cellar_bench_own_cpu_us() - start_cpu_us;
     return CELLAR_OK;
 }
