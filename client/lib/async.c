@@ -33,6 +33,8 @@
     8u /* of one turn: callbacks that submit must not keep the loop to themselves                  \
         */
 
+static_assert(CELLAR_SUBMIT_CONNECTIONS_MAX == CELLAR_CORE_LINES_MAX, "the option is the core's");
+
 struct cellar_async {
     struct cellar_client *client;
     struct cellar_async_thread *thread; /* NULL: a loop of the program's drives */
@@ -285,6 +287,17 @@ static enum cellar_status async_new(struct cellar_client *client, struct cellar_
     return CELLAR_OK;
 }
 
+/* What cellar_client_close() calls: ends everything and frees it. */
+static void async_close(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
+{
+    cellar_async_thread_free(async->thread);
+    if (!async->is_stopped) {
+        driver_stop(async); /* a loop that was not let go of before */
+    }
+    CELLAR_ASSERT(!async->is_inside);
+    async_free(async);
+}
+
 enum cellar_status cellar_async_get(struct cellar_client *client, struct cellar_async **async,
                                     struct cellar_error *error)
 {
@@ -294,6 +307,7 @@ enum cellar_status cellar_async_get(struct cellar_client *client, struct cellar_
     if (client->async == NULL) {
         /* Once for each client; who comes meanwhile needs it too. */
         status = async_new(client, &client->async);
+        client->async_close = async_close;
     }
     *async = client->async;
     cellar_mutex_unlock(&client->async_lock);
@@ -301,19 +315,6 @@ enum cellar_status cellar_async_get(struct cellar_client *client, struct cellar_
         return cellar_error_set(error, status, "No memory or thread for submitted calls");
     }
     return CELLAR_OK;
-}
-
-void cellar_async_close(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
-{
-    if (async == NULL) {
-        return;
-    }
-    cellar_async_thread_free(async->thread);
-    if (!async->is_stopped) {
-        driver_stop(async); /* a loop that was not let go of before */
-    }
-    CELLAR_ASSERT(!async->is_inside);
-    async_free(async);
 }
 
 /* ---- the other side ------------------------------------------------------------------------ */
@@ -446,6 +447,7 @@ enum cellar_code cellar_loop_attach(struct cellar_client *client, const struct c
     cellar_mutex_lock(&client->async_lock);
     if (client->async == NULL) {
         client->async = made;
+        client->async_close = async_close;
         made = NULL;
     }
     cellar_mutex_unlock(&client->async_lock);

@@ -62,7 +62,4 @@ bool cellar_async_is_driver(struct cellar_async *async);
  */
 void cellar_async_here(struct cellar_async *async, struct cellar_async_task *task);
 
-/** Ends everything and frees it; takes NULL. Only cellar_client_close() calls it. */
-void cellar_async_close(struct cellar_async *async);
-
 #endif

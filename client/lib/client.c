@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/lib/async.h"
 #include "client/lib/retry.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -137,7 +136,7 @@ static enum cellar_status client_init(const struct cellar_options *options,
     CELLAR_TRY(number_option("attempts_max", options->attempts_max, UINT32_MAX, ATTEMPTS_DEFAULT,
                              error, &client->attempts_max));
     CELLAR_TRY(number_option("submit_connections_max", options->submit_connections_max,
-                             CELLAR_CORE_LINES_MAX, SUBMIT_CONNECTIONS_DEFAULT, error,
+                             CELLAR_SUBMIT_CONNECTIONS_MAX, SUBMIT_CONNECTIONS_DEFAULT, error,
                              &client->submit_connections_max));
     CELLAR_TRY(number_option("submit_calls_max", options->submit_calls_max, SUBMIT_CALLS_MAX,
                              SUBMIT_CALLS_DEFAULT, error, &client->submit_calls_max));
@@ -197,7 +196,9 @@ void cellar_client_close(struct cellar_client *client) CELLAR_NO_THREAD_SAFETY
         return;
     }
     CELLAR_ASSERT(client->timeout_us > 0);
-    cellar_async_close(client->async);
+    if (client->async != NULL) {
+        client->async_close(client->async);
+    }
     cellar_places_fini(&client->places);
     cellar_pool_fini(&client->pool);
     cellar_mutex_fini(&client->async_lock);

@@ -10,6 +10,8 @@
 
 /* The handle behind `struct cellar_client`, and where the library's errors meet the public ones. */
 
+#define CELLAR_SUBMIT_CONNECTIONS_MAX 16u
+
 struct cellar_async;
 
 /** One server and how to talk to it. Options do not change; the rest is atomic or has its own
@@ -30,6 +32,7 @@ struct cellar_client {
     uint64_t submit_bytes_max;
     struct cellar_mutex async_lock;
     struct cellar_async *async CELLAR_GUARDED_BY(async_lock); /* NULL before its first use */
+    void (*async_close)(struct cellar_async *async) CELLAR_GUARDED_BY(async_lock); /* set with it */
     struct cellar_mutex random_lock;
     uint64_t random_state CELLAR_GUARDED_BY(random_lock);
 };
