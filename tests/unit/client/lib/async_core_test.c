@@ -479,6 +479,14 @@ static void connecting_is_tried_a_few_times_with_pauses(void **state)
     }
     assert_int_equal(dial_count, 3);
     assert_int_equal(call->call.error.code, CELLAR_UNAVAILABLE);
+    /* A new call does not hurry it either. */
+    (void)rig_call(&rig, CELLAR_SAFETY_WRITE, 60 * S);
+    rig.now_us = rig.core.dial_after_us - 1;
+    rig_turn(&rig);
+    assert_false(cellar_core_dial(&rig.core, rig.now_us, &index));
+    rig.now_us++;
+    assert_int_equal(cellar_core_next_us(&rig.core), rig.now_us);
+    assert_true(cellar_core_dial(&rig.core, rig.now_us, &index));
     assert_string_equal(rig.core.last_failure.text, "Connection refused");
     rig_close(&rig);
 }

@@ -436,6 +436,13 @@ static void bytes_are_bounded_too_but_one_call_always_fits(void **state)
     struct cellar_future *future = NULL;
     assert_int_equal(cellar_ping_submit(rig.client, NULL, &future), CELLAR_E_RESOURCE_EXHAUSTED);
     cellar_future_free(held);
+    rig_close(&rig);
+    rig_open(&rig, steps, 1, &options);
+    rig.script.steps = &steps[1];
+    assert_int_equal(cellar_ping_submit(rig.client, NULL, &held), CELLAR_E_OK);
+    assert_int_equal(cellar_mutate_row_submit(rig.client, "t", TEXT("r"), large, NULL, &future),
+                     CELLAR_E_RESOURCE_EXHAUSTED); /* there is room, but not so much */
+    cellar_future_free(held);
     cellar_mutations_free(large);
     rig_close(&rig);
 }
