@@ -225,6 +225,26 @@ static void a_write_goes_without_what_is_refused_of_its_token(void **state)
     assert_int_equal(rig.script.request_count, 4);
 }
 
+/* More than the sockets' buffers hold: sending waits, and goes on when the peer has read. */
+static void a_large_write_is_sent_as_the_peer_takes_it(void **state)
+{
+    (void)state;
+    enum { BYTES = 40000000 };
+    struct rig rig;
+    struct cellar_future *future = NULL;
+    struct cellar_submit submit = {.timeout_us = 300000000};
+    uint8_t *value = calloc(1, BYTES);
+    OPEN(&rig, NULL, REPLY);
+    assert_non_null(value);
+    cellar_mutations_set_at(rig.set_at, "f", TEXT("large"), 1000, cellar_view_of(value, BYTES));
+    assert_int_equal(
+        cellar_mutate_row_submit(rig.client, "t", TEXT("r"), rig.set_at, &submit, &future),
+        CELLAR_E_OK);
+    assert_int_equal(outcome(future, NULL), CELLAR_E_OK);
+    rig_close(&rig);
+    free(value);
+}
+
 static void a_call_ends_in_time_when_the_server_is_silent(void **state)
 {
     (void)state;
@@ -705,6 +725,7 @@ int main(void)
         cmocka_unit_test(a_future_has_no_outcome_before_the_answer),
         cmocka_unit_test(a_write_goes_again_by_its_times_or_its_token),
         cmocka_unit_test(a_write_goes_without_what_is_refused_of_its_token),
+        cmocka_unit_test(a_large_write_is_sent_as_the_peer_takes_it),
         cmocka_unit_test(a_call_ends_in_time_when_the_server_is_silent),
         cmocka_unit_test(a_server_that_is_not_there_is_unavailable_and_health_tells),
         cmocka_unit_test(a_host_name_is_looked_up_beside_the_loop),
