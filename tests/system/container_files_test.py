@@ -131,14 +131,16 @@ def owner_of(library):
 
 def check_packages_to_run():
     """Those of the libraries that the programs name, but for the C library's, and no more."""
-    if not (shutil.which("dpkg-query") and shutil.which("ldd")):
-        print("no dpkg-query and ldd here: the packages to run the programs are not compared")
+    missing = [tool for tool in ("dpkg-query", "ldd", "objdump") if not shutil.which(tool)]
+    if missing:
+        print(f"the packages to run the programs are not compared: no {missing[0]}")
         return
     owners = set()
     for program in (CELLARD, CELLAR):
-        libraries = re.findall(r"=> (/\S+)", output_of("ldd", program))
-        assert libraries, program
-        owners |= {owner_of(library) for library in libraries}
+        paths = dict(re.findall(r"(\S+) => (/\S+)", output_of("ldd", program)))
+        names = re.findall(r"NEEDED +(\S+)", output_of("objdump", "-p", program))
+        assert names, program
+        owners |= {owner_of(paths[name]) for name in names if name in paths}
     assert owners - {"libc6"} == set(read_packages()["run"]), owners
 
 
