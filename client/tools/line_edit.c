@@ -231,6 +231,8 @@ enum cellar_line_end cellar_line_edit_read(struct cellar_line_edit *edit, const 
 {
     int bytes = 0;
     edit->is_cancelled = false;
+    /* Before the prompt is seen: what is typed at once would else be the terminal's own to read. */
+    (void)el_set(edit->editor, EL_PREP_TERM, 1);
     const char *got = el_gets(edit->editor, &bytes);
     CELLAR_ASSERT(got != NULL || bytes <= 0);
     if (edit->is_cancelled) {
