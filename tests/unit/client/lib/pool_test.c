@@ -11,7 +11,7 @@
 #include "client/lib/pool.h"
 #include "common/clock.h"
 
-#define SOON_US 5000000
+#define SOON_US 60000000
 
 static _Atomic bool is_peer_silent; /* it reads and does not answer */
 static _Atomic unsigned ping_count;

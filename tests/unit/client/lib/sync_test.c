@@ -16,7 +16,7 @@
 
 static int64_t soon(void)
 {
-    return cellar_clock_monotonic_us() + 5000000;
+    return cellar_clock_monotonic_us() + 60000000;
 }
 
 /* A pair of sockets of which ours is greeted. */
@@ -183,6 +183,7 @@ static void a_peer_that_does_not_greet_is_given_up(void **state)
 /* Reads nothing of a large request but answers it. */
 static void refuse_early(struct fake_peer *peer, int fd, unsigned index)
 {
+    static uint8_t sink[65536];
     uint8_t header[CELLAR_FRAME_HEADER_BYTES];
     struct fake_request request = {0};
     (void)index;
@@ -192,7 +193,7 @@ static void refuse_early(struct fake_peer *peer, int fd, unsigned index)
         request.frame.has_more = false;
         fake_error(fd, &request, CELLAR_RESOURCE_EXHAUSTED, 0);
         (void)shutdown(fd, SHUT_WR);
-        while (recv(fd, header, sizeof header, 0) > 0) { /* until the client closes */
+        while (recv(fd, sink, sizeof sink, 0) > 0) { /* until the client closes */
         }
     }
 }
@@ -204,12 +205,13 @@ static void a_refusal_is_heard_while_a_large_request_is_being_sent(void **state)
     struct cellar_mutations *list = cellar_mutations_new();
     static char value[1048576];
     for (int count = 0; count < 40; count++) {
-        cellar_mutations_set(list, "f", cellar_view_of(&count, sizeof count),
-                             cellar_view_of(value, sizeof value));
+        cellar_mutations_set_at(list, "f", cellar_view_of(&count, sizeof count), 1000,
+                                cellar_view_of(value, sizeof value));
     }
     fake_peer_start(&peer);
     struct cellar_client *client = fake_peer_client(&peer, NULL);
-    assert_int_equal(cellar_mutate_row(client, "t", cellar_text("r"), list, NULL),
+    struct cellar_call call = {.timeout_us = 120000000};
+    assert_int_equal(cellar_mutate_row(client, "t", cellar_text("r"), list, &call),
                      CELLAR_E_RESOURCE_EXHAUSTED);
     cellar_client_close(client);
     fake_peer_stop(&peer);

@@ -185,12 +185,11 @@ static void where_tokens_are_full_a_write_goes_without(void **state)
     struct stage stage;
     stage_open(&stage, &script, NULL);
     assert_int_equal(write_run(&stage, SET), CELLAR_E_OUTCOME_UNKNOWN); /* not repeated */
-    assert_int_equal(stage.script.seen_count, 2);
     assert_true(stage.client->tokens_full_until_us > 0);
     stage.client->tokens_full_until_us = INT64_MAX;
     assert_int_equal(write_run(&stage, SET), CELLAR_E_RESOURCE_EXHAUSTED); /* of the write */
     stage_close(&stage);
-    assert_int_equal(stage.script.seen_count, 3);
+    assert_int_equal(stage.script.seen_count, 3); /* twice, then once */
     assert_int_equal(stage.script.seen[0].token_bytes, CELLAR_TOKEN_BYTES);
     assert_int_equal(stage.script.seen[1].token_bytes, 0);
     assert_int_equal(stage.script.seen[1].life_us, 0);
