@@ -203,6 +203,14 @@ static enum cellar_status cell_take(struct tablet_row_reader *reader, const stru
     return reader->keys_only ? row_begin(reader) : pack_add(reader, cell);
 }
 
+/* Whether nothing of the row can matter any more. */
+static bool row_is_settled(const struct tablet_row_reader *reader)
+{
+    CELLAR_ASSERT(reader->wanted_index <= reader->wanted_count);
+    return (reader->keys_only && reader->has_begun) ||
+           (reader->wanted_count > 0 && reader->wanted_index == reader->wanted_count);
+}
+
 /* ---- segments -------------------------------------------------------------------------------- */
 
 /* Whether every cell of a segment is sent: nothing restricts columns, no rule can hide, no version
@@ -236,20 +244,15 @@ static enum cellar_status segment_take(struct tablet_row_reader *reader,
     while (cellar_cells_next(&cells)) {
         struct store_cell cell = {cells.cell, cells.generation};
         CELLAR_TRY(cell_take(reader, &cell));
+        if (row_is_settled(reader)) {
+            return CELLAR_OK;
+        }
     }
     CELLAR_ASSERT(reader->schema != NULL);
     return cellar_cells_is_done(&cells) ? CELLAR_OK : CELLAR_DATA_LOSS;
 }
 
 /* ---- the row --------------------------------------------------------------------------------- */
-
-/* Whether nothing of the row can matter any more. */
-static bool row_is_settled(const struct tablet_row_reader *reader)
-{
-    CELLAR_ASSERT(reader->wanted_index <= reader->wanted_count);
-    return (reader->keys_only && reader->has_begun) ||
-           (reader->wanted_count > 0 && reader->wanted_index == reader->wanted_count);
-}
 
 /* Seeks to the next wanted column when the way there has been long, or a segment ended before it;
  * once for each. */
