@@ -116,6 +116,7 @@ def check_compose():
     assert [each.rpartition(":")[2] for each in server["ports"]] == [port]
     assert cli["environment"]["CELLAR_ENDPOINT"] == f"server:{port}"
     assert cli["image"] == server["image"] and "server" in cli["depends_on"]
+    assert (server["pull_policy"], cli["pull_policy"]) == ("build", "never")
 
 
 def owner_of(library):
