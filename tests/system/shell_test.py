@@ -126,6 +126,8 @@ def shell_a_command_does_not_read_the_script(server):
     code, output, errors = script(server, "table create t --family f\nimport t -\n"
                                           '{"row":"r","cells":[{"family":"f","value":"v"}]}\n')
     assert "wrote 0 rows" in output, output
+    rest = "# more than any buffer holds\n" * 10000 + "ping\n"
+    assert script(server, "import t -\n" + rest)[1].endswith("ready\n")
     assert code == 2 and "line 3: INVALID_ARGUMENT: There is no command '{row" in errors, errors
 
 
