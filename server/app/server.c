@@ -33,6 +33,8 @@
 #include "server/net/web/web_front.h"
 
 #define DRAIN_POLL_US 5000
+/* So that monitoring gets in when connections_max is reached. */
+#define SPARE_CONNECTION_COUNT 16u
 #define POOL_THREAD_COUNT 2u
 #define POOL_TASK_COUNT_MAX 256u
 
@@ -51,7 +53,8 @@ struct cellar_server {
     struct web_context web;
     struct cellar_site site;
     struct io_sniff_fronts fronts;
-    char data_dir[PATH_MAX]; /* absolute; set before requests run */
+    struct io_sniff_fronts fronts_full; /* above connections_max: the pages alone */
+    char data_dir[PATH_MAX];            /* absolute; set before requests run */
 };
 
 static enum cellar_status make_loops(struct cellar_server *server, uint32_t count,
@@ -99,6 +102,8 @@ static enum cellar_status open_listener(struct cellar_server *server,
         .output_budget = &server->answer_budget,
         .handler = &io_sniff_handler,
         .context = &server->fronts,
+        .context_full = &server->fronts_full,
+        .spare_count = SPARE_CONNECTION_COUNT,
         .first_us_max = IO_SNIFF_US_MAX,
         .connection_count_max = config->connection_count_max,
     };
@@ -140,6 +145,7 @@ static void init_web(struct cellar_server *server, const struct cellar_server_co
     CELLAR_ASSERT(server->site.loop_count >= 1);
     web_front_init(&server->web, &pages);
     server->fronts.http = (struct io_sniff_front){web_front_take, &server->web};
+    server->fronts_full.http = server->fronts.http;
 }
 
 /* From here on the front ends may be given connections. */

@@ -9,7 +9,8 @@
  * Accepting happens on the first loop: up to ACCEPT_COUNT_MAX sockets a wake-up, each made into a
  * connection and posted to the next loop in turn. When the process has no descriptor left,
  * accepting pauses until the next tick rather than spinning; above connection_count_max a new
- * connection is closed at once.
+ * connection gets another context, for those few that are served even then, and above spare_count
+ * of these it is closed at once.
  *
  * Start and stop are tasks posted to that loop; stop waits for its task. The socket and the event
  * belong to the loop's thread between the two.
@@ -81,15 +82,18 @@ static enum cellar_status bind_socket(struct io_listener *listener, struct cella
     return CELLAR_OK;
 }
 
-/* The listener is a member of the first loop itself. */
-static bool is_full(const struct io_listener *listener)
+/* How many connections there are above the limit, with one more; 0: it is within. The listener is a
+ * member of the first loop itself. */
+static uint32_t count_above(const struct io_listener *listener)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < listener->options.loop_count; i++) {
         count += io_loop_member_count(listener->options.loops[i]);
     }
     CELLAR_ASSERT(count >= 1); /* the listener itself */
-    return count - 1 >= atomic_load_explicit(&listener->connection_count_max, memory_order_relaxed);
+    uint32_t count_max =
+        atomic_load_explicit(&listener->connection_count_max, memory_order_relaxed);
+    return count > count_max ? count - count_max : 0;
 }
 
 /* Answers wait for nothing, and peers that vanished are found within minutes. */
@@ -107,21 +111,23 @@ static void set_socket_options(int fd)
 static void take_socket(struct io_listener *listener, int fd)
 {
     const struct io_listener_options *options = &listener->options;
+    uint32_t above = count_above(listener);
     struct io_conn_options made = {
         .loop = options->loops[listener->loop_index],
         .fd = fd,
         .input_budget = options->input_budget,
         .output_budget = options->output_budget,
         .handler = options->handler,
-        .context = options->context,
+        .context = above == 0 ? options->context : options->context_full,
         .deadline_us = cellar_clock_monotonic_us() + options->first_us_max,
     };
     CELLAR_ASSERT(listener->loop_index < options->loop_count);
     set_socket_options(fd);
-    struct io_conn *conn = is_full(listener) ? NULL : io_conn_new(&made);
+    bool is_full = above > options->spare_count;
+    struct io_conn *conn = is_full ? NULL : io_conn_new(&made);
     if (conn == NULL) {
         io_traffic_refuse(io_loop_traffic(options->loops[0]),
-                          is_full(listener) ? IO_REFUSED_LIMIT : IO_REFUSED_NO_MEMORY);
+                          is_full ? IO_REFUSED_LIMIT : IO_REFUSED_NO_MEMORY);
         (void)close(fd);
         return;
     }
@@ -201,6 +207,7 @@ enum cellar_status io_listener_open(const struct io_listener_options *options,
 {
     CELLAR_ASSERT(options->loop_count >= 1 && options->handler != NULL);
     CELLAR_ASSERT(options->connection_count_max >= 1);
+    CELLAR_ASSERT(options->spare_count == 0 || options->context_full != NULL);
     struct io_listener *made = cellar_mem_zalloc(1, sizeof *made);
     if (made == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a listener");

@@ -20,7 +20,9 @@ struct io_listener_options {
     struct io_budget *output_budget;
     const struct io_conn_handler *handler; /* of every new connection, */
     void *context;                         /* with this, */
-    int64_t first_us_max;                  /* and this long to send its first bytes */
+    void *context_full;            /* or with this, when it is one of spare_count above the limit */
+    int64_t first_us_max;          /* and this long to send its first bytes */
+    uint32_t spare_count;          /* connections above the limit that get the other context */
     uint32_t connection_count_max; /* more are closed at once; io_listener_limit_set() changes it */
 };
 

@@ -59,7 +59,7 @@ enum io_sniff_result io_sniff(struct cellar_slice input)
 
 static void refuse(struct io_conn *conn, enum io_refusal reason)
 {
-    CELLAR_ASSERT(reason >= IO_REFUSED_SILENT);
+    CELLAR_ASSERT((size_t)reason < IO_REFUSAL_COUNT);
     io_traffic_refuse(io_loop_traffic(io_conn_loop(conn)), reason);
     io_conn_close(conn);
 }
@@ -67,7 +67,11 @@ static void refuse(struct io_conn *conn, enum io_refusal reason)
 static void hand_over(struct io_conn *conn, const struct io_sniff_front *front,
                       enum io_protocol protocol)
 {
-    CELLAR_ASSERT(front->take != NULL);
+    CELLAR_ASSERT(protocol != IO_PROTOCOL_NEW);
+    if (front->take == NULL) {
+        refuse(conn, IO_REFUSED_LIMIT);
+        return;
+    }
     io_conn_deadline_set(conn, 0);
     io_conn_protocol_set(conn, protocol);
     front->take(conn, front->context);

@@ -26,7 +26,7 @@ enum io_sniff_result io_sniff(struct cellar_slice input);
 /** The front end of one protocol. */
 struct io_sniff_front {
     /** Takes over a connection: sets its handler, which gets the input from the first byte on, or
-     * closes it. */
+     * closes it. NULL: there are as many such connections as may be. */
     void (*take)(struct io_conn *conn, void *context);
     void *context;
 };

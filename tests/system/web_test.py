@@ -49,6 +49,16 @@ def wait_for(what, seconds=WAIT_SECONDS_MAX):
         time.sleep(0.01)
 
 
+def can_read_pages(port):
+    """Whether the server lets another HTTP connection in, to be asked again."""
+    def ask_once():
+        try:
+            return ask(port, "/readyz")[0] == 200
+        except OSError:
+            return False
+    return ask_once
+
+
 def server_of(folder, *flags):
     return native.Server(os.path.join(folder, "data"), [*FLAGS, *flags])
 
@@ -230,6 +240,29 @@ def web_metrics_of_refused_connections(folder):
         raw(server.port, native.MAGIC + b"\0" * 12)
         page = metrics(server.port)
         assert page.total("cellar_session_errors_total") == 1
+        server.stop()
+
+
+def web_pages_are_there_above_the_limit_of_connections(folder):
+    with server_of(folder, "--connections-max=2").start() as server:
+        with server.connect() as one, server.connect() as two:
+            page = metrics(server.port)
+            assert page.value("cellar_connections_open", protocol="native") == 2
+            try:
+                server.connect().close()
+                raise AssertionError("a third native connection was let in")
+            except (EOFError, ConnectionError):
+                pass
+            page = metrics(server.port)
+            assert page.value("cellar_connections_refused_total", reason="connections_max") == 1
+            silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+            for client in (one, two):
+                assert client.call(native.PING, {})[1] is True
+            for connection in silent:
+                connection.close()
+        wait_for(can_read_pages(server.port))
+        page = metrics(server.port)
+        assert page.value("cellar_connections_refused_total", reason="connections_max") >= 20
         server.stop()
 
 
