@@ -132,9 +132,8 @@ static bool client_receive(struct client *client, struct cellar_frame *frame)
 }
 
 /* False: the server takes no connections any more. */
-static bool client_try_open(struct client *client, const struct cellar_server *server)
+static bool client_try_open(struct client *client, const struct io_address *address)
 {
-    const struct io_address *address = cellar_server_address(server);
     struct cellar_msg_hello_request hello = {.version_min = 1, .version_max = 1};
     struct cellar_frame frame;
     *client = (struct client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
@@ -147,7 +146,7 @@ static bool client_try_open(struct client *client, const struct cellar_server *s
 
 static void client_open(struct client *client, const struct cellar_server *server)
 {
-    bool is_open = client_try_open(client, server);
+    bool is_open = client_try_open(client, cellar_server_address(server));
     CELLAR_ASSERT(is_open);
 }
 
@@ -289,7 +288,7 @@ static void server_that_cannot_start_says_why_and_leaves_nothing(void **state)
 
 struct writer {
     pthread_t thread;
-    const struct cellar_server *server;
+    struct io_address address; /* a thread may begin when the server is gone */
     uint32_t number;
     uint32_t answered;
     bool may_be_cut_off;
@@ -301,7 +300,7 @@ static void *write_rows(void *context)
     struct writer *writer = context;
     struct client client;
     struct cellar_frame frame = {.kind = CELLAR_FRAME_REPLY};
-    bool is_connected = client_try_open(&client, writer->server);
+    bool is_connected = client_try_open(&client, &writer->address);
     for (uint32_t i = 0; i < WRITE_COUNT && is_connected; i++) {
         char row[32];
         (void)snprintf(row, sizeof row, "w%u-%05u", writer->number, i);
@@ -318,8 +317,9 @@ static void start_writers(struct writer *writers, const struct cellar_server *se
                           bool may_be_cut_off)
 {
     for (uint32_t i = 0; i < WRITER_COUNT; i++) {
-        writers[i] =
-            (struct writer){.server = server, .number = i, .may_be_cut_off = may_be_cut_off};
+        writers[i] = (struct writer){.address = *cellar_server_address(server),
+                                     .number = i,
+                                     .may_be_cut_off = may_be_cut_off};
         assert_int_equal(pthread_create(&writers[i].thread, NULL, write_rows, &writers[i]), 0);
     }
 }

@@ -102,7 +102,9 @@ static const char *output_take(struct fixture *fixture)
     static char text[4096];
     struct cellar_buffer *output = io_conn_output(fixture->conn);
     assert_true(output->bytes < sizeof text);
-    memcpy(text, output->data, output->bytes);
+    if (output->bytes > 0) {
+        memcpy(text, output->data, output->bytes);
+    }
     text[output->bytes] = '\0';
     cellar_buffer_clear(output);
     return text;
