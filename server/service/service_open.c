@@ -7,6 +7,7 @@
  * last has ended.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -134,16 +135,15 @@ enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *req
 /* The memory of the process that is in RAM; 0 when the system does not say. */
 static uint64_t resident_bytes(void)
 {
-    unsigned long long total = 0;
-    unsigned long long resident = 0;
+    char text[128] = "";
     FILE *file = fopen("/proc/self/statm", "re");
     if (file == NULL) {
         return 0;
     }
-    int found = fscanf(file, "%llu %llu", &total, &resident);
+    const char *second = fgets(text, sizeof text, file) != NULL ? strchr(text, ' ') : NULL;
     (void)fclose(file);
-    CELLAR_ASSERT(found <= 2);
-    return found == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+    CELLAR_ASSERT(second == NULL || second[0] == ' ');
+    return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 size_t svc_figures(struct svc *svc, struct svc_figure *figures)
@@ -194,6 +194,8 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
 {
     CELLAR_ASSERT(svc->db != NULL);
     cellar_metric_gauge(page, "cellar_tables", "Tables.", tablet_db_count(svc->db));
+    cellar_metric_gauge(page, "cellar_tablets", "Tablets of all tables.",
+                        tablet_db_tablet_count(svc->db));
     cellar_metric_gauge(page, "cellar_writes_in_flight", "Write requests that wait for the log.",
                         atomic_load(&svc->write_count));
     store_engine_show(tablet_db_engine(svc->db), page);
