@@ -506,6 +506,7 @@ struct io_conn *io_conn_new(const struct io_conn_options *options)
 void io_conn_start(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn != NULL);
+    io_loop_member_expect(conn->loop, &conn->member); /* for the listener's next count */
     io_loop_post(conn->loop, &conn->start_task);
 }
 

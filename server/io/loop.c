@@ -363,13 +363,23 @@ void io_loop_run_soon(struct io_loop *loop, struct io_work *work)
     }
 }
 
+void io_loop_member_expect(struct io_loop *loop, struct io_member *member)
+{
+    CELLAR_ASSERT(!member->is_expected);
+    member->is_expected = true;
+    (void)atomic_fetch_add_explicit(&loop->member_count, 1, memory_order_relaxed);
+}
+
 void io_loop_member_add(struct io_loop *loop, struct io_member *member)
 {
     CELLAR_ASSERT(member->tick != NULL && member->drain != NULL && member->stop != NULL);
     io_list_init(&member->link);
     member->is_retired = false;
     io_list_append(&loop->members, &member->link);
-    (void)atomic_fetch_add_explicit(&loop->member_count, 1, memory_order_relaxed);
+    if (!member->is_expected) {
+        (void)atomic_fetch_add_explicit(&loop->member_count, 1, memory_order_relaxed);
+    }
+    member->is_expected = false;
 }
 
 void io_loop_member_retire(struct io_loop *loop, struct io_member *member)

@@ -33,6 +33,7 @@ struct io_work {
 /** What lives on a loop until the loop stops: connections. */
 struct io_member {
     struct io_list link;
+    bool is_expected; /* counted, and not added yet */
     bool is_retired;
     /** Called about once a second with the loop's time. */
     void (*tick)(struct io_member *member, int64_t now_us);
@@ -88,7 +89,10 @@ void io_loop_run_at_end(struct io_loop *loop, struct io_work *work);
 /** Runs the work some 10 ms later: for what waits for a budget. Loop thread. */
 void io_loop_run_soon(struct io_loop *loop, struct io_work *work);
 
-/** Adds a member. Loop thread. */
+/** Counts a member that is on its way to the loop and will be added there. Any thread, once. */
+void io_loop_member_expect(struct io_loop *loop, struct io_member *member);
+
+/** Adds a member, which was expected or not. Loop thread. */
 void io_loop_member_add(struct io_loop *loop, struct io_member *member);
 
 /** Takes a member out. Loop thread. */
@@ -98,7 +102,7 @@ void io_loop_member_remove(struct io_loop *loop, struct io_member *member);
  * counted no more. Loop thread, once. */
 void io_loop_member_retire(struct io_loop *loop, struct io_member *member);
 
-/** How many members there are that have not retired. Any thread. */
+/** How many members there are, and are expected, that have not retired. Any thread. */
 uint32_t io_loop_member_count(struct io_loop *loop);
 
 /** Monotonic microseconds at the start of the turn. Loop thread. */
