@@ -2,13 +2,14 @@
 """Cellar beside other servers, on this machine, driven by one program with one workload.
 
     tests/bench/compare.py [--build build/release] [--rounds 5] [--seconds 1.5] [--only row,put,...]
-                           [--json FILE] [--data DIR]
+                           [--json FILE] [--readme] [--data DIR]
 
 Every server is started privately: a free port of 127.0.0.1, its data in a temporary directory (below DIR, or
 TMPDIR), settings that keep what was acknowledged. All get the same rows, then each workload runs in rounds, one
 server after the other (A B A B ...), so that what else the machine does meets all alike. Of each pair of a round
 the ratio is taken; the table shows their median, least and greatest. Servers that are not installed are skipped,
-with the reason. Nothing is installed, and no service of the system is started or touched.
+with the reason. Nothing is installed, and no service of the system is started or touched. --readme writes the table
+into README.md, between its marks, with the machine and how busy it was.
 """
 import argparse
 import collections
@@ -24,6 +25,8 @@ import sys
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+MARK_START, MARK_END = "<!-- figures of compare.py -->", "<!-- end of figures -->"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START_SECONDS_MAX = 60
 
@@ -156,7 +159,9 @@ class Postgres(Peer):
         """The server refuses to run as root: another user then."""
         if os.geteuid() != 0:
             return command
-        return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", *command]
+        # A change of user forgets the signal of the parent's death: it is asked for again.
+        return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--pdeathsig",
+                "KILL", *command]
 
     def start(self):
         found = shutil.which("postgres")
@@ -302,7 +307,7 @@ def compare(name, kind, runs, goals):
     return rows
 
 
-def row_text(row):
+def row_words(row):
     def text(value, form):
         return form.format(value) if value is not None else ""
     ratio = ""
@@ -310,10 +315,42 @@ def row_text(row):
         ratio = f"{row['ratio']:.2f} ({row['ratio_least']:.2f} .. {row['ratio_greatest']:.2f})"
     p99 = [run[kind]["p99_us"] for run in row["runs"] for kind in ("reads", "writes")
            if run[kind]["count"]]
-    return "{:<10} {:<13} {:<9} {:>10} {:>22} {:>8} {:>10}".format(
-        row["comparison"], row["unit"], row["server"],
-        text(row["median"], "{:.1f}" if row["unit"] == "server us/op" else "{:.0f}"), ratio,
-        row["goal"] or "", f"{statistics.median(p99):.0f}" if p99 else "")
+    return [row["comparison"], row["unit"], row["server"],
+            text(row["median"], "{:.1f}" if row["unit"] == "server us/op" else "{:.0f}"), ratio,
+            row["goal"] or "", f"{statistics.median(p99):.0f}" if p99 else ""]
+
+
+def row_text(words):
+    return "{:<10} {:<13} {:<9} {:>10} {:>23} {:>9} {:>10}".format(*words).rstrip()
+
+
+def machine_text(options, load_before):
+    """One paragraph: what was measured, on what."""
+    cpu = "unknown processor"
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                cpu = " ".join(line.split(":", 1)[1].split())
+    load_after = os.getloadavg()[0]
+    return (f"{options.records:,} rows, {options.rounds} rounds of {options.seconds:g} s each, {os.cpu_count()} "
+            f"cores ({cpu}), Linux {os.uname().release.split('-')[0]}; load average {load_before:.1f} before, "
+            f"{load_after:.1f} after.")
+
+
+def readme_write(rows, paragraph):
+    """Replaces what stands between the marks of README.md."""
+    path = os.path.join(HERE, "README.md")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    head, _, rest = text.partition(MARK_START)
+    _, mark, tail = rest.partition(MARK_END)
+    if not mark:
+        raise SystemExit(f"{path} has no marks")
+    lines = [paragraph, "", "| what | unit | server | median | cellar / it (range) | goal | p99 us |",
+             "|---|---|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(row_words(row)) + " |" for row in rows]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(head + MARK_START + "\n" + "\n".join(lines) + "\n" + mark + tail)
 
 
 def peers_start(folder, build, wanted):
@@ -338,12 +375,14 @@ def arguments():
     parser.add_argument("--only", default="", help="comparisons, by name, separated by commas")
     parser.add_argument("--peers", default="", help="servers, by name; default all")
     parser.add_argument("--json", default="", help="a file for everything that was measured")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     parser.add_argument("--data", default=None, help="where the temporary directory is made")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the servers are stopped on the way out
     only = [name for name in options.only.split(",") if name]
     unknown = set(only) - {entry.name for entry in COMPARISONS}
     if unknown:
@@ -351,18 +390,22 @@ def main():
     folder = tempfile.mkdtemp(prefix="cellar-compare-", dir=options.data)
     peers = {}
     rows = []
+    load_before = os.getloadavg()[0]
     try:
         peers = peers_start(folder, options.build, [n for n in options.peers.split(",") if n])
-        print("{:<10} {:<13} {:<9} {:>10} {:>22} {:>8} {:>10}".format(
-            "what", "unit", "server", "median", "cellar / it (range)", "goal", "p99 us"), flush=True)
+        print(row_text(("what", "unit", "server", "median", "cellar / it (range)", "goal", "p99 us")),
+              flush=True)
         chosen = [entry for entry in COMPARISONS if not only or entry.name in only]
         for entry, runs in drive(options.build, peers, chosen, options):
             added = compare(entry.name, entry.kind, runs, entry.goals)
-            print("\n".join(row_text(row) for row in added), flush=True)
+            print("\n".join(row_text(row_words(row)) for row in added), flush=True)
             rows += added
+        print(machine_text(options, load_before))
         if options.json:
             with open(options.json, "w", encoding="utf-8") as file:
                 json.dump(rows, file, indent=1)
+        if options.readme:
+            readme_write(rows, machine_text(options, load_before))
     finally:
         for peer in peers.values():
             peer.stop()
