@@ -367,6 +367,7 @@ const struct cellar_command cellar_bench_commands[] = {
      .help = "    cellar bench                      get row put scan, five seconds each\n"
              "    cellar bench a b c d e f          YCSB's workloads\n"
              "    cellar bench row --rate 5000      latency at a given load\n"
+             "    cellar bench c --batch 1          loads as YCSB does, a row a request\n"
              "\n"
              "Workloads: get, row (of ten cells), put, scan (1 to 100 rows), full-scan, slice (50\n"
              "columns of 10,000), timeline (80 % appends, 20 % reads of the newest 50), a to f\n"
