@@ -105,31 +105,26 @@ static bool is_certain(enum cellar_attempt attempt, enum cellar_status code)
     return code == CELLAR_DEADLINE_EXCEEDED; /* says already that the outcome is unknown */
 }
 
-bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
-                        struct cellar_retry_chance chance, struct cellar_error *error,
-                        int64_t *delay_us)
+/* Counts a failed attempt, whatever follows, so that a call's history is whole when it ends. */
+static void attempt_note(struct cellar_retry *retry, enum cellar_attempt attempt,
+                         enum cellar_status code)
 {
-    bool has_pause;
-    CELLAR_ASSERT(error->code != CELLAR_OK);
-    /* Counted whatever follows, so that a call's history is whole when it ends. */
+    CELLAR_ASSERT(attempt <= CELLAR_ATTEMPT_MOVED);
     retry->attempt_count++;
     retry->hop_count = attempt == CELLAR_ATTEMPT_MOVED ? retry->hop_count + 1 : 0;
-    retry->connect_attempt_count += attempt == CELLAR_ATTEMPT_CONNECT ? 1u : 0u;
-    retry->sent_count +=
-        attempt == CELLAR_ATTEMPT_SENT || error->code == CELLAR_OUTCOME_UNKNOWN ? 1u : 0u;
-    bool is_wanted = may_send_again(retry, attempt, error->code, &has_pause) &&
-                     retry->attempt_count < retry->attempts_max;
-    int64_t left_us = retry->deadline_us == 0 ? INT64_MAX : retry->deadline_us - chance.now_us;
-    int64_t pause_us = has_pause ? cellar_retry_backoff_us(retry->attempt_count,
-                                                           error->retry_delay_ms, chance.random)
-                                 : 0;
-    if (is_held_on_to(retry) && error->retry_delay_ms == 0) {
-        pause_us = CELLAR_MIN(pause_us, left_us / 2); /* the rest of the time is for answers */
+    if (attempt == CELLAR_ATTEMPT_CONNECT) {
+        retry->connect_attempt_count++;
     }
-    if (is_wanted && pause_us < left_us) {
-        *delay_us = pause_us;
-        return true;
+    if (attempt == CELLAR_ATTEMPT_SENT || code == CELLAR_OUTCOME_UNKNOWN) {
+        retry->sent_count++;
     }
+}
+
+/* The last failure as the call's own: what it leaves open, and what went on before. */
+static void error_settle(const struct cellar_retry *retry, enum cellar_attempt attempt,
+                         struct cellar_error *error)
+{
+    CELLAR_ASSERT(error->code != CELLAR_OK);
     if (retry->hop_count > HOPS_MAX) {
         cellar_error_prefix(error, "The request was sent on from server to server %u times",
                             retry->hop_count);
@@ -140,5 +135,30 @@ bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
         error->code = CELLAR_OUTCOME_UNKNOWN;
         error->retry_delay_ms = 0;
     }
+}
+
+bool cellar_retry_again(struct cellar_retry *retry, enum cellar_attempt attempt,
+                        struct cellar_retry_chance chance, struct cellar_error *error,
+                        int64_t *delay_us)
+{
+    bool has_pause;
+    int64_t pause_us = 0;
+    int64_t left_us = retry->deadline_us == 0 ? INT64_MAX : retry->deadline_us - chance.now_us;
+    CELLAR_ASSERT(error->code != CELLAR_OK);
+    attempt_note(retry, attempt, error->code);
+    bool is_wanted = may_send_again(retry, attempt, error->code, &has_pause) &&
+                     retry->attempt_count < retry->attempts_max;
+    if (has_pause) {
+        pause_us =
+            cellar_retry_backoff_us(retry->attempt_count, error->retry_delay_ms, chance.random);
+    }
+    if (is_held_on_to(retry) && error->retry_delay_ms == 0) {
+        pause_us = CELLAR_MIN(pause_us, left_us / 2); /* the rest of the time is for answers */
+    }
+    if (is_wanted && pause_us < left_us) {
+        *delay_us = pause_us;
+        return true;
+    }
+    error_settle(retry, attempt, error);
     return false;
 }

@@ -179,6 +179,38 @@ static void an_unknown_outcome_says_so_and_why(void **state)
     assert_int_equal(error.retry_delay_ms, 0);
 }
 
+static void what_is_sent_on_goes_on_a_few_times_in_a_row(void **state)
+{
+    (void)state;
+    struct cellar_retry retry = retry_of(CELLAR_SAFETY_WRITE, FOREVER);
+    struct cellar_retry_chance chance = {0};
+    struct cellar_error error;
+    int64_t delay_us = -1;
+    for (int row = 0; row < 2; row++) {
+        (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "not here");
+        for (int count = 0; count < 5; count++) {
+            assert_true(
+                cellar_retry_again(&retry, CELLAR_ATTEMPT_MOVED, chance, &error, &delay_us));
+            assert_int_equal(delay_us, 0);
+        }
+        if (row == 0) { /* an answer in between shows that it is no circle */
+            assert_true(
+                cellar_retry_again(&retry, CELLAR_ATTEMPT_ANSWERED, chance, &error, &delay_us));
+        }
+    }
+    assert_false(cellar_retry_again(&retry, CELLAR_ATTEMPT_MOVED, chance, &error, &delay_us));
+    assert_int_equal(error.code, CELLAR_UNAVAILABLE);
+    assert_string_equal(error.text,
+                        "The request was sent on from server to server 6 times: not here");
+    /* A write in doubt stays so. */
+    retry = retry_of(CELLAR_SAFETY_IDEMPOTENT, FOREVER);
+    (void)cellar_error_set(&error, CELLAR_UNAVAILABLE, "not here");
+    assert_true(cellar_retry_again(&retry, CELLAR_ATTEMPT_SENT, chance, &error, &delay_us));
+    while (cellar_retry_again(&retry, CELLAR_ATTEMPT_MOVED, chance, &error, &delay_us)) {
+    }
+    assert_int_equal(error.code, CELLAR_OUTCOME_UNKNOWN);
+}
+
 static void connecting_is_tried_three_times(void **state)
 {
     (void)state;
@@ -267,6 +299,7 @@ int main(void)
         cmocka_unit_test(an_answer_of_unknown_leaves_a_write_in_doubt),
         cmocka_unit_test(what_follows_a_lost_write_is_unknown_but_for_plain_refusals),
         cmocka_unit_test(an_unknown_outcome_says_so_and_why),
+        cmocka_unit_test(what_is_sent_on_goes_on_a_few_times_in_a_row),
         cmocka_unit_test(connecting_is_tried_three_times),
         cmocka_unit_test(attempts_have_a_limit),
         cmocka_unit_test(the_back_off_doubles_to_two_seconds_with_half_by_chance),
