@@ -16,6 +16,8 @@
 #include <stdlib.h>
 
 static const char catalog_family[] = "c";
+static const uint8_t other_kinds[] = {'i', 'p', 'u',
+                                      'a'}; /* instances, projects, users, profiles */
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
@@ -185,7 +187,7 @@ static enum cellar_status table_take(void *context, struct tablet_table *table)
 {
     struct tablet_check_catalog *catalog = context;
     void *grown =
-        array_grow(catalog->tables, catalog->table_count, &catalog->table_capacity, sizeof table);
+        array_grow(catalog->tables, catalog->table_count, &catalog->table_capacity, sizeof(void *));
     if (grown == NULL) {
         tablet_table_unref(table);
         return CELLAR_NO_MEMORY;
@@ -235,8 +237,8 @@ static void other_row_check(struct tablet_check_catalog *catalog)
     if (is_named) {
         return;
     }
-    bool is_known =
-        row->row.bytes > 2 && row->row.data[1] == '/' && memchr("ipua", kind, 4) != NULL;
+    bool is_known = row->row.bytes > 2 && row->row.data[1] == '/' &&
+                    memchr(other_kinds, kind, sizeof other_kinds) != NULL;
     if (!is_known) {
         row_damage(catalog, "the catalog has a row of an unknown kind");
     } else if (!cellar_wire_get_map(&from, &count)) {
