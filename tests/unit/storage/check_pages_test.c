@@ -286,6 +286,12 @@ static void damaged_branch_is_told_with_its_keys(void **state)
     spoiled_read(&fixture, &reading);
     assert_true(strstr(reading.why, "order") != NULL || strstr(reading.why, "range") != NULL);
     root = root_get(&fixture, &sound);
+    uint16_t second = cellar_get_u16le(root + 18);
+    cellar_put_u16le(root + 18, cellar_get_u16le(root + 20));
+    cellar_put_u16le(root + 20, second); /* two children changed places */
+    spoiled_read(&fixture, &reading);
+    assert_non_null(strstr(reading.why, "keys are out of order"));
+    root = root_get(&fixture, &sound);
     cellar_put_u16le(root + 16, cellar_get_u16le(root + 18)); /* two pointers to one node */
     spoiled_read(&fixture, &reading);
     assert_non_null(strstr(reading.why, "overlap or leave gaps"));
