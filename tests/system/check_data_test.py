@@ -1,4 +1,4 @@
-# ctest-timeout: 1200
+# ctest-timeout: 1800
 """cellard --check-data: sound directories are sound, every damaged byte that matters is named.
 
 Builds data directories with a real server (tables, tablets, wide rows, long keys; killed and stopped),
@@ -7,7 +7,7 @@ the log, files cut off and removed. Each time the checker must name the damage, 
 and row where they can be known, must not end by a signal, and must leave the directory as it was.
 
     CELLAR_TEST_SEED=N     the same choices again
-    CELLAR_CHECK_FLIPS=N   bits flipped in each kind of place (6)
+    CELLAR_CHECK_FLIPS=N   bits flipped in each kind of place (4)
 """
 import hashlib
 import json
@@ -26,7 +26,7 @@ import lmdb_pages  # noqa: E402
 SET, DELETE_COLUMN = 0, 1
 FLAGS = ["--log-segment-bytes", 1 << 19, "--checkpoint-records-max", 120,
          "--store-map-bytes", 64 << 20]
-FLIPS = int(os.environ.get("CELLAR_CHECK_FLIPS", "6"))
+FLIPS = int(os.environ.get("CELLAR_CHECK_FLIPS", "4"))
 
 
 # ---- directories
