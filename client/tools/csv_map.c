@@ -254,8 +254,8 @@ static enum cellar_status target_apply(struct cellar_csv_map *map, const struct 
                                        struct cellar_error *error)
 {
     struct cellar_csv_column *column;
-    struct cellar_slice name;
-    const char *value;
+    struct cellar_slice name = {NULL, 0};
+    const char *value = "";
     CELLAR_TRY(pair_split(given, &name, &value, error));
     CELLAR_TRY(column_get(map, given->option->name, name, &column, error));
     CELLAR_TRY(cellar_column_text_decode(value, &column->target, error));
@@ -275,8 +275,8 @@ static enum cellar_status option_apply(struct cellar_csv_map *map, const struct 
 {
     const char *option = given->option->name;
     struct cellar_csv_column *column;
-    struct cellar_slice name;
-    const char *value;
+    struct cellar_slice name = {NULL, 0};
+    const char *value = "";
     CELLAR_ASSERT(map->column_count > 0);
     if (strcmp(option, "key") == 0) {
         return column_get(map, option, cellar_slice_text(given->value), &column, error);

@@ -205,7 +205,7 @@ enum cellar_status cellar_export_file_sync(struct cellar_export_file *file, int6
 enum cellar_status cellar_export_file_finish(struct cellar_export_file *file,
                                              struct cellar_error *error)
 {
-    int64_t bytes;
+    int64_t bytes = 0;
     if (file->bytes == 0 && file->packed.bytes == 0) {
         file->is_empty = false; /* nothing at all is a stream of nothing */
     }

@@ -133,8 +133,10 @@ static enum cellar_status progress_name(struct job *job)
 {
     const struct cellar_import_job_options *options = job->options;
     job->file.kind = "import";
-    if (options->importer.is_dry ||
-        (options->progress_path == NULL && strcmp(options->path, "-") == 0)) {
+    /* A pipe has no place beside it, whatever its name is. */
+    bool is_pipe =
+        strcmp(options->path, "-") == 0 || cellar_import_input_info(job->input)->bytes < 0;
+    if (options->importer.is_dry || (options->progress_path == NULL && is_pipe)) {
         return CELLAR_OK;
     }
     CELLAR_TRY(options->progress_path != NULL

@@ -336,7 +336,8 @@ static bool change_wait(struct cellar_importer *importer) CELLAR_REQUIRES(import
 }
 
 /* Makes the filling batch the sending one of a worker that is free. */
-static void shard_swap(struct shard *shard) CELLAR_REQUIRES(shard->importer->lock)
+static void shard_swap(struct cellar_importer *importer, struct shard *shard)
+    CELLAR_REQUIRES(importer->lock)
 {
     struct import_batch empty = shard->sending;
     CELLAR_ASSERT(!shard->is_sending && shard->sending.count == 0);
@@ -344,7 +345,7 @@ static void shard_swap(struct shard *shard) CELLAR_REQUIRES(shard->importer->loc
     shard->filling = empty;
     shard->is_sending = true;
     shard->is_old = false;
-    cellar_cond_broadcast(&shard->importer->changed);
+    cellar_cond_broadcast(&importer->changed);
 }
 
 /* Makes the filling batch the sending one, once the worker is free; false when on_wait ended it. */
@@ -361,7 +362,7 @@ static bool shard_flush(struct shard *shard)
         is_going_on = change_wait(importer);
     }
     if (!shard->is_sending && shard->filling.count > 0) {
-        shard_swap(shard);
+        shard_swap(importer, shard);
     }
     cellar_mutex_unlock(&importer->lock);
     CELLAR_ASSERT(!is_going_on || shard->filling.count == 0);
@@ -375,7 +376,7 @@ void cellar_importer_push(struct cellar_importer *importer)
         struct shard *shard = &importer->shards[index];
         CELLAR_ASSERT(shard->importer == importer);
         if (shard->filling.count > 0 && shard->is_old && !shard->is_sending) {
-            shard_swap(shard);
+            shard_swap(importer, shard);
         }
         shard->is_old = shard->filling.count > 0;
     }
