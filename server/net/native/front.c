@@ -67,9 +67,13 @@ void net_front_stop(struct net_context *context)
 
 void net_front_show(const struct net_context *context, struct cellar_metric_page *page)
 {
-    CELLAR_ASSERT(context->operation_count > 0);
-    net_measures_show(context->measures, context->loop_count, context->operations,
-                      context->operation_count, page);
+    const char *names[NET_OPERATION_COUNT_MAX];
+    CELLAR_ASSERT(context->operation_count <= NET_OPERATION_COUNT_MAX);
+    for (size_t i = 0; i < context->operation_count; i++) {
+        names[i] = cellar_operation_text(context->operations[i].number);
+    }
+    net_measures_show(context->measures, context->loop_count, names, context->operation_count,
+                      page);
 }
 
 void net_front_take(struct io_conn *conn, void *context)

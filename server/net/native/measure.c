@@ -11,16 +11,7 @@
 
 #include <stdio.h>
 
-#include "server/net/native/session.h"
-
 #define LABEL_BYTES_MAX 96u
-
-/* The name of an operation as labels show it. */
-static const char *name_of(const struct net_operation *operations, size_t count, size_t index)
-{
-    CELLAR_ASSERT(index < count || index == NET_OPERATION_OTHER);
-    return index < count ? cellar_operation_text(operations[index].number) : "other";
-}
 
 static uint64_t outcome_sum(const struct net_measures *measures, size_t count, size_t index,
                             size_t code)
@@ -86,38 +77,36 @@ static void show_session_errors(const struct net_measures *measures, size_t coun
 }
 
 static void show_latencies(const struct net_measures *measures, size_t count,
-                           const struct net_operation *operations, size_t operation_count,
+                           const char *const *names, size_t name_count,
                            struct cellar_metric_page *page)
 {
     char labels[LABEL_BYTES_MAX];
     cellar_metric_begin(page, CELLAR_METRIC_HISTOGRAM, "cellar_request_duration_seconds",
                         "Time from a request's arrival to its last answer, by operation.");
-    for (size_t index = 0; index < operation_count; index++) {
+    for (size_t index = 0; index < name_count; index++) {
         struct cellar_histogram_sum sum = {.count = 0};
         for (size_t i = 0; i < count; i++) {
             cellar_histogram_collect(&measures[i].latencies[index], &sum);
         }
-        (void)snprintf(labels, sizeof labels, "operation=\"%s\"",
-                       name_of(operations, operation_count, index));
+        (void)snprintf(labels, sizeof labels, "operation=\"%s\"", names[index]);
         cellar_metric_put_histogram(page, labels, &sum);
     }
     CELLAR_ASSERT(page->type == CELLAR_METRIC_HISTOGRAM);
 }
 
-void net_measures_show(const struct net_measures *measures, size_t count,
-                       const struct net_operation *operations, size_t operation_count,
-                       struct cellar_metric_page *page)
+void net_measures_show(const struct net_measures *measures, size_t count, const char *const *names,
+                       size_t name_count, struct cellar_metric_page *page)
 {
-    CELLAR_ASSERT(operation_count <= NET_OPERATION_COUNT_MAX);
+    CELLAR_ASSERT(name_count <= NET_OPERATION_COUNT_MAX);
     cellar_metric_begin(page, CELLAR_METRIC_COUNTER, "cellar_requests_total",
                         "Requests of the native protocol, by operation and answer.");
-    for (size_t index = 0; index < operation_count; index++) {
-        show_outcomes(measures, count, index, name_of(operations, operation_count, index), page);
+    for (size_t index = 0; index < name_count; index++) {
+        show_outcomes(measures, count, index, names[index], page);
     }
     show_outcomes(measures, count, NET_OPERATION_OTHER, "other", page);
     cellar_metric_gauge(page, "cellar_requests_in_flight",
                         "Requests of the native protocol that are not answered yet.",
                         running_count(measures, count));
     show_session_errors(measures, count, page);
-    show_latencies(measures, count, operations, operation_count, page);
+    show_latencies(measures, count, names, name_count, page);
 }

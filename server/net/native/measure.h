@@ -8,8 +8,6 @@
  * took. One structure a loop, whose thread counts; any thread reads.
  */
 
-struct net_operation;
-
 #define NET_OPERATION_COUNT_MAX 31u
 /* The index of a request whose operation this server does not know. */
 #define NET_OPERATION_OTHER NET_OPERATION_COUNT_MAX
@@ -35,9 +33,9 @@ static inline void net_measure_end(struct net_measures *measures, size_t index,
     cellar_histogram_add(&measures->latencies[index], us);
 }
 
-/** Shows the sums over `count` loops. Any thread. */
-void net_measures_show(const struct net_measures *measures, size_t count,
-                       const struct net_operation *operations, size_t operation_count,
-                       struct cellar_metric_page *page);
+/** Shows the sums over `count` loops. Any thread. @param names  of the operations, by their index;
+ * name_count of them */
+void net_measures_show(const struct net_measures *measures, size_t count, const char *const *names,
+                       size_t name_count, struct cellar_metric_page *page);
 
 #endif

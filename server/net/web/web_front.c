@@ -19,7 +19,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "server/net/web/web_pages.h"
+#include "server/net/web/http1.h"
 
 struct session {
     struct web_context *context;

@@ -1,8 +1,8 @@
 #ifndef CELLAR_WEB_FRONT_H
 #define CELLAR_WEB_FRONT_H
 
-#include "common/metric.h"
 #include "server/io/conn.h"
+#include "server/net/web/web_pages.h"
 
 /*
  * The pages that people, monitoring and supervisors look at: `/`, `/healthz`, `/readyz`, `/metrics`
@@ -14,26 +14,6 @@
 #define WEB_HEAD_US_MAX 10000000  /* from a request's first byte to the end of its head */
 #define WEB_IDLE_US_MAX 120000000 /* between two requests */
 #define WEB_SEND_US_MAX 30000000  /* for the client to take an answer */
-
-/** What the pages show. The functions are called on any loop's thread and do not block. */
-struct web_site {
-    void *context; /* given to each function */
-    const char *version;
-    /** Whether the process does its work. @return CELLAR_OK, or the error that says what is wrong
-     */
-    enum cellar_status (*health)(void *context, struct cellar_error *error);
-    /** Whether writes are taken now. */
-    enum cellar_status (*readiness)(void *context, struct cellar_error *error);
-    /** All metrics but this front end's own. */
-    void (*metrics)(void *context, struct cellar_metric_page *page);
-};
-
-/** What all connections share; made by web_front_init(). */
-struct web_context {
-    struct web_site site;
-    _Atomic uint32_t conn_count;
-    struct cellar_counter answers[10]; /* by status, in the order of web_front.c */
-};
 
 /** Fills `context`, which then is ready for web_front_take() on any loop. Nothing to undo. */
 void web_front_init(struct web_context *context, const struct web_site *site);

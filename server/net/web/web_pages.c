@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+#include "server/net/web/http1.h"
+
 #define TEXT_TYPE "text/plain; charset=utf-8"
 #define HTML_TYPE "text/html; charset=utf-8"
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
