@@ -65,16 +65,23 @@ static bool process_add(struct walk *walk, int64_t pid)
 static void children_add(struct walk *walk, int64_t pid, const char *thread)
 {
     char path[PATH_BYTES];
-    int64_t child;
+    int64_t child = 0;
+    int byte;
     CELLAR_ASSERT(walk->depth <= DEPTH_MAX);
     (void)snprintf(path, sizeof path, "/proc/%" PRId64 "/task/%s/children", pid, thread);
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         return;
     }
-    while (fscanf(file, "%" SCNd64, &child) == 1 && child > 0) {
-        (void)tree_add(walk, child);
-    }
+    do { /* numbers with a blank behind each */
+        byte = fgetc(file);
+        if (byte >= '0' && byte <= '9' && child <= INT32_MAX) {
+            child = child * 10 + (byte - '0');
+        } else if (child > 0) {
+            (void)tree_add(walk, child);
+            child = 0;
+        }
+    } while (byte != EOF);
     (void)fclose(file);
 }
 
@@ -128,6 +135,18 @@ int64_t cellar_bench_own_cpu_us(void)
            usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
+/* The start of a line's field, counted from 0; at the line's end when there are fewer. */
+static const char *field_find(const char *line, int index)
+{
+    const char *at = line + strspn(line, " ");
+    CELLAR_ASSERT(index >= 0);
+    for (; index > 0; index--) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    return at;
+}
+
 /* The inode of the socket that listens on a port, by one of the two tables; 0 when there is none.
  */
 static uint64_t listener_inode(const char *table, uint16_t port)
@@ -139,15 +158,12 @@ static uint64_t listener_inode(const char *table, uint16_t port)
     if (file == NULL) {
         return 0;
     }
+    /* sl local:port remote:port st queues timer retransmits uid timeout inode; numbers in hex */
     while (found == 0 && fgets(line, sizeof line, file) != NULL) {
-        unsigned int local_port;
-        unsigned int state;
-        uint64_t inode;
-        /* sl local:port remote:port st queues timer retransmits uid timeout inode */
-        if (sscanf(line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%*x %x %*s %*s %*s %*u %*u %" SCNu64,
-                   &local_port, &state, &inode) == 3 &&
-            local_port == port && state == STATE_LISTEN) {
-            found = inode;
+        const char *colon = strchr(field_find(line, 1), ':');
+        if (colon != NULL && strtoul(colon + 1, NULL, 16) == port &&
+            strtoul(field_find(line, 3), NULL, 16) == STATE_LISTEN) {
+            found = strtoull(field_find(line, 9), NULL, 10);
         }
     }
     (void)fclose(file);
