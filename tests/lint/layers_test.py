@@ -13,7 +13,7 @@ STORAGE = COMMON + ["server/storage"]
 TABLET = STORAGE + ["server/tablet"]
 SERVICE = TABLET + ["server/io", "server/service"]
 NET = SERVICE + ["server/net"]
-NOT_GRPC = [name for name in NET if name not in ("server/storage", "server/tablet")]
+NET_ALONE = [name for name in NET if name not in ("server/storage", "server/tablet")]
 LIBRARY = COMMON + ["client/include", "client/lib"]
 
 # Folder -> what it may include besides itself; the longest matching folder counts.
@@ -26,8 +26,8 @@ ALLOWED = {
     "server/service": SERVICE,
     "server/net": SERVICE,
     "server/net/native": NET,
-    "server/net/grpc": NOT_GRPC,
-    "server/net/web": NET,
+    "server/net/grpc": NET_ALONE,
+    "server/net/web": NET_ALONE,
     "server/app": NET + ["server/net/native", "server/net/grpc", "server/net/web"],
     "client/include": [],
     "client/lib": LIBRARY,
