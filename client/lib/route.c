@@ -78,7 +78,7 @@ enum cellar_status cellar_routes_init(struct cellar_routes *routes,
 {
     CELLAR_ASSERT(limits->count_max >= 1 && limits->bytes_max >= CELLAR_ROUTE_BYTES_MAX);
     *routes = (struct cellar_routes){.limits = *limits};
-    routes->entries = cellar_mem_zalloc(limits->count_max, sizeof *routes->entries);
+    routes->entries = cellar_mem_zalloc(limits->count_max, sizeof(struct cellar_route_entry *));
     return routes->entries == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
 }
 
@@ -145,7 +145,7 @@ static void entry_remove(struct cellar_routes *routes, uint32_t index)
     routes->bytes -= route_bytes(&route);
     routes->count--;
     memmove(routes->entries + index, routes->entries + index + 1,
-            (routes->count - index) * sizeof *routes->entries);
+            (routes->count - index) * sizeof(struct cellar_route_entry *));
     cellar_mem_free(entry);
 }
 
@@ -176,7 +176,7 @@ static void entry_insert(struct cellar_routes *routes, struct cellar_route_entry
     uint32_t index = entries_up_to(routes, route.table, route.start);
     CELLAR_ASSERT(index <= routes->count);
     memmove(routes->entries + index + 1, routes->entries + index,
-            (routes->count - index) * sizeof *routes->entries);
+            (routes->count - index) * sizeof(struct cellar_route_entry *));
     routes->entries[index] = entry;
     routes->count++;
     routes->bytes += route_bytes(&route);

@@ -264,7 +264,7 @@ bool cellar_sync_is_reusable(struct cellar_sync *sync)
 bool cellar_sync_probe(struct cellar_sync *sync, int64_t deadline_us)
 {
     static const uint8_t no_fields[] = {0x80};
-    struct cellar_event event;
+    struct cellar_event event = {.request_id = 0};
     uint32_t id;
     CELLAR_ASSERT(cellar_engine_is_idle(&sync->engine));
     return cellar_engine_submit(&sync->engine, CELLAR_OP_PING,

@@ -436,7 +436,8 @@ static void turn(struct proxy *proxy)
     }
     (void)poll(entries, CELLAR_ARRAY_COUNT(entries), TICK_MS);
     if (entries[0].revents != 0) {
-        (void)read(proxy->wake, &wakes, sizeof wakes);
+        ssize_t got = read(proxy->wake, &wakes, sizeof wakes);
+        CELLAR_ASSERT(got == (ssize_t)sizeof wakes || errno == EAGAIN);
     }
     for (uint32_t index = 0; index < CONNECTIONS_MAX; index++) {
         if (proxy->connections[index].is_used) {
