@@ -37,7 +37,7 @@
 #include "client/lib/call.h"
 #include "common/mem.h"
 
-#define LINE_BUSY_CALLS 32u /* from here on another line is worth its price */
+#define LINE_BUSY_LOAD 32768u /* from here on another line is worth its price */
 #define LINE_NONE UINT32_MAX
 #define PROBE_US_MAX INT64_C(1000000)
 
@@ -208,7 +208,7 @@ struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
 
 /* ---- queue to lines ------------------------------------------------------------------------ */
 
-/* The line with the fewest calls that has room, or LINE_NONE. */
+/* The line with the least to do that has room, or LINE_NONE. */
 static uint32_t line_pick(const struct cellar_core *core)
 {
     uint32_t picked = LINE_NONE;
@@ -216,7 +216,8 @@ static uint32_t line_pick(const struct cellar_core *core)
     for (uint32_t index = 0; index < core->line_count; index++) {
         const struct cellar_line *line = &core->lines[index];
         if (cellar_line_has_room(line) &&
-            (picked == LINE_NONE || line->call_count < core->lines[picked].call_count)) {
+            (picked == LINE_NONE ||
+             cellar_line_load(line) < cellar_line_load(&core->lines[picked]))) {
             picked = index;
         }
     }
@@ -250,7 +251,7 @@ bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
             usable_count++;
             /* One at a time, and none while another has little to do. */
             if (line->limit_us != 0 ||
-                (cellar_line_has_room(line) && line->call_count < LINE_BUSY_CALLS)) {
+                (cellar_line_has_room(line) && cellar_line_load(line) < LINE_BUSY_LOAD)) {
                 return false;
             }
         }

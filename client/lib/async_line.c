@@ -14,6 +14,7 @@
 
 #include "client/lib/async_line.h"
 
+#define LINE_CALL_BYTES 1024u          /* what a call weighs beside its bytes */
 #define LINE_OUTPUT_BYTES_MAX 8388608u /* unsent; beyond it calls wait in the queue */
 
 static const uint8_t line_moves[][4] = {
@@ -29,6 +30,12 @@ void cellar_line_move(struct cellar_line *line, enum cellar_line_state to)
     CELLAR_ASSERT(line_moves[line->state][to] == 1);
     CELLAR_ASSERT(to == CELLAR_LINE_UP || line->call_count == 0);
     line->state = to;
+}
+
+uint64_t cellar_line_load(const struct cellar_line *line)
+{
+    CELLAR_ASSERT(line->call_count > 0 || line->call_bytes == 0);
+    return line->call_bytes + (uint64_t)line->call_count * LINE_CALL_BYTES;
 }
 
 void cellar_line_forget(struct cellar_line *line, uint32_t request_id)
@@ -67,6 +74,7 @@ enum cellar_status cellar_line_send(struct cellar_line *line, uint32_t index,
     CELLAR_ASSERT(line->calls[slot] == NULL);
     line->calls[slot] = call;
     line->call_count++;
+    line->call_bytes += call->body.bytes;
     call->place = CELLAR_ASYNC_FLYING;
     call->line_index = index;
     call->credit_owed = 0;
@@ -81,6 +89,7 @@ void cellar_line_take(struct cellar_line *line, struct cellar_async_call *call)
     CELLAR_ASSERT(line->calls[slot] == call && line->call_count > 0);
     line->calls[slot] = NULL;
     line->call_count--;
+    line->call_bytes -= call->body.bytes;
 }
 
 enum cellar_attempt cellar_line_attempt(const struct cellar_line *line,

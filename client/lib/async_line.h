@@ -18,6 +18,7 @@ struct cellar_line {
     struct cellar_engine engine;
     struct cellar_async_call *calls[CELLAR_ENGINE_REQUESTS_MAX]; /* by the low bits of their ids */
     uint32_t call_count;
+    uint64_t call_bytes; /* of their requests */
     uint64_t sent_bytes; /* handed to the system so far */
     int64_t limit_us;    /* until when it must be open, or answer a probe; 0 = it has */
     int64_t heard_us;    /* when something came last */
@@ -35,6 +36,9 @@ bool cellar_line_is_usable(const struct cellar_line *line);
 
 /** Whether a line takes a call now. */
 bool cellar_line_has_room(const struct cellar_line *line);
+
+/** How much a line has to do: the bytes of its calls, and some for each of them. */
+uint64_t cellar_line_load(const struct cellar_line *line);
 
 /** Tells the server that nobody waits for a request any more. */
 void cellar_line_forget(struct cellar_line *line, uint32_t request_id);

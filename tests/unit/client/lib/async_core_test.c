@@ -332,6 +332,35 @@ static void a_full_line_gets_another_beside_it_up_to_the_limit(void **state)
     rig_close(&rig);
 }
 
+static void a_line_with_many_bytes_gets_another_beside_it(void **state)
+{
+    (void)state;
+    uint32_t index = 0;
+    struct cellar_buffer value = {0};
+    struct cellar_msg_mutate_row_request message = {.table = cellar_slice_text("t"),
+                                                    .row = cellar_slice_text("r")};
+    rig_open(&rig, 2);
+    (void)rig_call(&rig, CELLAR_SAFETY_READ, 10 * S);
+    rig_run(&rig);
+    assert_false(cellar_core_dial(&rig.core, rig.now_us, &index));
+    assert_int_equal(cellar_buffer_reserve(&value, 100000), CELLAR_OK);
+    memset(value.data, 'v', 100000);
+    message.token = cellar_slice_make(value.data, 100000);
+    struct test_call *large = &rig.calls[rig.call_count++];
+    large->call.kind = &test_kind;
+    large->call.operation = CELLAR_OP_MUTATE_ROW;
+    large->call.retry = rig.calls[0].call.retry;
+    assert_int_equal(cellar_async_body_encode(&large->call, &cellar_msg_mutate_row_request_type,
+                                              &message, &message.timeout_us),
+                     CELLAR_OK);
+    cellar_core_add(&rig.core, &large->call, rig.now_us);
+    rig_turn(&rig);
+    assert_true(cellar_core_dial(&rig.core, rig.now_us, &index));
+    assert_int_equal(index, 1);
+    cellar_buffer_fini(&value);
+    rig_close(&rig);
+}
+
 static void unavailable_goes_again_after_the_delay(void **state)
 {
     (void)state;
@@ -713,6 +742,7 @@ int main(void)
         cmocka_unit_test(many_calls_share_a_line_and_are_answered_in_any_order),
         cmocka_unit_test(what_the_server_does_not_take_waits_in_the_queue),
         cmocka_unit_test(a_full_line_gets_another_beside_it_up_to_the_limit),
+        cmocka_unit_test(a_line_with_many_bytes_gets_another_beside_it),
         cmocka_unit_test(unavailable_goes_again_after_the_delay),
         cmocka_unit_test(a_broken_line_takes_with_it_only_what_is_not_safe),
         cmocka_unit_test(every_call_ends_in_time_when_nothing_answers),
