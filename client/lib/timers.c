@@ -73,7 +73,8 @@ static enum cellar_status heap_reserve(struct cellar_timers *timers)
         return CELLAR_RESOURCE_EXHAUSTED;
     }
     uint32_t capacity = CELLAR_MAX(2 * timers->capacity, 16u);
-    struct cellar_timer **heap = cellar_mem_realloc(timers->heap, capacity * sizeof *heap);
+    struct cellar_timer **heap =
+        cellar_mem_realloc(timers->heap, capacity * sizeof(struct cellar_timer *));
     if (heap == NULL) {
         return CELLAR_NO_MEMORY;
     }

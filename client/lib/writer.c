@@ -169,6 +169,24 @@ static enum cellar_status row_encode(struct cellar_writer_row *made, struct cell
     return CELLAR_OK;
 }
 
+/* Makes a row; NULL without memory. */
+static struct cellar_writer_row *row_new(struct cellar_writer *writer, struct cellar_view row,
+                                         const struct cellar_mutations *list, void *context)
+{
+    struct cellar_writer_row *made = cellar_mem_zalloc(1, sizeof *made);
+    CELLAR_ASSERT(list->count >= 1);
+    if (made == NULL) {
+        return NULL;
+    }
+    made->writer = writer;
+    made->context = context;
+    if (row_encode(made, row, list) != CELLAR_OK) {
+        cellar_writer_row_free(made);
+        return NULL;
+    }
+    return made;
+}
+
 /* Finds a table by its full name; NULL when there is none yet. */
 static struct cellar_writer_table *table_find(const struct cellar_writer *writer, const char *name)
     CELLAR_REQUIRES(writer->lock)
@@ -297,19 +315,15 @@ enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *tab
         status = cellar_client_table_name(writer->client, table, name, &error);
     }
     if (status == CELLAR_OK) {
-        made = cellar_mem_zalloc(1, sizeof *made);
-        if (made != NULL) {
-            made->writer = writer;
-            made->context = context;
-        }
-        if (made == NULL || row_encode(made, row, list) != CELLAR_OK) {
+        made = row_new(writer, row, list, context);
+        if (made == NULL) {
             status = cellar_error_set(&error, CELLAR_NO_MEMORY, "No memory for a row");
         }
     }
-    if (status == CELLAR_OK) {
+    if (made != NULL) {
         status = table_get(writer, name, &made->table, &error);
     }
-    if (status == CELLAR_OK) {
+    if (made != NULL && status == CELLAR_OK) {
         made->hash = cellar_writer_hash(name, cellar_view_slice(row));
         status = inbox_put(writer, made, deadline_us, &error);
     }

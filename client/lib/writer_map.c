@@ -67,7 +67,7 @@ static bool map_grow(struct cellar_writer_map *map)
 {
     struct cellar_writer_map grown = {.count = map->count};
     grown.bucket_count = map->bucket_count == 0 ? BUCKETS_MIN : 2 * map->bucket_count;
-    grown.buckets = cellar_mem_zalloc(grown.bucket_count, sizeof *grown.buckets);
+    grown.buckets = cellar_mem_zalloc(grown.bucket_count, sizeof(struct cellar_writer_row *));
     if (grown.buckets == NULL) {
         return false;
     }
