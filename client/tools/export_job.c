@@ -380,11 +380,12 @@ static enum cellar_status output_open(struct job *job, struct cellar_error *erro
 static enum cellar_status job_prepare(struct job *job, struct cellar_error *error)
 {
     struct cellar_call call = {0};
-    CELLAR_TRY(cellar_interrupt_start(&job->interrupt, error));
     if (cellar_table_describe(job->tool->client, job->options->table, &call, &job->table) !=
         CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
+    /* Until here there is nothing to bring to an end: a signal simply ends the program. */
+    CELLAR_TRY(cellar_interrupt_start(&job->interrupt, error));
     CELLAR_TRY(
         cellar_tool_memory(cellar_export_range_copy(&job->whole, &job->options->range), error));
     CELLAR_TRY(progress_resume(job, error));

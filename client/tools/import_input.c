@@ -140,6 +140,13 @@ enum cellar_status cellar_import_input_open(const char *path, struct cellar_inte
     return CELLAR_OK;
 }
 
+void cellar_import_input_watch(struct cellar_import_input *input,
+                               struct cellar_interrupt *interrupt)
+{
+    CELLAR_ASSERT(input != NULL);
+    input->interrupt = interrupt;
+}
+
 const struct cellar_import_input_info *
 cellar_import_input_info(const struct cellar_import_input *input)
 {

@@ -29,6 +29,11 @@ enum cellar_status cellar_import_input_open(const char *path, struct cellar_inte
                                             struct cellar_import_input **input,
                                             struct cellar_error *error) CELLAR_MUST_USE;
 
+/** Ends every later wait for bytes when the interrupt comes; borrowed as long as the input is open.
+ */
+void cellar_import_input_watch(struct cellar_import_input *input,
+                               struct cellar_interrupt *interrupt);
+
 /** What it is; as long as it is open. */
 const struct cellar_import_input_info *
 cellar_import_input_info(const struct cellar_import_input *input);

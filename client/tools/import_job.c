@@ -456,15 +456,17 @@ static enum cellar_status job_prepare(struct job *job, struct cellar_error *erro
     struct cellar_import_job_options *options = job->options;
     struct cellar_import_rejects_terms rejects = {0};
     struct cellar_call call = {0};
-    CELLAR_TRY(cellar_interrupt_start(&job->interrupt, error));
-    options->importer.interrupt = job->interrupt;
-    options->importer.on_wait = tick;
-    options->importer.context = job;
-    CELLAR_TRY(cellar_import_input_open(options->path, job->interrupt, &job->input, error));
+    CELLAR_TRY(cellar_import_input_open(options->path, NULL, &job->input, error));
     if (cellar_table_describe(job->tool->client, options->importer.table, &call, &job->table) !=
         CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
+    /* Until here there is nothing to bring to an end: a signal simply ends the program. */
+    CELLAR_TRY(cellar_interrupt_start(&job->interrupt, error));
+    cellar_import_input_watch(job->input, job->interrupt);
+    options->importer.interrupt = job->interrupt;
+    options->importer.on_wait = tick;
+    options->importer.context = job;
     CELLAR_TRY(progress_resume(job, &rejects.bytes, error));
     rejects.input_fd = cellar_import_input_fd(job->input);
     CELLAR_TRY(cellar_import_rejects_open(&job->rejects, options->rejects_path, rejects, error));
