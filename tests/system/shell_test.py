@@ -316,7 +316,7 @@ def shell_words_are_completed(server):
         shell.wait_for("Drops a table with all its rows")
         shell.wait_for(PROMPT + "table d")
         shell.run("e" + TAB + "us" + TAB, "  family  place  keeps everything")
-        shell.type("ex" + TAB + "\r")
+        shell.type("exi" + TAB + "\r")
         assert shell.end() == 0, shell.output
 
 
