@@ -545,6 +545,20 @@ void cellar_writer_run(struct cellar_async_task *task, struct cellar_core *core,
     }
 }
 
+/* Ends a row that is in no list, CANCELLED, or unknown where an attempt of it was lost. */
+static void row_cancel(struct cellar_writer_row *row, const struct cellar_error *error,
+                       int64_t now_us)
+{
+    struct cellar_error own = *error;
+    struct cellar_retry_chance chance = {.now_us = now_us};
+    int64_t delay_us;
+    row->retry.attempts_max = 0;
+    bool goes_again =
+        cellar_retry_again(&row->retry, CELLAR_ATTEMPT_ANSWERED, chance, &own, &delay_us);
+    CELLAR_ASSERT(!goes_again);
+    row_end(row, &own, now_us);
+}
+
 void cellar_writer_abort(struct cellar_writer *writer, int64_t now_us)
 {
     struct cellar_error error;
@@ -565,7 +579,7 @@ void cellar_writer_abort(struct cellar_writer *writer, int64_t now_us)
             if (row->place == CELLAR_WRITER_OPEN) {
                 cellar_writer_remove(&row->table->open, row);
             }
-            row_end(row, &error, now_us);
+            row_cancel(row, &error, now_us);
         }
         row = older;
     }

@@ -56,6 +56,7 @@ struct rig {
     struct cellar_cond changed;
     unsigned result_count;
     unsigned chain_left;
+    bool is_met;                             /* by the peer: a request */
     enum cellar_code results[ROW_COUNT_MAX]; /* by the row's context */
     unsigned given[ROW_COUNT_MAX];           /* how many results the row has had */
 };
@@ -637,6 +638,38 @@ static void closing_in_time_gives_every_row_its_result(void **state)
     rig_free(rig);
 }
 
+static enum answer judge_close(struct rig *rig, const struct sent *rows, unsigned count,
+                               enum cellar_status *codes)
+{
+    (void)rows;
+    (void)count;
+    (void)codes;
+    cellar_mutex_lock(&rig->lock);
+    rig->is_met = true;
+    cellar_cond_broadcast(&rig->changed);
+    cellar_mutex_unlock(&rig->lock);
+    return ANSWER_CLOSE;
+}
+
+static void a_row_whose_answer_was_lost_is_not_called_cancelled(void **state)
+{
+    (void)state;
+    struct cellar_writer_options options = {.delay_us_max = 1};
+    struct cellar_call call = {.timeout_us = 1000};
+    struct rig *rig = rig_open(judge_close, &options, NULL);
+    add(rig, "k", "v", 0);
+    cellar_mutex_lock(&rig->lock);
+    while (!rig->is_met) {
+        cellar_cond_wait(&rig->changed, &rig->lock);
+    }
+    cellar_mutex_unlock(&rig->lock);
+    /* In flight, paused or queued again: it may have been applied. */
+    assert_int_equal(cellar_writer_close(rig->writer, &call), CELLAR_E_OUTCOME_UNKNOWN);
+    rig->writer = NULL;
+    (void)rig_close(rig, 1);
+    rig_free(rig);
+}
+
 static void a_callback_may_add_rows(void **state)
 {
     (void)state;
@@ -721,6 +754,7 @@ int main(void)
         cmocka_unit_test(each_row_ends_in_its_time),
         cmocka_unit_test(adding_waits_for_room_in_time),
         cmocka_unit_test(closing_in_time_gives_every_row_its_result),
+        cmocka_unit_test(a_row_whose_answer_was_lost_is_not_called_cancelled),
         cmocka_unit_test(a_callback_may_add_rows),
         cmocka_unit_test(what_is_wrong_is_refused_at_once),
         cmocka_unit_test(without_memory_nothing_is_added),
