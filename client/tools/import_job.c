@@ -74,6 +74,14 @@ static enum cellar_status identity_make(struct job *job)
     return cellar_progress_put(identity, "options", job->options->words);
 }
 
+/* The file of rejects, or nothing. */
+static struct cellar_slice rejects_name(const struct job *job)
+{
+    const char *path = job->options->rejects_path;
+    CELLAR_ASSERT(path == NULL || job->options != NULL);
+    return path == NULL ? cellar_slice_make(NULL, 0) : cellar_slice_text(path);
+}
+
 /* Saves the progress. */
 static enum cellar_status progress_save(struct job *job, struct cellar_error *error)
 {
@@ -97,6 +105,9 @@ static enum cellar_status progress_save(struct job *job, struct cellar_error *er
         CELLAR_ASSERT(numbers[index].number <= INT64_MAX);
         status = cellar_progress_put_number(&progress, numbers[index].name,
                                             (int64_t)numbers[index].number);
+    }
+    if (status == CELLAR_OK) {
+        status = cellar_progress_put(&progress, "rejects", rejects_name(job));
     }
     status = status == CELLAR_OK ? cellar_progress_save(&progress, &job->file, error)
                                  : cellar_error_set(error, status, "No memory for an import");
@@ -125,7 +136,15 @@ static bool numbers_take(struct job *job, const struct cellar_progress *progress
         .value_bytes = (uint64_t)numbers[5],
         .refused_count = (uint64_t)numbers[6]};
     CELLAR_ASSERT(job->time_us >= 0);
-    return cellar_progress_get_number(progress, "rejects_bytes", 0, rejects_bytes);
+    struct cellar_buffer rejects = {0};
+    bool is_taken = cellar_progress_get_number(progress, "rejects_bytes", 0, rejects_bytes) &&
+                    cellar_progress_get(progress, "rejects", &rejects);
+    /* Another file than before takes what is refused from here on. */
+    if (is_taken && !cellar_slice_equal(cellar_slice_of(&rejects), rejects_name(job))) {
+        *rejects_bytes = 0;
+    }
+    cellar_buffer_fini(&rejects);
+    return is_taken;
 }
 
 /* Finds out where the progress file is, if there is one. */

@@ -404,6 +404,32 @@ static void an_import_stops_at_too_many_refusals_and_goes_on(void **state)
     expect_ok(RUN("table", "drop", "stopped", "--yes"));
 }
 
+static void rejects_may_go_on_in_another_file(void **state)
+{
+    (void)state;
+    char rejects[400];
+    const char *path = file_of("parts.jsonl", "bad 1\nbad 2\nbad 3\n" ROW("a"));
+    (void)snprintf(rejects, sizeof rejects, "%s/first", stage.loopback.folder);
+    expect_ok(RUN("table", "create", "parts", "--family", "f"));
+    assert_int_equal(RUN("import", "parts", path, "--family", "f", "--max-errors", "0", "--batch",
+                         "1", "--rejects", rejects),
+                     1);
+    assert_non_null(text_of("first"));
+    size_t bytes = strlen(text_of("first"));
+    assert_true(bytes >= 6 && bytes <= 18);
+    assert_int_equal(unlink(rejects), 0);
+    assert_int_equal(RUN("import", "parts", path, "--family", "f", "--rejects", rejects), 4);
+    expect_err("is shorter than the import left it; name another file with --rejects");
+    (void)unlink(rejects);
+    (void)snprintf(rejects, sizeof rejects, "%s/second", stage.loopback.folder);
+    assert_int_equal(RUN("import", "parts", path, "--family", "f", "--rejects", rejects), 1);
+    assert_non_null(strstr(stage.out, "; refused 3; "));
+    assert_int_equal(strlen(text_of("second")), 18 - bytes);
+    expect_ok(RUN("count", "parts"));
+    expect_out("1\n");
+    expect_ok(RUN("table", "drop", "parts", "--yes"));
+}
+
 static void a_dry_import_checks_everything_and_writes_nothing(void **state)
 {
     (void)state;
@@ -651,6 +677,7 @@ int main(void)
         cmocka_unit_test(json_lines_are_imported_and_the_rest_refused_by_line),
         cmocka_unit_test(many_refusals_are_counted),
         cmocka_unit_test(an_import_stops_at_too_many_refusals_and_goes_on),
+        cmocka_unit_test(rejects_may_go_on_in_another_file),
         cmocka_unit_test(a_dry_import_checks_everything_and_writes_nothing),
         cmocka_unit_test(files_of_an_import_that_cannot_be_used_are_told),
         cmocka_unit_test(debian_stanzas_are_imported_twice_and_once_the_same),
