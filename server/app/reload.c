@@ -54,8 +54,21 @@ static void copy_name(const char *name, char *to)
     }
 }
 
+/* Puts the value that stays in use into the new settings, for the next time. */
+static void keep_value(struct cellar_config *settings, size_t index,
+                       const struct cellar_config_value *running)
+{
+    const char *text =
+        cellar_arena_copy(&settings->arena, running->text, strlen(running->text) + 1);
+    CELLAR_ASSERT(index < settings->option_count);
+    if (text != NULL) { /* else the log is wrong about it, next time */
+        settings->values[index] = *running;
+        settings->values[index].text = text;
+    }
+}
+
 /* Logs what differs. Returns how many live options do. */
-static uint32_t log_changes(const struct cellar_reload *reload, const struct cellar_config *wanted,
+static uint32_t log_changes(const struct cellar_reload *reload, struct cellar_config *wanted,
                             bool has_budgets, uint32_t *restart_count)
 {
     const struct cellar_config *latest =
@@ -65,7 +78,9 @@ static uint32_t log_changes(const struct cellar_reload *reload, const struct cel
     for (size_t i = 0; i < wanted->option_count; i++) {
         const struct cellar_config_option *option = &wanted->options[i];
         bool is_live = option->is_live && (has_budgets || !is_budget(option));
-        const char *running = (is_live ? latest : reload->started)->values[i].text;
+        const struct cellar_config_value *value =
+            &(option->is_live ? latest : reload->started)->values[i];
+        const char *running = value->text;
         const char *text = wanted->values[i].text;
         if (option->is_flag_only || strcmp(running, text) == 0) {
             continue;
@@ -77,6 +92,9 @@ static uint32_t log_changes(const struct cellar_reload *reload, const struct cel
         cellar_log(is_live ? CELLAR_LOG_INFO : CELLAR_LOG_WARN,
                    is_live ? "config_changed" : "config_needs_restart",
                    "setting=%s running=\"%s\" wanted=\"%s\"", name, running, text);
+        if (option->is_live && !is_live) {
+            keep_value(wanted, i, value);
+        }
     }
     return changed_count;
 }
@@ -105,8 +123,7 @@ static enum cellar_status read_all(const struct cellar_reload *reload,
 
 /* Applies settings that are right. */
 static enum cellar_status apply(struct cellar_reload *reload, struct cellar_server *server,
-                                const struct cellar_config *settings,
-                                struct cellar_server_config *config)
+                                struct cellar_config *settings, struct cellar_server_config *config)
 {
     struct cellar_error error;
     uint32_t restart_count = 0;

@@ -147,6 +147,36 @@ def operate_reload(folder):
         server.stop()
 
 
+def operate_memory_is_divided_at_the_start(folder):
+    """Budgets trade memory with each other; more than both had, or another total, needs a restart."""
+    path = os.path.join(folder, "cellar.conf")
+    write(path, "request_bytes_max_total = 100m\nanswer_bytes_max_total = 50m\n")
+
+    def reload(text, count):
+        write(path, text)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_for(lambda: len(log_lines(server, "config_reloaded")) == count)
+        page = metrics(server.port)
+        return [page.value("cellar_budget_max_bytes", budget=name) >> 20
+                for name in ("requests", "answers")]
+
+    with server_of(folder, "--config", path).start() as server:
+        got = reload("request_bytes_max_total = 60m\nanswer_bytes_max_total = 90m\n", 1)
+        assert got == [60, 90] and not log_lines(server, "config_needs_restart"), server.output()
+        got = reload("request_bytes_max_total = 101m\nanswer_bytes_max_total = 50m\n", 2)
+        assert got == [60, 90], got
+        assert log_lines(server, "config_needs_restart") == \
+            ['setting=request_bytes_max_total running="60m" wanted="101m"',
+             'setting=answer_bytes_max_total running="90m" wanted="50m"'], server.output()
+        got = reload("memory_bytes_max = 2g\nrequest_bytes_max_total = 60m\n"
+                     "answer_bytes_max_total = 90m\n", 3)
+        assert got == [60, 90], got
+        assert log_lines(server, "config_needs_restart")[2:] == \
+            ['setting=memory_bytes_max running="1g" wanted="2g"'], server.output()
+        assert server.pid and ask(server.port, "/readyz")[0] == 200
+        server.stop()
+
+
 def operate_lowered_limits_hold(folder):
     """After a reload fewer connections are let in, and a small budget still serves."""
     path = os.path.join(folder, "cellar.conf")
