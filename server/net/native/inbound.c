@@ -127,17 +127,18 @@ static bool append_to_join(struct net_session *session, struct net_join *join,
     return true;
 }
 
-/* Runs a request, given in one frame or joined. */
-static void run_request(struct net_session *session, const struct cellar_frame *frame,
+/* Runs a request, given in one frame or joined. @param index  of its operation in the table */
+static void run_request(struct net_session *session, size_t index, const struct cellar_frame *frame,
                         struct cellar_slice body)
 {
     struct net_request request = {
         .id = frame->request_id, .operation = frame->operation, .body = body};
-    size_t index = index_of(session->context, frame->operation);
-    CELLAR_ASSERT(index != NET_OPERATION_OTHER);
+    CELLAR_ASSERT(session->context->operations[index].number == frame->operation);
     net_request_begin(session, index);
     session->context->operations[index].run(session, &request);
-    net_request_end(session);
+    if (session->is_fresh) {
+        net_request_end(session);
+    }
 }
 
 /* Takes the next frame of a half-sent request; with the last one the request runs. False: the frame
@@ -160,7 +161,8 @@ static bool take_joined_frame(struct net_session *session, struct net_join *join
     }
     remove_join(session, join);
     if (!join->is_refused) {
-        run_request(session, frame, cellar_slice_of(&join->body));
+        size_t index = index_of(session->context, frame->operation);
+        run_request(session, index, frame, cellar_slice_of(&join->body));
     }
     net_join_free(join);
     net_session_settle(session);
@@ -246,7 +248,8 @@ static bool take_new_request(struct net_session *session, const struct cellar_fr
     if (refuse_by_phase(session, frame)) {
         return true;
     }
-    if (index_of(session->context, frame->operation) == NET_OPERATION_OTHER) {
+    size_t index = index_of(session->context, frame->operation);
+    if (index == NET_OPERATION_OTHER) {
         (void)cellar_error_set(&error, CELLAR_UNIMPLEMENTED, "This server has no operation %u",
                                frame->operation);
         refuse_request(session, frame, &error);
@@ -257,7 +260,7 @@ static bool take_new_request(struct net_session *session, const struct cellar_fr
         return join == NULL || take_joined_frame(session, join, frame, payload);
     }
     CELLAR_ASSERT(session->state == NET_HELLO || session->state == NET_OPEN);
-    run_request(session, frame, payload);
+    run_request(session, index, frame, payload);
     return true;
 }
 

@@ -193,23 +193,12 @@ static enum cellar_status outcome_take(struct net_session *session)
     return outcome;
 }
 
-void net_request_begin(struct net_session *session, size_t index)
-{
-    CELLAR_ASSERT(index < NET_OPERATION_COUNT_MAX);
-    cellar_counter_add(&session->measures->begun, 1);
-    session->operation_index = (uint8_t)index;
-    session->is_fresh = true;
-    session->outcome = CELLAR_CANCELLED;
-}
-
 void net_request_end(struct net_session *session)
 {
-    CELLAR_ASSERT(session->measures != NULL);
-    if (session->is_fresh) {
-        session->is_fresh = false;
-        net_measure_end(session->measures, session->operation_index, outcome_take(session),
-                        cellar_clock_monotonic_us() - session->input_us);
-    }
+    CELLAR_ASSERT(session->is_fresh);
+    session->is_fresh = false;
+    net_measure_end(session->measures, session->operation_index, outcome_take(session),
+                    cellar_clock_monotonic_us() - session->input_us);
 }
 
 void net_request_refused(struct net_session *session, size_t index)

@@ -113,9 +113,16 @@ static inline void net_session_outcome_set(struct net_session *session, enum cel
 }
 
 /** Counts the beginning of a request. @param index  of its operation in the table */
-void net_request_begin(struct net_session *session, size_t index);
+static inline void net_request_begin(struct net_session *session, size_t index)
+{
+    CELLAR_ASSERT(index < NET_OPERATION_COUNT_MAX);
+    cellar_counter_add(&session->measures->begun, 1);
+    session->operation_index = (uint8_t)index;
+    session->is_fresh = true;
+    session->outcome = CELLAR_CANCELLED;
+}
 
-/** Counts its end, if it has not become a call. */
+/** Counts its end; it is fresh, that is, has not become a call. */
 void net_request_end(struct net_session *session);
 
 /** Counts a request that was answered without having run. @param index  as above, or
