@@ -530,7 +530,9 @@ void io_conn_protocol_set(struct io_conn *conn, enum io_protocol protocol)
 void io_conn_retire(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->is_started);
-    io_loop_member_retire(conn->loop, &conn->member);
+    if (!conn->member.is_retired) {
+        io_loop_member_retire(conn->loop, &conn->member);
+    }
 }
 
 void io_conn_want(struct io_conn *conn, size_t bytes)

@@ -96,7 +96,7 @@ void io_conn_resume(struct io_conn *conn, enum io_pause reason);
 void io_conn_protocol_set(struct io_conn *conn, enum io_protocol protocol);
 
 /** Says that a stopping server is not to wait for the connection, and that it takes no place of
- * those that are counted; once. Its `drain` may leave it open until the loop stops. */
+ * those that are counted. Its `drain` may leave it open until the loop stops. */
 void io_conn_retire(struct io_conn *conn);
 
 /** Whether input must not be handled now: paused, or closing. */

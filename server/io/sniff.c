@@ -111,4 +111,12 @@ static void on_expired(struct io_conn *conn, void *context)
     refuse(conn, IO_REFUSED_SILENT);
 }
 
-const struct io_conn_handler io_sniff_handler = {.input = on_input, .expired = on_expired};
+/* It may be about to ask whether the server is ready; nobody waits for it. */
+static void on_drain(struct io_conn *conn, void *context)
+{
+    CELLAR_ASSERT(context != NULL);
+    io_conn_retire(conn);
+}
+
+const struct io_conn_handler io_sniff_handler = {
+    .input = on_input, .expired = on_expired, .drain = on_drain};

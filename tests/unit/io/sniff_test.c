@@ -181,6 +181,19 @@ static void sniff_closes_what_nobody_serves_without_a_word(void **state)
     }
 }
 
+static void sniff_goes_on_while_the_server_stops(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    fixture_open(&fixture);
+    io_loop_drain(fixture.loop);
+    io_loop_turn(fixture.loop, false);
+    assert_int_equal(io_loop_member_count(fixture.loop), 0); /* nobody waits for it */
+    feed(&fixture, "GET ");
+    assert_int_equal(fixture.http_count, 1);
+    fixture_close(&fixture);
+}
+
 static void sniff_closes_who_says_nothing_for_5_seconds(void **state)
 {
     (void)state;
@@ -204,6 +217,7 @@ int main(void)
         cmocka_unit_test(sniff_hands_a_native_connection_over_at_its_8th_byte),
         cmocka_unit_test(sniff_hands_http_over_at_its_method),
         cmocka_unit_test(sniff_closes_what_nobody_serves_without_a_word),
+        cmocka_unit_test(sniff_goes_on_while_the_server_stops),
         cmocka_unit_test(sniff_closes_who_says_nothing_for_5_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
