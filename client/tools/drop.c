@@ -36,7 +36,7 @@ enum cellar_status cellar_confirm(struct cellar_tool *tool, const struct cellar_
                                   const char *what, const char *name, struct cellar_error *error)
 {
     char answer[ANSWER_BYTES_MAX];
-    CELLAR_ASSERT(tool->command != NULL);
+    CELLAR_ASSERT(tool->command != NULL && name != NULL);
     if (cellar_args_has(args, "yes")) {
         return CELLAR_OK;
     }

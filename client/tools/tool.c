@@ -219,7 +219,6 @@ static enum cellar_status command_run(struct cellar_tool *tool,
         return CELLAR_OK;
     }
     CELLAR_TRY(args_check(tool, command, args, error));
-    tool->args = args;
     if (command->patience != CELLAR_PATIENCE_OFFLINE) {
         CELLAR_TRY(client_take(tool, command, error));
     }
@@ -228,7 +227,6 @@ static enum cellar_status command_run(struct cellar_tool *tool,
         cellar_client_close(tool->client);
     }
     tool->client = NULL;
-    tool->args = NULL;
     return status;
 }
 
@@ -253,7 +251,9 @@ static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char
         command->has_format ? cellar_format_options : no_options, cellar_global_options, NULL};
     CELLAR_TRY(
         cellar_args_parse(options, argc - 1 - verb_words, argv + 1 + verb_words, &args, error));
+    tool->args = &args;
     enum cellar_status status = command_run(tool, command, &args, error);
+    tool->args = NULL;
     cellar_args_fini(&args);
     return status;
 }
