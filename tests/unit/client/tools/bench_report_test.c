@@ -48,7 +48,8 @@ static int stop(void **state)
 /* The buffer as text, which the caller frees. */
 static char *text_of(struct cellar_buffer *buffer)
 {
-    char *text = strndup((const char *)buffer->data, buffer->bytes);
+    assert_int_equal(cellar_buffer_append(buffer, "", 1), CELLAR_OK);
+    char *text = strdup((const char *)buffer->data);
     assert_non_null(text);
     cellar_buffer_fini(buffer);
     return text;
