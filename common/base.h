@@ -27,6 +27,7 @@
 #define CELLAR_CONTAINER_OF(pointer, type, member)                                                 \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
+/* These two evaluate an argument twice: never a clock, a counter of another thread, a call. */
 #define CELLAR_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define CELLAR_MAX(a, b) ((a) > (b) ? (a) : (b))
 

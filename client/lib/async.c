@@ -175,8 +175,8 @@ static void driver_turn(void *context)
     }
     health_note(async);
     int64_t next_us = has_more ? 0 : cellar_core_next_us(&async->io.core);
-    int64_t delay_us =
-        next_us == INT64_MAX ? -1 : CELLAR_MAX(next_us - cellar_clock_monotonic_us(), INT64_C(0));
+    int64_t now_us = cellar_clock_monotonic_us();
+    int64_t delay_us = next_us == INT64_MAX ? -1 : CELLAR_MAX(next_us - now_us, INT64_C(0));
     CELLAR_ASSERT(delay_us >= -1);
     async->io.loop.timer(async->io.loop.context, delay_us);
     inside_set(async, false);

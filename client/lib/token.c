@@ -46,9 +46,10 @@ void cellar_token_begin(const struct cellar_client *client,
         return;
     }
     CELLAR_ASSERT(fields->start_us != NULL);
-    int64_t left_us = CELLAR_MAX(deadline_us - cellar_clock_monotonic_us(), INT64_C(0));
-    int64_t start_us =
-        atomic_load(&client->is_clock_behind) ? 0 : CELLAR_MAX(cellar_clock_real_us(), INT64_C(0));
+    int64_t left_us = deadline_us - cellar_clock_monotonic_us();
+    int64_t now_us = cellar_clock_real_us();
+    int64_t start_us = atomic_load(&client->is_clock_behind) ? 0 : CELLAR_MAX(now_us, INT64_C(0));
+    left_us = CELLAR_MAX(left_us, INT64_C(0));
     *fields->start_us = (uint64_t)start_us;
     *fields->life_us = (uint64_t)(CELLAR_MIN(left_us, LIFE_US_MAX - MARGIN_US) + MARGIN_US);
 }

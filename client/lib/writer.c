@@ -118,7 +118,8 @@ static bool driver_post(struct cellar_writer *writer)
 /* The time of cells that have none: now, but never earlier than one that was given before. */
 static int64_t time_next(struct cellar_writer *writer)
 {
-    int64_t time_us = CELLAR_MAX(cellar_clock_real_us(), INT64_C(0));
+    int64_t now_us = cellar_clock_real_us();
+    int64_t time_us = CELLAR_MAX(now_us, INT64_C(0));
     if (writer->options.granularity != CELLAR_TABLE_MICROS) {
         time_us -= time_us % 1000;
     }

@@ -109,6 +109,7 @@ static enum cellar_status segment_begin(struct store_log *log, struct store_log_
         return CELLAR_NO_MEMORY;
     }
     const struct store_log_segments *chain = &log->chain;
+    uint64_t low_water_lsn = atomic_load(&log->low_water_lsn);
     const struct store_log_header *last =
         chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
     segment->header = (struct store_log_header){
@@ -118,7 +119,7 @@ static enum cellar_status segment_begin(struct store_log *log, struct store_log_
         .incarnation = random_u64(),
         .previous_incarnation = last == NULL ? 0 : last->incarnation,
         .first_lsn = first_lsn,
-        .low_water_lsn = CELLAR_MIN(atomic_load(&log->low_water_lsn), first_lsn - 1),
+        .low_water_lsn = CELLAR_MIN(low_water_lsn, first_lsn - 1),
     };
     memcpy(segment->header.log_id, log->id, sizeof log->id);
     store_log_header_encode(&segment->header, block);

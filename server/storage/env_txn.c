@@ -291,7 +291,8 @@ static void write_end(struct store_env_txn *txn)
     if (env->native != NULL) {
         store_env_measure(env);
     }
-    uint64_t pages = CELLAR_MIN(txn->put_count * 2, atomic_load(&env->page_count)) + 16;
+    uint64_t page_count = atomic_load(&env->page_count);
+    uint64_t pages = CELLAR_MIN(txn->put_count * 2, page_count) + 16;
     uint64_t left = pages * ENV_PAGE_BYTES;
     if (left > atomic_load(&env->retained_bytes)) {
         atomic_store(&env->retained_bytes, left);

@@ -84,8 +84,8 @@ static void loop_turn(struct loop *loop)
         return;
     }
     if (loop->timer_us >= 0) {
-        wait_ms = (int)CELLAR_MIN((loop->timer_us - cellar_clock_monotonic_us()) / 1000 + 1,
-                                  INT64_C(1000));
+        int64_t left_us = loop->timer_us - cellar_clock_monotonic_us();
+        wait_ms = left_us < 0 ? 0 : (int)CELLAR_MIN(left_us / 1000 + 1, INT64_C(1000));
     }
     nfds_t count = loop->count;
     assert_true(count > 0 || wait_ms >= 0); /* else nothing would ever happen again */
