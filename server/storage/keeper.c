@@ -213,8 +213,8 @@ void store_keeper_wake(struct store_engine *engine)
  * the pages by itself. */
 static void store_limits_set(const struct store_engine *engine, struct store *store)
 {
-    uint64_t share_pages = engine->options.memory_bytes_max / 6 / PAGE_BYTES;
-    bool is_small = store_env_page_count(store->env) <= share_pages / 2;
+    uint64_t share_pages = engine->options.memory_bytes_max / 3 / PAGE_BYTES;
+    bool is_small = store_env_page_count(store->env) <= share_pages;
     CELLAR_ASSERT(share_pages > 0);
     atomic_store(&store->rows_max, is_small ? UINT64_MAX : share_pages / 2);
     atomic_store(&store->map_room_bytes, store_env_room_bytes(store->env, STORE_MAP_PERCENT_MAX));
