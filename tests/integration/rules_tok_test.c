@@ -272,8 +272,7 @@ static void a_bad_token_in_a_batch_refuses_the_whole_batch(void **state)
     struct model_fixture *fixture = *state;
     struct cellar_error results[1];
     static const char *const bad[] = {
-        "\x91\x93\xc4\x01r\x91\x91\x03\xc4\x07"
-        "1234567",
+        "\x91\x93\xc4\x01r\x91\x91\x03\xc4\x07tokens!",
         "\x91\x93\xc4\x01r\x91\x91\x03\x05",
         "\x91\x94\xc4\x01r\x91\x91\x03\xc0\xc0",
     };
