@@ -1,7 +1,7 @@
 /*
  * importer: what needs no server. Rows and refusals of a dry import settle in order through a
  * window that is much smaller than the input, waiting ends when it is told to, and a lack of memory
- * leaves no thread behind. Sending is tested against a server (integration.client_tool).
+ * leaves no thread behind. Sending is tested against a server (integration.client_tool_import).
  */
 #include "tests/support/support.h"
 
