@@ -11,37 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/model_service.h"
-
 #define THREAD_COUNT 4
 #define WRITE_COUNT 500
 #define TEXT(text) cellar_text(text)
 #define PATIENCE_US INT64_C(300000000)
-
-static struct loopback loopback;
-
-static int group_open(void **state)
-{
-    struct svc_options options;
-    struct cellar_call call = {0};
-    struct cellar_schema *schema = cellar_schema_new();
-    (void)state;
-    model_service_options_init(&options);
-    loopback_open(&loopback, &options);
-    cellar_schema_family(schema, "f", NULL);
-    if (cellar_table_create(loopback.client, "t", schema, &call, NULL) != CELLAR_E_OK) {
-        fail_msg("%s", call.failure.text);
-    }
-    cellar_schema_free(schema);
-    return 0;
-}
-
-static int group_close(void **state)
-{
-    (void)state;
-    loopback_close(&loopback);
-    return 0;
-}
 
 static enum cellar_code outcome(struct cellar_future *future)
 {
@@ -86,8 +59,8 @@ static void *writer_main(void *argument)
         (void)snprintf(key, sizeof key, "w%u-%04u", writer->number, i);
         cellar_mutations_clear(list);
         cellar_mutations_set_at(list, "f", TEXT("q"), 1000, TEXT(key));
-        enum cellar_code code =
-            cellar_mutate_row_submit(loopback.client, "t", TEXT(key), list, &submit, &futures[i]);
+        enum cellar_code code = cellar_mutate_row_submit(loopback_group.client, "t", TEXT(key),
+                                                         list, &submit, &futures[i]);
         CELLAR_ASSERT(code == CELLAR_E_OK);
     }
     for (unsigned i = 0; i < WRITE_COUNT; i++) {
@@ -125,7 +98,7 @@ static enum cellar_code scan(const char *prefix, struct taken *taken)
     struct cellar_submit submit = {.timeout_us = PATIENCE_US};
     struct cellar_read *read = cellar_read_new();
     cellar_read_prefix(read, TEXT(prefix));
-    assert_int_equal(cellar_scan_submit(loopback.client, "t", read, &taker, &submit, &future),
+    assert_int_equal(cellar_scan_submit(loopback_group.client, "t", read, &taker, &submit, &future),
                      CELLAR_E_OK);
     cellar_read_free(read);
     return outcome(future);
@@ -151,7 +124,7 @@ static void many_threads_submit_and_every_write_has_one_outcome(void **state)
     }
     assert_int_equal(scan("w", &taken), CELLAR_E_OK);
     assert_int_equal(taken.count, THREAD_COUNT * WRITE_COUNT);
-    cellar_client_health(loopback.client, &health);
+    cellar_client_health(loopback_group.client, &health);
     assert_in_range(health.connection_count, 1, 2);
     assert_int_equal(health.failure_age_us, -1);
 }
@@ -165,10 +138,10 @@ static void a_write_is_read_after_its_answer(void **state)
     struct cellar_mutations *list = cellar_mutations_new();
     cellar_mutations_set(list, "f", TEXT("q"), TEXT("hello"));
     assert_int_equal(
-        cellar_mutate_row_submit(loopback.client, "t", TEXT("one"), list, NULL, &future),
+        cellar_mutate_row_submit(loopback_group.client, "t", TEXT("one"), list, NULL, &future),
         CELLAR_E_OK);
     assert_int_equal(outcome(future), CELLAR_E_OK);
-    assert_int_equal(cellar_get_row_submit(loopback.client, "t", TEXT("one"), NULL, &future),
+    assert_int_equal(cellar_get_row_submit(loopback_group.client, "t", TEXT("one"), NULL, &future),
                      CELLAR_E_OK);
     assert_true(cellar_future_wait(future, -1));
     struct cellar_rows *rows = cellar_future_take_rows(future);
@@ -177,7 +150,7 @@ static void a_write_is_read_after_its_answer(void **state)
     assert_memory_equal(cellar_rows_at(rows, 0)->cells[0].value.data, "hello", 5);
     cellar_rows_free(rows);
     cellar_future_free(future);
-    assert_int_equal(cellar_ping_submit(loopback.client, NULL, &future), CELLAR_E_OK);
+    assert_int_equal(cellar_ping_submit(loopback_group.client, NULL, &future), CELLAR_E_OK);
     assert_true(cellar_future_wait(future, -1));
     assert_true(cellar_future_is_ready(future));
     cellar_future_free(future);
@@ -189,7 +162,7 @@ static void failures_name_what_is_wrong(void **state)
     (void)state;
     struct cellar_future *future = NULL;
     struct cellar_failure failure;
-    assert_int_equal(cellar_get_row_submit(loopback.client, "none", TEXT("r"), NULL, &future),
+    assert_int_equal(cellar_get_row_submit(loopback_group.client, "none", TEXT("r"), NULL, &future),
                      CELLAR_E_OK);
     assert_true(cellar_future_wait(future, -1));
     assert_int_equal(cellar_future_result(future, &failure), CELLAR_E_NOT_FOUND);
@@ -211,7 +184,7 @@ static void a_batch_has_a_result_for_each_entry(void **state)
         cellar_mutations_set_at(list, i == 50 ? "nonsense" : "f", TEXT("q"), 1000, TEXT("v"));
         cellar_batch_add(batch, TEXT(key), list);
     }
-    assert_int_equal(cellar_mutate_rows_submit(loopback.client, "t", batch, NULL, &future),
+    assert_int_equal(cellar_mutate_rows_submit(loopback_group.client, "t", batch, NULL, &future),
                      CELLAR_E_OK);
     assert_int_equal(outcome(future), CELLAR_E_OK);
     assert_int_equal(cellar_batch_failed_count(batch), 1);
@@ -238,9 +211,9 @@ static void a_large_scan_flows_and_can_be_left_early(void **state)
         (void)snprintf(key, sizeof key, "large%03u", i);
         cellar_mutations_clear(list);
         cellar_mutations_set_at(list, "f", TEXT("q"), 1000, cellar_view_of(value, BYTES));
-        assert_int_equal(
-            cellar_mutate_row_submit(loopback.client, "t", TEXT(key), list, &submit, &futures[i]),
-            CELLAR_E_OK);
+        assert_int_equal(cellar_mutate_row_submit(loopback_group.client, "t", TEXT(key), list,
+                                                  &submit, &futures[i]),
+                         CELLAR_E_OK);
     }
     for (unsigned i = 0; i < ROWS; i++) {
         assert_int_equal(outcome(futures[i]), CELLAR_E_OK);
@@ -261,7 +234,7 @@ static void a_client_is_closed_in_the_middle(void **state)
 {
     (void)state;
     struct writer counts = {0};
-    struct cellar_client *client = loopback_client(&loopback);
+    struct cellar_client *client = loopback_client(&loopback_group);
     struct cellar_mutations *list = cellar_mutations_new();
     struct cellar_submit submit = {.done = written, .context = &counts};
     cellar_mutations_set(list, "f", TEXT("q"), TEXT("v"));
@@ -285,5 +258,6 @@ int main(void)
         cmocka_unit_test(a_large_scan_flows_and_can_be_left_early),
         cmocka_unit_test(a_client_is_closed_in_the_middle),
     };
-    return cmocka_run_group_tests_name("async_client", tests, group_open, group_close);
+    return cmocka_run_group_tests_name("async_client", tests, loopback_group_open,
+                                       loopback_group_close);
 }

@@ -15,35 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/support/model_service.h"
-
 #define LONG_US INT64_C(300000000)
 #define TEXT(text) cellar_text(text)
-
-static struct loopback loopback;
-
-static int group_open(void **state)
-{
-    struct svc_options options;
-    struct cellar_call call = {0};
-    struct cellar_schema *schema = cellar_schema_new();
-    (void)state;
-    model_service_options_init(&options);
-    loopback_open(&loopback, &options);
-    cellar_schema_family(schema, "f", NULL);
-    if (cellar_table_create(loopback.client, "t", schema, &call, NULL) != CELLAR_E_OK) {
-        fail_msg("%s", call.failure.text);
-    }
-    cellar_schema_free(schema);
-    return 0;
-}
-
-static int group_close(void **state)
-{
-    (void)state;
-    loopback_close(&loopback);
-    return 0;
-}
 
 struct rig {
     struct event_base *base;
@@ -121,7 +94,7 @@ static void callbacks_come_on_the_thread_of_the_loop(void **state)
     (void)state;
     struct rig rig;
     struct cellar_health health;
-    rig_open(&rig, loopback_client(&loopback));
+    rig_open(&rig, loopback_client(&loopback_group));
     for (unsigned i = 0; i < 500; i++) {
         char key[16];
         (void)snprintf(key, sizeof key, "k%03u", i);
@@ -152,7 +125,7 @@ static void other_threads_wake_the_loop(void **state)
     (void)state;
     struct rig rig;
     pthread_t other;
-    rig_open(&rig, loopback_client(&loopback));
+    rig_open(&rig, loopback_client(&loopback_group));
     assert_int_equal(pthread_create(&other, NULL, other_main, &rig), 0);
     rig_run(&rig, 100);
     assert_int_equal(pthread_join(other, NULL), 0);
@@ -165,7 +138,7 @@ static void a_writer_works_on_the_loop_and_is_closed_there(void **state)
     (void)state;
     struct rig rig;
     struct cellar_writer *writer = NULL;
-    rig_open(&rig, loopback_client(&loopback));
+    rig_open(&rig, loopback_client(&loopback_group));
     struct cellar_writer_options options = {
         .done = row_done, .context = &rig, .timeout_us = LONG_US, .rows_max = 10};
     assert_int_equal(cellar_writer_open(rig.client, &options, NULL, &writer), CELLAR_E_OK);
@@ -230,14 +203,14 @@ static void a_loop_comes_first_and_alone(void **state)
     struct rig rig;
     struct cellar_libevent second;
     struct cellar_call call = {0};
-    struct cellar_client *client = loopback_client(&loopback);
+    struct cellar_client *client = loopback_client(&loopback_group);
     struct cellar_future *future = NULL;
     rig_open(&rig, client);
     assert_int_equal(cellar_libevent_attach(&second, client, rig.base, &call),
                      CELLAR_E_FAILED_PRECONDITION);
     assert_non_null(strstr(call.failure.text, "before the first call"));
     rig_close(&rig);
-    client = loopback_client(&loopback);
+    client = loopback_client(&loopback_group);
     struct event_base *base = event_base_new();
     assert_int_equal(cellar_ping_submit(client, NULL, &future), CELLAR_E_OK);
     assert_int_equal(cellar_libevent_attach(&second, client, base, NULL),
@@ -257,5 +230,6 @@ int main(void)
         cmocka_unit_test(deadlines_pass_and_detaching_ends_the_rest),
         cmocka_unit_test(a_loop_comes_first_and_alone),
     };
-    return cmocka_run_group_tests_name("libevent", tests, group_open, group_close);
+    return cmocka_run_group_tests_name("libevent", tests, loopback_group_open,
+                                       loopback_group_close);
 }

@@ -11,42 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/support/model_service.h"
-
 #define THREAD_COUNT 4
 #define ROW_COUNT 3000
 #define LONG_US INT64_C(300000000)
 #define TEXT(text) cellar_text(text)
 
-static struct loopback loopback;
-
-static void table_create(const char *name, enum cellar_table_granularity granularity)
-{
-    struct cellar_call call = {0};
-    struct cellar_schema *schema = cellar_schema_new();
-    cellar_schema_family(schema, "f", NULL);
-    cellar_schema_granularity(schema, granularity);
-    if (cellar_table_create(loopback.client, name, schema, &call, NULL) != CELLAR_E_OK) {
-        fail_msg("%s", call.failure.text);
-    }
-    cellar_schema_free(schema);
-}
-
 static int group_open(void **state)
 {
-    struct svc_options options;
-    (void)state;
-    model_service_options_init(&options);
-    loopback_open(&loopback, &options);
-    table_create("t", CELLAR_TABLE_MILLIS);
-    table_create("micros", CELLAR_TABLE_MICROS);
-    return 0;
-}
-
-static int group_close(void **state)
-{
-    (void)state;
-    loopback_close(&loopback);
+    (void)loopback_group_open(state);
+    loopback_table(&loopback_group, "micros", CELLAR_TABLE_MICROS);
     return 0;
 }
 
@@ -83,7 +56,7 @@ static struct cellar_writer *writer_open(struct results *results,
     own.done = result_take;
     own.context = results;
     own.timeout_us = LONG_US;
-    if (cellar_writer_open(loopback.client, &own, &call, &writer) != CELLAR_E_OK) {
+    if (cellar_writer_open(loopback_group.client, &own, &call, &writer) != CELLAR_E_OK) {
         fail_msg("%s", call.failure.text);
     }
     return writer;
@@ -104,7 +77,7 @@ static size_t rows_count(const char *table, const char *prefix)
     struct cellar_read *read = cellar_read_new();
     cellar_read_prefix(read, TEXT(prefix));
     cellar_read_keys_only(read);
-    assert_int_equal(cellar_get(loopback.client, table, read, &call, &rows), CELLAR_E_OK);
+    assert_int_equal(cellar_get(loopback_group.client, table, read, &call, &rows), CELLAR_E_OK);
     size_t count = cellar_rows_count(rows);
     cellar_rows_free(rows);
     cellar_read_free(read);
@@ -174,7 +147,7 @@ static void rows_of_one_key_are_written_in_their_order(void **state)
         add(writer, "t", "ordered", list);
     }
     assert_int_equal(cellar_writer_close(writer, NULL), CELLAR_E_OK);
-    assert_int_equal(cellar_get_row(loopback.client, "t", TEXT("ordered"), NULL, &rows),
+    assert_int_equal(cellar_get_row(loopback_group.client, "t", TEXT("ordered"), NULL, &rows),
                      CELLAR_E_OK);
     assert_int_equal(cellar_rows_count(rows), 1);
     assert_int_equal(cellar_rows_at(rows, 0)->cell_count, 1);
@@ -242,5 +215,5 @@ int main(void)
         cmocka_unit_test(tables_of_either_granularity_take_the_writers_times),
         cmocka_unit_test(a_wrong_row_fails_alone),
     };
-    return cmocka_run_group_tests_name("writer", tests, group_open, group_close);
+    return cmocka_run_group_tests_name("writer", tests, group_open, loopback_group_close);
 }

@@ -418,3 +418,37 @@ void loopback_close(struct loopback *loopback)
     server_stop(loopback);
     test_remove_tree(loopback->folder);
 }
+
+/* ---- groups of tests ------------------------------------------------------------------------- */
+
+struct loopback loopback_group;
+
+void loopback_table(struct loopback *loopback, const char *name,
+                    enum cellar_table_granularity granularity)
+{
+    struct cellar_call call = {0};
+    struct cellar_schema *schema = cellar_schema_new();
+    cellar_schema_family(schema, "f", NULL);
+    cellar_schema_granularity(schema, granularity);
+    if (cellar_table_create(loopback->client, name, schema, &call, NULL) != CELLAR_E_OK) {
+        fail_msg("%s", call.failure.text);
+    }
+    cellar_schema_free(schema);
+}
+
+int loopback_group_open(void **state)
+{
+    struct svc_options options;
+    (void)state;
+    model_service_options_init(&options);
+    loopback_open(&loopback_group, &options);
+    loopback_table(&loopback_group, "t", CELLAR_TABLE_MILLIS);
+    return 0;
+}
+
+int loopback_group_close(void **state)
+{
+    (void)state;
+    loopback_close(&loopback_group);
+    return 0;
+}

@@ -38,6 +38,19 @@ void loopback_restart(struct loopback *loopback, bool is_crash);
 /** Opens one more client to the server. */
 struct cellar_client *loopback_client(struct loopback *loopback);
 
+/** Makes a table of one family, "f"; the test fails when that does not work. */
+void loopback_table(struct loopback *loopback, const char *name,
+                    enum cellar_table_granularity granularity);
+
+/** What the tests of a group share, between the two functions below. */
+extern struct loopback loopback_group;
+
+/** A group's setup: opens loopback_group with the model's options and a table "t". Returns 0. */
+int loopback_group_open(void **state);
+
+/** A group's teardown: closes loopback_group. Returns 0. */
+int loopback_group_close(void **state);
+
 /** A slice as a view of the library. */
 static inline struct cellar_view loopback_view(struct cellar_slice slice)
 {
