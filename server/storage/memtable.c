@@ -18,7 +18,6 @@
 
 #include "common/key.h"
 #include "common/mem.h"
-#include "server/storage/token.h"
 
 struct store_memtable {
     struct store_entry *head;   /* of the cells; height STORE_MEMTABLE_HEIGHT_MAX, no key */

@@ -63,6 +63,22 @@ static inline size_t store_item_bytes(const struct store_item *item)
     return STORE_ITEM_HEADER_BYTES + item->family.bytes + item->qualifier.bytes + item->value.bytes;
 }
 
+/**
+ * Writes the part of a token's key that stands behind its row's position: 00, the token. The key is
+ * one, in a memtable and in an environment, so this stands below both.
+ *
+ * @param to     1 + token.bytes bytes
+ * @param token  STORE_TOKEN_BYTES_MIN..STORE_TOKEN_BYTES_MAX bytes; copied
+ * @return the first byte behind it
+ */
+static inline uint8_t *store_token_put(uint8_t *to, struct cellar_slice token)
+{
+    CELLAR_ASSERT(token.bytes <= STORE_TOKEN_BYTES_MAX);
+    *to++ = 0;
+    memcpy(to, token.data, token.bytes);
+    return to + token.bytes;
+}
+
 /** Appends a mutation's head; items follow with store_item_encode(). CELLAR_NO_MEMORY. */
 enum cellar_status store_mutation_encode(struct cellar_buffer *to,
                                          const struct store_mutation *mutation) CELLAR_MUST_USE;

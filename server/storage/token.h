@@ -10,21 +10,13 @@
  * environment's `tokens` database in the same checkpoint. So it is there exactly when what it
  * protects is. FORMAT.md, "Tokens".
  *
- * A token's key is its row's position, 00, the token.
+ * A token's key is its row's position and what store_token_put() writes behind it.
  */
 
 #define STORE_TOKEN_KEY_BYTES_MAX (CELLAR_KEY_ROW_BYTES_MAX + 1u + STORE_TOKEN_BYTES_MAX)
 #define STORE_TOKEN_WINDOW_US INT64_C(900000000) /* so long a token may live */
 #define STORE_TOKEN_SLOT_US INT64_C(16000000)
 #define STORE_TOKEN_SLOT_COUNT 64u
-
-/** Writes what stands behind the row's position. @return the first byte behind it. */
-static inline uint8_t *store_token_put(uint8_t *to, struct cellar_slice token)
-{
-    *to++ = 0;
-    memcpy(to, token.data, token.bytes);
-    return to + token.bytes;
-}
 
 /** Writes a whole key. @param to STORE_TOKEN_KEY_BYTES_MAX bytes. @return the key, in `to` */
 struct cellar_slice store_token_key(uint8_t *to, struct cellar_slice row,
