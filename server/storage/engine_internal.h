@@ -7,8 +7,9 @@
 #include "server/storage/data_dir.h"
 #include "server/storage/engine.h"
 
-/* What engine_open.c and engine_run.c (opening, recovery, appends), keeper.c (checkpoints, budgets)
- * and engine_metrics.c share; nobody else includes this. */
+/* What engine_open.c and engine_run.c (opening, recovery, appends), engine_admit.c (refusals),
+ * keeper.c (checkpoints, budgets) and engine_metrics.c share; nobody else includes this but the
+ * test that puts an engine into each state of refusal. */
 
 #define KEEPER_THREAD_COUNT 2u
 

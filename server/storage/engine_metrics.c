@@ -1,5 +1,5 @@
 /*
- * What the engine says about itself: whether it takes writes, and its metrics.
+ * What the engine says about itself: its metrics.
  *
  * The stores are walked under the append lock and the engine's, in this order, as a keeper does
  * once a second; only sums leave, so that a server of a thousand stores has as short a page as one
@@ -20,29 +20,6 @@ struct totals {
     uint64_t memtable_entries; /* of active ones */
     uint64_t memtable_stores;  /* with anything in a memtable */
 };
-
-enum cellar_status store_engine_check(const struct store_engine *engine, struct cellar_error *error)
-{
-    uint64_t failed_store = atomic_load(&engine->failed_store);
-    CELLAR_ASSERT(engine->log != NULL);
-    if (store_log_has_failed(engine->log)) {
-        return cellar_error_set(error, CELLAR_IO_ERROR,
-                                "the commit log has failed; writes are refused until the server is "
-                                "started again");
-    }
-    if (failed_store != 0) {
-        return cellar_error_set(error, CELLAR_IO_ERROR,
-                                "store %llu could not be written to the disk; writes are refused "
-                                "until the server is started again",
-                                (unsigned long long)failed_store - 1);
-    }
-    if (atomic_load(&engine->is_disk_short)) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                "the disk of %s is below its reserve; free space or delete data",
-                                engine->dir.path);
-    }
-    return CELLAR_OK;
-}
 
 static void store_add(struct store *store, struct totals *totals)
 {

@@ -1,15 +1,13 @@
 /*
- * The engine at work: the append that ties log and memtable together, admission before it,
- * snapshots, stores dropped, figures.
+ * The engine at work: the append that ties log and memtable together, snapshots, stores dropped,
+ * figures.
  *
  * An append is made under the append lock: the record gets its LSN and its place in the log's
  * queue, the batch goes into the store's memtable, and when a budget is overrun a keeper is woken.
- * Admission refuses before anything is queued, so a refusal means that nothing was applied.
+ * What may be appended was asked before, in the same hold of the lock (engine_admit.c).
  */
 #include "common/log.h"
 #include "server/storage/engine_internal.h"
-
-#define RETRY_DELAY_MS 50u
 
 /* ---- dropping a store -------------------------------------------------------------------- */
 
@@ -51,68 +49,6 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
 
 /* ---- appends and snapshots ------------------------------------------------------------------- */
 
-bool store_engine_has_failed(const struct store_engine *engine)
-{
-    CELLAR_ASSERT(engine->log != NULL);
-    return store_log_has_failed(engine->log) || atomic_load(&engine->failed_store) != 0;
-}
-
-enum cellar_status store_engine_admit(struct store_engine *engine, struct store *store,
-                                      bool has_sets, struct cellar_error *error)
-{
-    enum cellar_status status = store_log_check(engine->log);
-    if (status != CELLAR_OK) {
-        cellar_error_set(error, status,
-                         status == CELLAR_IO_ERROR
-                             ? "the commit log has failed; writes are refused until "
-                               "the server is started again"
-                             : "the server is stopping");
-        if (error != NULL) {
-            error->retry_delay_ms = status == CELLAR_UNAVAILABLE ? RETRY_DELAY_MS : 0;
-        }
-        return status;
-    }
-    uint64_t failed_store = atomic_load_explicit(&engine->failed_store, memory_order_relaxed);
-    if (failed_store != 0) {
-        return cellar_error_set(error, CELLAR_IO_ERROR,
-                                "store %llu could not be written to the disk; writes are refused "
-                                "until the server is started again",
-                                (unsigned long long)failed_store - 1);
-    }
-    if (has_sets && atomic_load_explicit(&engine->is_disk_short, memory_order_relaxed)) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                "the disk of %s is below its reserve; free space or delete data",
-                                engine->dir.path);
-    }
-    /* What is written down takes up to twice its size while the pages it replaces are not free yet.
-     */
-    uint64_t pending_bytes = atomic_load_explicit(&store->pending_bytes, memory_order_relaxed);
-    uint64_t room_bytes = atomic_load_explicit(&store->map_room_bytes, memory_order_relaxed);
-    if (has_sets && 2 * pending_bytes >= room_bytes) {
-        return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                "store %u is at 90 %% of store_map_bytes; delete data or split the "
-                                "table into more tablets",
-                                store->id);
-    }
-    uint64_t memtable_bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
-    CELLAR_ASSERT(engine->is_started);
-    uint64_t memtable_bytes_max =
-        atomic_load_explicit(&engine->memtable_bytes_max, memory_order_relaxed);
-    if (memtable_bytes > 2 * memtable_bytes_max) {
-        store_keeper_wake(engine);
-        (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
-                               "%llu bytes wait for a checkpoint, the limit is twice "
-                               "memtable_bytes_max (%llu); try again",
-                               (unsigned long long)memtable_bytes,
-                               (unsigned long long)memtable_bytes_max);
-        if (error != NULL) {
-            error->retry_delay_ms = RETRY_DELAY_MS;
-        }
-        return CELLAR_UNAVAILABLE;
-    }
-    return CELLAR_OK;
-}
-
 /* Whether an append leaves a budget overrun, so that a keeper should look. */
 static bool is_over_budget(const struct store_engine *engine, const struct store *store,
                            uint64_t lsn)
@@ -147,20 +83,6 @@ void store_engine_append(struct store_engine *engine, struct store *store,
     if (is_over_budget(engine, store, lsn)) {
         store_keeper_wake(engine);
     }
-}
-
-enum cellar_status store_engine_admit_token(struct store_engine *engine, struct store *store,
-                                            int64_t now_us, struct cellar_error *error)
-{
-    uint64_t live = store_token_count_live(&store->tokens, now_us);
-    CELLAR_ASSERT(engine->options.store_tokens_max > 0);
-    return live < engine->options.store_tokens_max
-               ? CELLAR_OK
-               : cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
-                                  "store %u has %llu live tokens, the limit is store_tokens_max "
-                                  "(%llu)",
-                                  store->id, (unsigned long long)live,
-                                  (unsigned long long)engine->options.store_tokens_max);
 }
 
 void store_engine_append_empty(struct store_engine *engine, struct store_log_record *record)
