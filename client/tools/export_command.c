@@ -1,21 +1,26 @@
 /*
- * export: a table, or some of it, into a file. The options are read here; export_job.c does it.
- *
- * A progress file belongs to one command: its words, as far as they decide what is written, are
- * joined into the text that is compared.
+ * export: a table, or some of it, into a file. The options are read here, those that import has too
+ * by transfer.c; export_job.c does it.
  */
 
-#include <string.h>
-
-#include "client/tools/duration.h"
 #include "client/tools/export_job.h"
 #include "client/tools/select.h"
+#include "client/tools/transfer.h"
 
-#define PATIENCE_US_DEFAULT INT64_C(60000000)
+static const struct cellar_transfer_format formats[] = {{"jsonl", ".jsonl"}, {"csv", ".csv"}};
+static const enum cellar_format format_of[] = {CELLAR_FORMAT_JSONL, CELLAR_FORMAT_CSV};
+static_assert(CELLAR_ARRAY_COUNT(formats) == CELLAR_ARRAY_COUNT(format_of), "one each");
 
-/* Options that do not decide what is written; format and packing are compared as they are found. */
-static const char *const manner_options[] = {"endpoint", "instance", "timeout", "progress",
-                                             "format",   "compress", "help"};
+/* Compared as they are found, whether they were given or follow from the file's name. */
+static const char *const manner_options[] = {"format", "compress"};
+
+static const struct cellar_transfer_kind export_kind = {
+    .formats = formats,
+    .format_count = CELLAR_ARRAY_COUNT(formats),
+    .formats_text = "jsonl or csv",
+    .manner_options = manner_options,
+    .manner_count = CELLAR_ARRAY_COUNT(manner_options),
+};
 
 /* Reads --compress, else the file's name. */
 static enum cellar_status packing_get(const struct cellar_args *args, const char *path,
@@ -29,25 +34,6 @@ static enum cellar_status packing_get(const struct cellar_args *args, const char
                : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                   "Option --compress must be gzip, zstd or none, but got '%.64s'",
                                   name);
-}
-
-/* Reads --format, else the file's name. */
-static enum cellar_status format_get(const struct cellar_args *args, const char *path,
-                                     enum cellar_format *format, struct cellar_error *error)
-{
-    static const char suffix[] = ".csv";
-    const char *name = cellar_args_text(args, "format");
-    size_t bytes = strlen(path) - strlen(cellar_packing_suffix(cellar_packing_of_name(path)));
-    size_t suffix_bytes = strlen(suffix);
-    bool is_csv = name != NULL ? strcmp(name, "csv") == 0
-                               : bytes > suffix_bytes && strncmp(path + bytes - suffix_bytes,
-                                                                 suffix, suffix_bytes) == 0;
-    CELLAR_ASSERT(bytes <= strlen(path));
-    *format = is_csv ? CELLAR_FORMAT_CSV : CELLAR_FORMAT_JSONL;
-    return name == NULL || is_csv || strcmp(name, "jsonl") == 0
-               ? CELLAR_OK
-               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                  "Option --format must be jsonl or csv, but got '%.64s'", name);
 }
 
 /* Reads --prefix, or --start and --end. */
@@ -82,27 +68,24 @@ static enum cellar_status range_get(const struct cellar_args *args,
                : CELLAR_OK;
 }
 
-/* Reads all options. */
+/* Reads what is export's own. */
 static enum cellar_status options_get(const struct cellar_args *args,
+                                      const struct cellar_transfer *transfer,
                                       struct cellar_export_job_options *options,
                                       struct cellar_error *error)
 {
     static const struct cellar_args_limits limits = {.least = 1, .most = INT64_MAX};
-    const char *timeout = cellar_args_text(args, "timeout");
     int64_t rows_limit = 0;
-    CELLAR_ASSERT(args->word_count >= 1);
+    CELLAR_ASSERT(transfer->format < CELLAR_ARRAY_COUNT(format_of));
     options->args = args;
-    options->table = args->words[0];
-    options->path = args->word_count == 1 ? "-" : args->words[1];
-    options->progress_path = cellar_args_text(args, "progress");
-    options->patience_us = PATIENCE_US_DEFAULT;
+    options->table = transfer->table;
+    options->path = transfer->path;
+    options->progress_path = transfer->progress_path;
+    options->patience_us = transfer->patience_us;
+    options->format = format_of[transfer->format];
+    options->words = cellar_slice_of(&transfer->words);
     CELLAR_TRY(packing_get(args, options->path, &options->packing, error));
-    CELLAR_TRY(format_get(args, options->path, &options->format, error));
     CELLAR_TRY(cellar_args_number(args, "limit", limits, &rows_limit, error));
-    if (timeout != NULL) {
-        CELLAR_TRY(
-            cellar_duration_decode(cellar_slice_text(timeout), &options->patience_us, error));
-    }
     options->rows_limit = (uint64_t)rows_limit;
     return range_get(args, &options->range, error);
 }
@@ -112,20 +95,13 @@ static enum cellar_status export_run(struct cellar_tool *tool, const struct cell
                                      struct cellar_error *error)
 {
     struct cellar_export_job_options options = {0};
-    struct cellar_buffer words = {0};
+    struct cellar_transfer transfer = {0};
     CELLAR_ASSERT(tool->client != NULL);
-    enum cellar_status status = options_get(args, &options, error);
-    if (status == CELLAR_OK) {
-        status = cellar_tool_memory(
-            cellar_args_join(args, manner_options, CELLAR_ARRAY_COUNT(manner_options), &words),
-            error);
-    }
-    if (status == CELLAR_OK) {
-        options.words = cellar_slice_of(&words);
-        status = cellar_export_job_run(tool, &options, error);
-    }
+    enum cellar_status status = cellar_transfer_read(&export_kind, args, &transfer, error);
+    status = status == CELLAR_OK ? options_get(args, &transfer, &options, error) : status;
+    status = status == CELLAR_OK ? cellar_export_job_run(tool, &options, error) : status;
     cellar_export_range_fini(&options.range);
-    cellar_buffer_fini(&words);
+    cellar_transfer_fini(&transfer);
     return status;
 }
 

@@ -1,67 +1,33 @@
 /*
- * import: a file of rows into a table. The options are read here; import_job.c does it.
- *
- * A progress file belongs to one command: its words, as far as they decide what becomes of the
- * input, are joined here into the text that is compared. Those that only say how the work is done
- * may change between two runs.
+ * import: a file of rows into a table. The options are read here, those that export has too by
+ * transfer.c; import_job.c does it.
  */
 
-#include <string.h>
-
 #include "client/tools/csv_map.h"
-#include "client/tools/duration.h"
 #include "client/tools/import_job.h"
-#include "client/tools/packing.h"
+#include "client/tools/transfer.h"
 
 #define BATCH_ROWS_DEFAULT 250
 #define PARALLEL_DEFAULT 8
 #define ERRORS_MAX_DEFAULT 1000
-#define PATIENCE_US_DEFAULT INT64_C(60000000)
 
-static const struct {
-    const char *name;
-    const char *suffix; /* of files that hold it; NULL: only --format says so */
-} formats[] = {
+static const struct cellar_transfer_format formats[] = {
     [CELLAR_IMPORT_JSONL] = {"jsonl", ".jsonl"},
     [CELLAR_IMPORT_DEB822] = {"deb822", NULL},
     [CELLAR_IMPORT_CSV] = {"csv", ".csv"},
 };
 
-/* Options that do not decide what becomes of the input. */
-static const char *const manner_options[] = {"endpoint", "instance", "timeout",  "batch",
-                                             "parallel", "rejects",  "progress", "max-errors",
-                                             "dry-run",  "help"};
+/* Options of its own that do not decide what becomes of the input. */
+static const char *const manner_options[] = {"batch", "parallel", "rejects", "max-errors",
+                                             "dry-run"};
 
-/* True when a name, without the suffix of a packing, ends with `suffix`. */
-static bool has_suffix(const char *path, const char *suffix)
-{
-    size_t bytes = strlen(path) - strlen(cellar_packing_suffix(cellar_packing_of_name(path)));
-    size_t suffix_bytes = strlen(suffix);
-    CELLAR_ASSERT(suffix_bytes > 0);
-    return bytes > suffix_bytes && strncmp(path + bytes - suffix_bytes, suffix, suffix_bytes) == 0;
-}
-
-/* Reads --format, else the file's name. */
-static enum cellar_status format_get(const struct cellar_args *args,
-                                     enum cellar_import_format *format, struct cellar_error *error)
-{
-    const char *name = cellar_args_text(args, "format");
-    *format = CELLAR_IMPORT_JSONL;
-    CELLAR_ASSERT(args->word_count == 2);
-    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(formats); index++) {
-        const char *suffix = formats[index].suffix;
-        if (name != NULL ? strcmp(name, formats[index].name) == 0
-                         : suffix != NULL && has_suffix(args->words[1], suffix)) {
-            *format = (enum cellar_import_format)index;
-            return CELLAR_OK;
-        }
-    }
-    return name == NULL
-               ? CELLAR_OK
-               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                  "Option --format must be jsonl, csv or deb822, but got '%.64s'",
-                                  name);
-}
+static const struct cellar_transfer_kind import_kind = {
+    .formats = formats,
+    .format_count = CELLAR_ARRAY_COUNT(formats),
+    .formats_text = "jsonl, csv or deb822",
+    .manner_options = manner_options,
+    .manner_count = CELLAR_ARRAY_COUNT(manner_options),
+};
 
 /* Reads the numbers. */
 static enum cellar_status numbers_get(const struct cellar_args *args,
@@ -77,19 +43,12 @@ static enum cellar_status numbers_get(const struct cellar_args *args,
     int64_t batch_rows_max = BATCH_ROWS_DEFAULT;
     int64_t worker_count = PARALLEL_DEFAULT;
     int64_t errors_max = ERRORS_MAX_DEFAULT;
-    const char *timeout = cellar_args_text(args, "timeout");
     options->source.timestamp_us = -1;
-    options->importer.patience_us = PATIENCE_US_DEFAULT;
     CELLAR_TRY(
         cellar_args_number(args, "timestamp", timestamps, &options->source.timestamp_us, error));
     CELLAR_TRY(cellar_args_number(args, "batch", rows, &batch_rows_max, error));
     CELLAR_TRY(cellar_args_number(args, "parallel", workers, &worker_count, error));
     CELLAR_TRY(cellar_args_number(args, "max-errors", errors, &errors_max, error));
-    if (timeout != NULL) {
-        CELLAR_TRY(cellar_duration_decode(cellar_slice_text(timeout),
-                                          &options->importer.patience_us, error));
-    }
-    options->importer.patience_us = CELLAR_MAX(options->importer.patience_us, INT64_C(1));
     CELLAR_ASSERT(worker_count >= 1 && batch_rows_max >= 1 && errors_max >= 0);
     options->importer.batch_rows_max = (uint32_t)batch_rows_max;
     options->importer.worker_count = (uint32_t)worker_count;
@@ -116,24 +75,27 @@ static enum cellar_status families_get(const struct cellar_args *args,
     return CELLAR_OK;
 }
 
-/* Reads all options. */
+/* Reads what is import's own. */
 static enum cellar_status options_get(const struct cellar_args *args,
+                                      const struct cellar_transfer *transfer,
                                       struct cellar_import_job_options *options,
                                       struct cellar_error *error)
 {
+    const char *csv_option = cellar_csv_option_given(args);
     CELLAR_ASSERT(args->word_count == 2);
-    options->path = args->words[1];
-    options->importer.table = args->words[0];
+    options->path = transfer->path;
+    options->progress_path = transfer->progress_path;
+    options->words = cellar_slice_of(&transfer->words);
+    options->importer.table = transfer->table;
+    options->importer.patience_us = transfer->patience_us;
     options->importer.is_dry = cellar_args_has(args, "dry-run");
     options->rejects_path = cellar_args_text(args, "rejects");
-    options->progress_path = cellar_args_text(args, "progress");
-    CELLAR_TRY(format_get(args, &options->source.format, error));
-    const char *csv_option = cellar_csv_option_given(args);
+    options->source.format = (enum cellar_import_format)transfer->format;
+    options->source.args = args;
     if (options->source.format != CELLAR_IMPORT_CSV && csv_option != NULL) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Option --%s belongs to --format csv", csv_option);
     }
-    options->source.args = args;
     CELLAR_TRY(numbers_get(args, options, error));
     return families_get(args, &options->source, error);
 }
@@ -143,19 +105,12 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
                                      struct cellar_error *error)
 {
     struct cellar_import_job_options options = {.importer = {.client = tool->client}};
-    struct cellar_buffer words = {0};
+    struct cellar_transfer transfer = {0};
     CELLAR_ASSERT(tool->client != NULL);
-    enum cellar_status status = options_get(args, &options, error);
-    if (status == CELLAR_OK) {
-        status = cellar_tool_memory(
-            cellar_args_join(args, manner_options, CELLAR_ARRAY_COUNT(manner_options), &words),
-            error);
-    }
-    if (status == CELLAR_OK) {
-        options.words = cellar_slice_of(&words);
-        status = cellar_import_job_run(tool, &options, error);
-    }
-    cellar_buffer_fini(&words);
+    enum cellar_status status = cellar_transfer_read(&import_kind, args, &transfer, error);
+    status = status == CELLAR_OK ? options_get(args, &transfer, &options, error) : status;
+    status = status == CELLAR_OK ? cellar_import_job_run(tool, &options, error) : status;
+    cellar_transfer_fini(&transfer);
     return status;
 }
 
