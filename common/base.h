@@ -27,9 +27,23 @@
 #define CELLAR_CONTAINER_OF(pointer, type, member)                                                 \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
-/* These two evaluate an argument twice: never a clock, a counter of another thread, a call. */
-#define CELLAR_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define CELLAR_MAX(a, b) ((a) > (b) ? (a) : (b))
+/*
+ * The smaller and the greater of two values, each evaluated once, so that a clock, an atomic or a
+ * call may stand here. Both must be of the same signedness: a comparison of an `int` with a
+ * `size_t` would take -1 for the greatest number there is, so the compiler refuses it
+ * (-Wsign-compare, which the names below bring about for literals too). The names are numbered so
+ * that one may stand in another without hiding its names. Not a constant expression.
+ */
+#define CELLAR_MIN(a, b) CELLAR_CHOOSE((a), <, (b), __COUNTER__)
+#define CELLAR_MAX(a, b) CELLAR_CHOOSE((a), >, (b), __COUNTER__)
+#define CELLAR_CHOOSE(a, than, b, number) CELLAR_CHOOSE_NUMBERED(a, than, b, number)
+#define CELLAR_CHOOSE_NUMBERED(a, than, b, number)                                                 \
+    __extension__({                                                                                \
+        const __auto_type cellar_left_##number = (a);                                              \
+        const __auto_type cellar_right_##number = (b);                                             \
+        cellar_left_##number than cellar_right_##number ? cellar_left_##number                     \
+                                                        : cellar_right_##number;                   \
+    })
 
 /** Ends the process with the place and text of a broken invariant. */
 static inline CELLAR_NORETURN void cellar_assert_failed(const char *text, const char *file,

@@ -199,7 +199,8 @@ void *cellar_arena_alloc(struct cellar_arena *arena, size_t bytes)
     if (bytes > MEM_BYTES_MAX - ARENA_HEADER_BYTES - ARENA_ALIGNMENT) {
         return NULL;
     }
-    size_t rounded = (CELLAR_MAX(bytes, 1) + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
+    size_t rounded =
+        (CELLAR_MAX(bytes, (size_t)1) + ARENA_ALIGNMENT - 1) & ~(size_t)(ARENA_ALIGNMENT - 1);
     if (arena->newest != NULL) {
         void *taken = arena_block_take(arena->newest, rounded, bytes);
         if (taken != NULL) {

@@ -161,7 +161,8 @@ void cellar_error_prefix(struct cellar_error *error, const char *format, ...)
     size_t bytes = format_cut(text, format, arguments);
     va_end(arguments);
     error_text_put(error, 0, text, bytes);
-    error_text_put(error, bytes, ": ", CELLAR_MIN(2, CELLAR_ERROR_TEXT_BYTES_MAX - 1 - bytes));
+    error_text_put(error, bytes, ": ",
+                   CELLAR_MIN((size_t)2, CELLAR_ERROR_TEXT_BYTES_MAX - 1 - bytes));
     size_t used = strlen(error->text);
     error_text_put(error, used, old, old_bytes);
 }

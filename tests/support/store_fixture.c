@@ -79,7 +79,7 @@ void test_position_make(struct cellar_buffer *to, struct cellar_slice row, const
 size_t test_random_key(struct test_random *random, uint8_t *to, size_t bytes_max)
 {
     static const uint8_t liked[] = {0x00, 0x01, 0xFF, 'a', 'b', 0x02};
-    size_t bytes = 1 + (size_t)test_random_below(random, CELLAR_MIN(bytes_max, 6));
+    size_t bytes = 1 + (size_t)test_random_below(random, CELLAR_MIN(bytes_max, (size_t)6));
     if (test_random_below(random, 20) == 0) {
         bytes = 1 + (size_t)test_random_below(random, bytes_max);
     }
