@@ -56,7 +56,7 @@ static enum cellar_status lock_take(struct store_data_dir *dir, int flags,
 {
     char path[PATH_MAX];
     path_join(dir, "LOCK", path);
-    int descriptor = open(path, flags | O_CLOEXEC, 0666);
+    int descriptor = open(path, flags | O_CLOEXEC, STORE_FILE_MODE);
     if (descriptor < 0) {
         return fail(error, "cannot open", path);
     }
@@ -83,7 +83,7 @@ static enum cellar_status format_write(const struct store_data_dir *dir, const c
 {
     char path[PATH_MAX];
     path_join(dir, name, path);
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, STORE_FILE_MODE);
     if (descriptor < 0) {
         return fail(error, "cannot make", path);
     }

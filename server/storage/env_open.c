@@ -177,7 +177,8 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
         code = mdb_env_set_mapsize(env->native, map_bytes);
     }
     code = code != 0 ? code
-                     : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD, 0666);
+                     : mdb_env_open(env->native, env->directory, MDB_NOTLS | MDB_NORDAHEAD,
+                                    STORE_FILE_MODE);
     code = code != 0 ? code : databases_open(env, is_new ? MAKE_ALL : MAKE_NONE);
     if (code == MDB_NOTFOUND) {
         code = databases_open(env, MAKE_TOKENS); /* made before there were tokens */

@@ -98,7 +98,7 @@ enum cellar_status store_directory_make(const char *path, struct cellar_error *e
 {
     char parent[PATH_MAX];
     struct stat facts;
-    if (mkdir(path, 0777) != 0 && errno != EEXIST) {
+    if (mkdir(path, STORE_DIRECTORY_MODE) != 0 && errno != EEXIST) {
         return fail(error, "cannot make the directory", path);
     }
     if (stat(path, &facts) != 0 || !S_ISDIR(facts.st_mode)) {
@@ -223,7 +223,7 @@ enum cellar_status store_log_file_create(const char *directory, uint64_t index, 
 {
     char path[PATH_MAX];
     CELLAR_TRY(file_path(directory, index, path, error));
-    int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, STORE_FILE_MODE);
     if (descriptor < 0) {
         return fail(error, "cannot make the log segment", path);
     }

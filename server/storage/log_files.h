@@ -12,6 +12,14 @@
  * it.
  */
 
+/*
+ * Whoever may read a data directory may read every table, so what the server makes in it is for its
+ * own user alone, whatever the umask; it can only take away more. Names that were there before keep
+ * their mode: the top directory may be the operator's, a mounted volume open to all.
+ */
+#define STORE_DIRECTORY_MODE 0700
+#define STORE_FILE_MODE 0600
+
 /** A segment file, open for reading and writing. */
 struct store_log_file {
     int descriptor;
@@ -27,8 +35,8 @@ enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, si
 enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from, size_t bytes)
     CELLAR_MUST_USE;
 
-/** Makes a directory if it is missing and syncs its parent in either case: a start that was cut
- * short may have made it. RESOURCE_EXHAUSTED, IO_ERROR. */
+/** Makes a directory of STORE_DIRECTORY_MODE if it is missing and syncs its parent in either case:
+ * a start that was cut short may have made it. RESOURCE_EXHAUSTED, IO_ERROR. */
 enum cellar_status store_directory_make(const char *path, struct cellar_error *error)
     CELLAR_MUST_USE;
 

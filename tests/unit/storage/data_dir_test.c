@@ -1,8 +1,10 @@
 /*
- * data_dir: first starts, cut short and whole; the lock; versions; folders of generations.
+ * data_dir: first starts, cut short and whole; the lock; versions; folders of generations; who may
+ * look into what an engine makes in it.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,9 @@
 #include <unistd.h>
 
 #include "server/storage/data_dir.h"
+#include "server/storage/engine.h"
 #include "tests/support/disk.h"
+#include "tests/support/store_fixture.h"
 
 static void parent_make(char *parent, char *path)
 {
@@ -354,6 +358,73 @@ static void inspecting_tells_damage_from_another_version(void **state)
     test_remove_tree(parent);
 }
 
+/* ---- modes ----------------------------------------------------------------------------------- */
+
+/* nftw(3) passes no context; counts what it has seen in this. */
+static unsigned seen_count;
+
+static int mode_visit(const char *path, const struct stat *facts, int kind, struct FTW *at)
+{
+    (void)at;
+    mode_t expected = kind == FTW_D ? 0700 : 0600;
+    if ((facts->st_mode & 07777) != expected) {
+        fail_msg("%s has mode %o, not %o", path, facts->st_mode & 07777, expected);
+    }
+    seen_count++;
+    return 0;
+}
+
+/* An engine at work in the directory, with a store beside the catalog's. */
+static struct store_engine *engine_begin(const char *path)
+{
+    const struct store_engine_options options = {.data_dir = path,
+                                                 .memory_bytes_max = UINT64_C(64) << 20,
+                                                 .memtable_bytes_max = 65536,
+                                                 .unapplied_bytes_max = UINT64_C(16) << 20,
+                                                 .unapplied_records_max = 1000,
+                                                 .store_tokens_max = 1,
+                                                 .segment_bytes = 1u << 20,
+                                                 .map_bytes = TEST_MAP_BYTES};
+    struct store_engine *engine = NULL;
+    struct store *store = NULL;
+    assert_int_equal(store_engine_open(&options, &engine, NULL), CELLAR_OK);
+    assert_int_equal(store_engine_start(engine, NULL), CELLAR_OK);
+    assert_int_equal(store_engine_store_make(engine, 9, &store, NULL), CELLAR_OK);
+    return engine;
+}
+
+static void only_the_servers_user_may_look_into_what_it_makes(void **state)
+{
+    (void)state;
+    char parent[256];
+    char path[300];
+    mode_t mask = umask(0);
+    parent_make(parent, path);
+    struct store_engine *engine = engine_begin(path);
+    seen_count = 0;
+    assert_int_equal(nftw(path, mode_visit, 16, FTW_PHYS), 0);
+    /* itself, log, stores; a segment, FORMAT, LOCK; of two stores: ID, GENERATION, two files */
+    assert_true(seen_count >= 14);
+    store_engine_close(engine);
+    (void)umask(mask);
+    test_remove_tree(parent);
+}
+
+static void a_directory_that_was_there_keeps_its_mode(void **state)
+{
+    (void)state;
+    char parent[256];
+    char path[300];
+    struct stat facts;
+    parent_make(parent, path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, 01777), 0); /* as a container's volume has it */
+    store_engine_close(engine_begin(path));
+    assert_int_equal(stat(path, &facts), 0);
+    assert_int_equal(facts.st_mode & 07777, 01777);
+    test_remove_tree(parent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +438,8 @@ int main(void)
         cmocka_unit_test(generations_are_found),
         cmocka_unit_test(inspecting_makes_nothing_and_keeps_servers_out),
         cmocka_unit_test(inspecting_tells_damage_from_another_version),
+        cmocka_unit_test(only_the_servers_user_may_look_into_what_it_makes),
+        cmocka_unit_test(a_directory_that_was_there_keeps_its_mode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
