@@ -16,6 +16,7 @@
 #include <inttypes.h>
 
 #include "client/tools/escape.h"
+#include "client/tools/report.h"
 
 #define ROWS_COUNTED_MAX 10000 /* a few milliseconds for a server */
 #define ANSWER_BYTES_MAX 512
@@ -99,47 +100,73 @@ static enum cellar_status table_say(const struct cellar_table_info *info, uint64
         is_all ? row_count : (uint64_t)ROWS_COUNTED_MAX, row_count == 1 ? "" : "s");
 }
 
-/* Looks at a table: what it holds as a sentence, NUL-terminated, and the name to type. */
-static enum cellar_status table_look(struct cellar_tool *tool, const char *table,
-                                     struct cellar_buffer *what, struct cellar_buffer *name,
-                                     struct cellar_error *error)
+/* Prints what would go. */
+static enum cellar_status table_print(struct cellar_tool *tool,
+                                      const struct cellar_table_info *info, uint64_t row_count,
+                                      struct cellar_error *error)
+{
+    const struct cellar_report_field fields[] = {
+        {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = 1},
+        {.name = "name", .kind = CELLAR_REPORT_BYTES, .bytes = cellar_slice_text(info->name)},
+        {.name = "families", .number = info->family_count},
+        {.name = "tablets", .number = info->tablet_count},
+        {.name = "rows", .number = CELLAR_MIN(row_count, (uint64_t)ROWS_COUNTED_MAX)},
+        {.name = "has_more_rows",
+         .kind = CELLAR_REPORT_BOOL,
+         .number = row_count > ROWS_COUNTED_MAX},
+    };
+    struct cellar_buffer text = {0};
+    CELLAR_ASSERT(row_count <= ROWS_COUNTED_MAX + 1);
+    if (tool->format != CELLAR_FORMAT_TEXT) {
+        return cellar_report_print(tool, tool->format, fields, CELLAR_ARRAY_COUNT(fields), error);
+    }
+    enum cellar_status status = cellar_buffer_printf(&text, "would drop ");
+    status = status == CELLAR_OK ? table_say(info, row_count, &text) : status;
+    status = status == CELLAR_OK ? cellar_buffer_append(&text, "\n", 1) : status;
+    status = cellar_tool_memory(status, error);
+    if (status == CELLAR_OK) {
+        status = cellar_tool_write(tool, &text, error);
+    }
+    cellar_buffer_fini(&text);
+    return status;
+}
+
+/* Asks whether a table may go. */
+static enum cellar_status table_ask(struct cellar_tool *tool, const struct cellar_args *args,
+                                    const struct cellar_table_info *info, uint64_t row_count,
+                                    struct cellar_error *error)
+{
+    struct cellar_buffer what = {0};
+    const char *slash = strrchr(info->name, '/');
+    CELLAR_ASSERT(tool->is_terminal);
+    enum cellar_status status = table_say(info, row_count, &what);
+    status = status == CELLAR_OK ? cellar_buffer_append(&what, "", 1) : status;
+    status = cellar_tool_memory(status, error);
+    if (status == CELLAR_OK) {
+        status = cellar_confirm(tool, args, (const char *)what.data,
+                                slash == NULL ? info->name : slash + 1, error);
+    }
+    cellar_buffer_fini(&what);
+    return status;
+}
+
+/* Looks at a table and says what would go, or asks; then nothing or everything of it is left. */
+static enum cellar_status drop_ask(struct cellar_tool *tool, const struct cellar_args *args,
+                                   bool is_dry, struct cellar_error *error)
 {
     struct cellar_call call = {0};
     struct cellar_table_info *info = NULL;
     uint64_t row_count = 0;
-    CELLAR_ASSERT(what->bytes == 0 && name->bytes == 0);
-    if (cellar_table_describe(tool->client, table, &call, &info) != CELLAR_E_OK) {
+    CELLAR_ASSERT(args->word_count == 1);
+    if (cellar_table_describe(tool->client, args->words[0], &call, &info) != CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
-    enum cellar_status status = rows_count(tool, table, &row_count, error);
+    enum cellar_status status = rows_count(tool, args->words[0], &row_count, error);
     if (status == CELLAR_OK) {
-        const char *slash = strrchr(info->name, '/');
-        const char *id = slash == NULL ? info->name : slash + 1;
-        status = table_say(info, row_count, what);
-        status = status == CELLAR_OK ? cellar_buffer_append(what, "", 1) : status;
-        status = status == CELLAR_OK ? cellar_buffer_append(name, id, strlen(id) + 1) : status;
-        status = cellar_tool_memory(status, error);
+        status = is_dry ? table_print(tool, info, row_count, error)
+                        : table_ask(tool, args, info, row_count, error);
     }
     cellar_table_info_free(info);
-    return status;
-}
-
-/* Says what would go, or asks; then nothing or everything of the table is left. */
-static enum cellar_status drop_ask(struct cellar_tool *tool, const struct cellar_args *args,
-                                   bool is_dry, struct cellar_error *error)
-{
-    struct cellar_buffer what = {0};
-    struct cellar_buffer name = {0};
-    CELLAR_ASSERT(args->word_count == 1);
-    enum cellar_status status = table_look(tool, args->words[0], &what, &name, error);
-    if (status == CELLAR_OK && is_dry) {
-        (void)fprintf(tool->out, "would drop %s\n", (const char *)what.data);
-    } else if (status == CELLAR_OK) {
-        status =
-            cellar_confirm(tool, args, (const char *)what.data, (const char *)name.data, error);
-    }
-    cellar_buffer_fini(&what);
-    cellar_buffer_fini(&name);
     return status;
 }
 

@@ -18,8 +18,8 @@ static const struct cellar_transfer_format formats[] = {
 };
 
 /* Options of its own that do not decide what becomes of the input. */
-static const char *const manner_options[] = {"batch", "parallel", "rejects", "max-errors",
-                                             "dry-run"};
+static const char *const manner_options[] = {"batch",      "parallel", "rejects",
+                                             "max-errors", "dry-run",  "report"};
 
 static const struct cellar_transfer_kind import_kind = {
     .formats = formats,
@@ -75,6 +75,21 @@ static enum cellar_status families_get(const struct cellar_args *args,
     return CELLAR_OK;
 }
 
+/* Reads --report, the format of the summary: --format is the input's. */
+static enum cellar_status report_get(const struct cellar_args *args, enum cellar_format *format,
+                                     struct cellar_error *error)
+{
+    const char *name = cellar_args_text(args, "report");
+    *format = CELLAR_FORMAT_TEXT;
+    CELLAR_ASSERT(args->word_count == 2);
+    return name == NULL || cellar_format_decode(name, format)
+               ? CELLAR_OK
+               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                  "Option --report must be text, json, jsonl or csv, but got "
+                                  "'%.64s'",
+                                  name);
+}
+
 /* Reads what is import's own. */
 static enum cellar_status options_get(const struct cellar_args *args,
                                       const struct cellar_transfer *transfer,
@@ -96,6 +111,7 @@ static enum cellar_status options_get(const struct cellar_args *args,
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Option --%s belongs to --format csv", csv_option);
     }
+    CELLAR_TRY(report_get(args, &options->report_format, error));
     CELLAR_TRY(numbers_get(args, options, error));
     return families_get(args, &options->source, error);
 }
@@ -108,6 +124,9 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
     struct cellar_transfer transfer = {0};
     CELLAR_ASSERT(tool->client != NULL);
     enum cellar_status status = cellar_transfer_read(&import_kind, args, &transfer, error);
+    if (status == CELLAR_INVALID_ARGUMENT && cellar_args_has(args, "format")) {
+        tool->next_step = "--format is the input's; --report names the format of the summary.";
+    }
     status = status == CELLAR_OK ? options_get(args, &transfer, &options, error) : status;
     status = status == CELLAR_OK ? cellar_import_job_run(tool, &options, error) : status;
     cellar_transfer_fini(&transfer);
@@ -135,6 +154,7 @@ static const struct cellar_option import_options[] = {
     {"rejects", "FILE", "write the refused lines there, as they are"},
     {"progress", "FILE", "where progress is kept; default FILE.progress"},
     {"dry-run", NULL, "check the whole input and send nothing"},
+    {"report", "text|json|jsonl|csv", "how the summary is printed; default text"},
     {NULL, NULL, NULL},
 };
 
@@ -176,7 +196,10 @@ const struct cellar_command cellar_import_commands[] = {
          "time for the whole input, so that of two lines with the same column the later wins.\n"
          "\n"
          "Lines that cannot be read or that the server refuses are told by their numbers, up to\n"
-         "--max-errors; all others are written, and the exit code is 1.\n"
+         "--max-errors; all others are written, and the exit code is 1. The summary says how\n"
+         "many rows were written, or with --dry-run would be; --report makes it one for\n"
+         "programs: dry_run, rows, cells, bytes, refused, rows_before (an interrupt) and\n"
+         "seconds. --format is the input's.\n"
          "\n"
          "What is done is kept in FILE.progress until the end. After Ctrl-C, a kill or a failure\n"
          "the same command goes on from there; what it sends twice it writes once, with the\n"

@@ -27,6 +27,7 @@
 #include "client/tools/import_rejects.h"
 #include "client/tools/progress_bar.h"
 #include "client/tools/progress_file.h"
+#include "client/tools/report.h"
 #include "common/clock.h"
 
 #define TICK_US INT64_C(100000)
@@ -53,6 +54,7 @@ struct job {
     int64_t before_used_bytes;          /* of the input: stepped over, no work of this run */
     uint64_t told_count;
     int64_t start_us;
+    int64_t end_us;
     int64_t tick_us;
     int64_t saved_us;
     int64_t settled_us;        /* when something was settled last */
@@ -387,19 +389,13 @@ static void advice_add(struct job *job, struct cellar_error *error)
     }
 }
 
-/* Prints what came of it. */
-static void summary_print(struct job *job)
+/* Prints what came of it as a sentence. */
+static void summary_say(const struct job *job, int64_t elapsed_us)
 {
     const struct cellar_import_counts *counts = &job->counts;
     uint64_t row_count = counts->row_count - job->before.row_count;
-    double seconds = (double)(cellar_clock_monotonic_us() - job->start_us) / 1e6;
+    double seconds = (double)elapsed_us / 1e6;
     CELLAR_ASSERT(counts->row_count >= job->before.row_count);
-    cellar_progress_bar_clear(&job->bar);
-    uint64_t refused_count = counts->refused_count - job->before.refused_count;
-    if (refused_count > job->told_count) {
-        (void)fprintf(job->tool->err, "cellar: and %" PRIu64 " more refused\n",
-                      refused_count - job->told_count);
-    }
     (void)fprintf(job->tool->out,
                   "%s %" PRIu64 " rows, %" PRIu64 " cells, %" PRIu64
                   " bytes in %.3f s (%.0f rows/s); refused %" PRIu64,
@@ -411,7 +407,36 @@ static void summary_print(struct job *job)
                       job->before.row_count);
     }
     (void)fprintf(job->tool->out, "\n");
+}
+
+/* Prints what came of it, and how many refusals were not told one by one. */
+static enum cellar_status summary_print(struct job *job, struct cellar_error *error)
+{
+    const struct cellar_import_counts *counts = &job->counts;
+    int64_t elapsed_us = CELLAR_MAX(job->end_us - job->start_us, INT64_C(0));
+    const struct cellar_report_field fields[] = {
+        {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = job->options->importer.is_dry},
+        {.name = "rows", .number = counts->row_count},
+        {.name = "cells", .number = counts->cell_count},
+        {.name = "bytes", .number = counts->value_bytes},
+        {.name = "refused", .number = counts->refused_count},
+        {.name = "rows_before", .number = job->before.row_count},
+        {.name = "seconds", .kind = CELLAR_REPORT_MICROS, .number = (uint64_t)elapsed_us},
+    };
+    uint64_t refused_count = counts->refused_count - job->before.refused_count;
+    CELLAR_ASSERT(refused_count <= counts->refused_count);
+    cellar_progress_bar_clear(&job->bar);
+    if (refused_count > job->told_count) {
+        (void)fprintf(job->tool->err, "cellar: and %" PRIu64 " more refused\n",
+                      refused_count - job->told_count);
+    }
     job->tool->has_refused = counts->refused_count > 0;
+    if (job->options->report_format != CELLAR_FORMAT_TEXT) {
+        return cellar_report_print(job->tool, job->options->report_format, fields,
+                                   CELLAR_ARRAY_COUNT(fields), error);
+    }
+    summary_say(job, elapsed_us);
+    return CELLAR_OK;
 }
 
 /* Runs what is set up. */
@@ -422,8 +447,14 @@ static enum cellar_status job_do(struct job *job, struct cellar_error *error)
     job->settled_us = job->start_us;
     job->saved_us = job->start_us;
     cellar_progress_bar_start(&job->bar, job->tool->err);
+    struct cellar_error late;
     enum cellar_status status = rows_move(job, error);
-    summary_print(job);
+    job->end_us = cellar_clock_monotonic_us();
+    enum cellar_status summary_status = summary_print(job, &late);
+    if (status == CELLAR_OK && summary_status != CELLAR_OK) {
+        *error = late;
+        status = summary_status;
+    }
     CELLAR_ASSERT(status == CELLAR_OK || error->code == status);
     if (status == CELLAR_OK) {
         status = cellar_import_rejects_sync(&job->rejects, error);
@@ -434,7 +465,6 @@ static enum cellar_status job_do(struct job *job, struct cellar_error *error)
                !is_sent(status)) {
         cellar_progress_remove(&job->file); /* nothing was done: there is nothing to go on with */
     } else if (status != CELLAR_OK) {
-        struct cellar_error late;
         if (progress_save(job, &late) != CELLAR_OK) {
             cellar_progress_bar_clear(&job->bar); /* the place saved before holds as well */
         }

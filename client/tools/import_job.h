@@ -17,6 +17,7 @@ struct cellar_import_job_options {
     uint64_t errors_max;                     /* more refusals than that end the import */
     const char *rejects_path;                /* NULL: refused lines are not kept */
     const char *progress_path;               /* NULL: beside the input; of standard input none */
+    enum cellar_format report_format;        /* of the summary */
     struct cellar_slice words;               /* the options that decide what becomes of the input */
 };
 

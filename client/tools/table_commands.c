@@ -189,10 +189,13 @@ const struct cellar_command cellar_table_commands[] = {
      .help = "    cellar table drop packages --dry-run\n"
              "\n"
              "There is no way back. On a terminal the table's name must be typed once more;\n"
-             "elsewhere nothing is dropped without --yes.\n",
+             "elsewhere nothing is dropped without --yes. A drop prints nothing; --format is that\n"
+             "of --dry-run: dry_run, name, families, tablets, rows (10000 at most) and\n"
+             "has_more_rows.\n",
      .options = drop_options,
      .word_count_min = 1,
      .word_count_max = 1,
+     .has_format = true,
      .run = cellar_drop_run},
     {.verb = NULL},
 };

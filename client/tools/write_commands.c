@@ -7,6 +7,7 @@
 
 #include "client/tools/column_text.h"
 #include "client/tools/escape.h"
+#include "client/tools/report.h"
 #include "client/tools/tool.h"
 
 /* Applies a list to the row that the second word names. */
@@ -160,6 +161,31 @@ static enum cellar_status target_read(struct cellar_tool *tool, const struct cel
     return status;
 }
 
+/* Prints how many cells of a row would go. */
+static enum cellar_status delete_print(struct cellar_tool *tool, const char *row, size_t count,
+                                       struct cellar_error *error)
+{
+    struct cellar_buffer key = {0};
+    CELLAR_ASSERT(row != NULL);
+    if (tool->format == CELLAR_FORMAT_TEXT) {
+        (void)fprintf(tool->out, "would delete %zu cell%s of row ", count, count == 1 ? "" : "s");
+        cellar_tool_say(tool->out, row);
+        (void)fprintf(tool->out, "\n");
+        return CELLAR_OK;
+    }
+    enum cellar_status status = cellar_escape_decode(cellar_slice_text(row), &key, error);
+    if (status == CELLAR_OK) {
+        const struct cellar_report_field fields[] = {
+            {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = 1},
+            {.name = "row", .kind = CELLAR_REPORT_BYTES, .bytes = cellar_slice_of(&key)},
+            {.name = "cells", .number = count},
+        };
+        status = cellar_report_print(tool, tool->format, fields, CELLAR_ARRAY_COUNT(fields), error);
+    }
+    cellar_buffer_fini(&key);
+    return status;
+}
+
 /* delete --dry-run: how many cells would go. */
 static enum cellar_status delete_look(struct cellar_tool *tool, const struct cellar_args *args,
                                       struct cellar_error *error)
@@ -172,12 +198,7 @@ static enum cellar_status delete_look(struct cellar_tool *tool, const struct cel
     }
     cellar_read_free(read);
     CELLAR_ASSERT(count == 0 || status == CELLAR_OK);
-    if (status == CELLAR_OK) {
-        (void)fprintf(tool->out, "would delete %zu cell%s of row ", count, count == 1 ? "" : "s");
-        cellar_tool_say(tool->out, args->words[1]);
-        (void)fprintf(tool->out, "\n");
-    }
-    return status;
+    return status == CELLAR_OK ? delete_print(tool, args->words[1], count, error) : status;
 }
 
 /* delete: a row, a family of it, or a column. */
@@ -225,10 +246,12 @@ const struct cellar_command cellar_write_commands[] = {
      .summary = "Deletes a row, or one family or column of it",
      .help = "    cellar delete packages lmdb f:Version\n"
              "\n"
-             "Deleting what is not there is no error. One row is deleted without a question.\n",
+             "Deleting what is not there is no error. One row is deleted without a question. A\n"
+             "delete prints nothing; --format is that of --dry-run: dry_run, row and cells.\n",
      .options = delete_options,
      .word_count_min = 2,
      .word_count_max = 3,
+     .has_format = true,
      .run = delete_run},
     {.verb = NULL},
 };

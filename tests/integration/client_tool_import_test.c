@@ -144,6 +144,22 @@ static void a_dry_import_checks_everything_and_writes_nothing(void **state)
     tool_expect_err("cellar: line 2 refused: JSON");
     tool_expect_err("cellar: line 3 refused: The table has no family 'nope'");
     tool_expect_err("cellar: line 4 refused: The table wants timestamps in whole milliseconds");
+    assert_int_equal(RUN("import", "dry", path, "--family", "f", "--dry-run", "--report", "json"),
+                     1);
+    assert_memory_equal(tool_stage.out,
+                        "{\"dry_run\":true,\"rows\":1,\"cells\":1,\"bytes\":3,\"refused\":3,"
+                        "\"rows_before\":0,\"seconds\":0.",
+                        79);
+    assert_int_equal(RUN("import", "dry", path, "--family", "f", "--dry-run", "--report", "csv"),
+                     1);
+    assert_memory_equal(tool_stage.out,
+                        "dry_run,rows,cells,bytes,refused,rows_before,seconds\n"
+                        "true,1,1,3,3,0,0.",
+                        70);
+    assert_int_equal(RUN("import", "dry", path, "--family", "f", "--report", "xml"), 2);
+    tool_expect_err("Option --report must be text, json, jsonl or csv, but got 'xml'");
+    assert_int_equal(RUN("import", "dry", path, "--dry-run", "--format", "json"), 2);
+    tool_expect_err("--report names the format of the summary");
     assert_null(tool_stage_text("dry.jsonl.progress"));
     tool_expect_ok(RUN("count", "dry"));
     tool_expect_out("0\n");

@@ -157,6 +157,17 @@ static void what_would_go_is_said_and_nothing_goes(void **state)
         "1 row\n");
     tool_expect_ok(RUN("table", "drop", "dry", "--dry-run", "--yes"));
     assert_int_equal(RUN("table", "drop", "nope", "--dry-run"), 3);
+    tool_expect_ok(RUN("table", "drop", "dry", "--dry-run", "--format", "json"));
+    tool_expect_out("{\"dry_run\":true,\"name\":\"projects/default/instances/default/tables/dry\","
+                    "\"families\":2,\"tablets\":2,\"rows\":1,\"has_more_rows\":false}\n");
+    tool_expect_ok(RUN("table", "drop", "dry", "--dry-run", "--format", "csv"));
+    tool_expect_out("dry_run,name,families,tablets,rows,has_more_rows\n"
+                    "true,projects/default/instances/default/tables/dry,2,2,1,false\n");
+    tool_expect_ok(RUN("delete", "dry", "r\\x1b", "f", "--dry-run", "--format", "jsonl"));
+    tool_expect_out("{\"dry_run\":true,\"row\":\"r\\u001b\",\"cells\":2}\n");
+    tool_expect_ok(RUN("delete", "dry", "\\xff", "--dry-run", "--format", "json"));
+    tool_expect_out("{\"dry_run\":true,\"row\":{\"b64\":\"/w==\"},\"cells\":0}\n");
+    assert_int_equal(RUN("delete", "dry", "r", "--dry-run", "--format", "xml"), 2);
     assert_int_equal(RUN("table", "drop", "dry"), 2);
     tool_expect_err("'table drop' needs --yes where there is no terminal");
     tool_expect_ok(RUN("count", "dry"));
