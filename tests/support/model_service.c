@@ -465,6 +465,28 @@ void model_service_open(struct model_service *service, const struct svc_options 
     svc_open_checked(service);
 }
 
+void model_service_open_small(struct model_service *service)
+{
+    struct svc_options options;
+    model_service_options_init(&options);
+    options.log_segment_bytes = 1u << 20;
+    model_service_open(service, &options);
+}
+
+void model_service_open_table(struct model_service *service)
+{
+    struct cellar_arena arena = {0};
+    struct cellar_error error;
+    struct svc_table made;
+    const struct svc_family family = {.name = cellar_slice_text("f")};
+    const struct svc_table table = {
+        .name = cellar_slice_text("t"), .families = &family, .family_count = 1};
+    model_service_open_small(service);
+    assert_int_equal(svc_create_table(service->svc, NULL, &table, &arena, &made, &error),
+                     CELLAR_OK);
+    cellar_arena_fini(&arena);
+}
+
 static void svc_stop(struct model_service *service)
 {
     svc_drain(service->svc);

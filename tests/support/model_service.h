@@ -30,6 +30,13 @@ void model_temp_dir(char *path, size_t bytes);
 /** Opens a service on a new folder; the test fails when that does not work. */
 void model_service_open(struct model_service *service, const struct svc_options *options);
 
+/** The same with segments of 1 MiB, since a start fills one with zeroes before it answers: for many
+ * short tests. */
+void model_service_open_small(struct model_service *service);
+
+/** The same, and makes the table `t` with the family `f`. */
+void model_service_open_table(struct model_service *service);
+
 /** Stops the service and removes its folder. */
 void model_service_close(struct model_service *service);
 

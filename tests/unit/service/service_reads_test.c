@@ -1,28 +1,7 @@
 /*
  * service_reads: what a read checks before its first row, and reads without memory.
  */
-#include "common/log.h"
-#include "tests/support/disk.h"
 #include "tests/support/model_service.h"
-
-static void service_begin(struct model_service *service)
-{
-    struct svc_options options;
-    struct cellar_arena arena = {0};
-    struct cellar_error error;
-    struct svc_table made;
-    const struct svc_family family = {.name = cellar_slice_text("f")};
-    const struct svc_table table = {
-        .name = cellar_slice_text("t"), .families = &family, .family_count = 1};
-    test_disk_fast(true);
-    cellar_log_level_set(CELLAR_LOG_ERROR);
-    model_service_options_init(&options);
-    options.log_segment_bytes = 1u << 20;
-    model_service_open(service, &options);
-    assert_int_equal(svc_create_table(service->svc, NULL, &table, &arena, &made, &error),
-                     CELLAR_OK);
-    cellar_arena_fini(&arena);
-}
 
 static struct cellar_range every_range[1];
 static const struct cellar_rowset every_row = {every_range, 1};
@@ -52,7 +31,7 @@ static void a_read_is_checked_before_its_first_row(void **state)
     const struct svc_read_options good = {.table = cellar_slice_text("t"), .rows = &every_row};
     struct svc_read_options options = good;
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     assert_int_equal(open_once(service.svc, NULL, &good), CELLAR_OK);
     assert_int_equal(open_once(service.svc, &late, &good), CELLAR_DEADLINE_EXCEEDED);
     options.rows_limit = -1;
@@ -86,7 +65,7 @@ static void opening_a_read_without_memory_says_so(void **state)
 {
     struct model_service service;
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     assert_true(test_out_of_memory_loop(open_with_columns, service.svc) >= 2); /* columns, twice */
     model_service_close(&service);
 }

@@ -2,19 +2,7 @@
  * service_tables: names, deadlines, descriptions and pages of tables.
  */
 #include "common/clock.h"
-#include "common/log.h"
-#include "tests/support/disk.h"
 #include "tests/support/model_service.h"
-
-static void service_begin(struct model_service *service)
-{
-    struct svc_options options;
-    test_disk_fast(true);
-    cellar_log_level_set(CELLAR_LOG_ERROR);
-    model_service_options_init(&options);
-    options.log_segment_bytes = 1u << 20;
-    model_service_open(service, &options);
-}
 
 static enum cellar_status create(struct svc *svc, const struct svc_request *request,
                                  const struct svc_table *table, struct cellar_error *error)
@@ -50,7 +38,7 @@ static void a_description_has_the_full_name_and_sorted_parts(void **state)
                                     .split_keys = splits,
                                     .split_key_count = 3};
     (void)state;
-    service_begin(&service);
+    model_service_open_small(&service);
     assert_int_equal(create(service.svc, NULL, &table, &error), CELLAR_OK);
     assert_int_equal(create(service.svc, NULL, &table, &error), CELLAR_ALREADY_EXISTS);
     assert_int_equal(svc_describe_table(service.svc, NULL, cellar_slice_text("default/default/t"),
@@ -90,7 +78,7 @@ static void bad_tables_are_refused(void **state)
         {.name = name, .granularity = (enum cellar_granularity)3},
     };
     (void)state;
-    service_begin(&service);
+    model_service_open_small(&service);
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(tables); i++) {
         assert_int_equal(create(service.svc, NULL, &tables[i], &error), CELLAR_INVALID_ARGUMENT);
         assert_int_equal(error.code, CELLAR_INVALID_ARGUMENT);
@@ -111,7 +99,7 @@ static void a_deadline_that_has_passed_stops_every_operation(void **state)
     const struct svc_page page = {0};
     const struct svc_table table = {.name = cellar_slice_text("t")};
     (void)state;
-    service_begin(&service);
+    model_service_open_small(&service);
     assert_int_equal(create(service.svc, &late, &table, &error), CELLAR_DEADLINE_EXCEEDED);
     assert_int_equal(create(service.svc, &timely, &table, &error), CELLAR_OK);
     assert_int_equal(svc_describe_table(service.svc, &late, table.name, &arena, &found, &error),
@@ -137,7 +125,7 @@ static void pages_join_to_the_whole_list(void **state)
     struct svc_table_names names;
     struct svc_page page = {.page_size = 2};
     (void)state;
-    service_begin(&service);
+    model_service_open_small(&service);
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(tables); i++) {
         assert_int_equal(create_named(service.svc, tables[i]), CELLAR_OK);
     }
@@ -183,7 +171,7 @@ static void describing_and_listing_without_memory_say_so(void **state)
 {
     struct model_service service;
     (void)state;
-    service_begin(&service);
+    model_service_open_small(&service);
     assert_int_equal(create_named(service.svc, "t"), CELLAR_OK);
     assert_true(test_out_of_memory_loop(describe_once, service.svc) > 2);
     model_service_close(&service);

@@ -3,28 +3,7 @@
  */
 #include <sched.h>
 
-#include "common/log.h"
-#include "tests/support/disk.h"
 #include "tests/support/model_service.h"
-
-static void service_begin(struct model_service *service)
-{
-    struct svc_options options;
-    struct cellar_arena arena = {0};
-    struct cellar_error error;
-    struct svc_table made;
-    const struct svc_family family = {.name = cellar_slice_text("f")};
-    const struct svc_table table = {
-        .name = cellar_slice_text("t"), .families = &family, .family_count = 1};
-    test_disk_fast(true);
-    cellar_log_level_set(CELLAR_LOG_ERROR);
-    model_service_options_init(&options);
-    options.log_segment_bytes = 1u << 20;
-    model_service_open(service, &options);
-    assert_int_equal(svc_create_table(service->svc, NULL, &table, &arena, &made, &error),
-                     CELLAR_OK);
-    cellar_arena_fini(&arena);
-}
 
 static struct cellar_mutation set_in(const char *family)
 {
@@ -59,7 +38,7 @@ static void a_write_is_applied_or_refused_with_its_reason(void **state)
 {
     struct model_service service;
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     assert_int_equal(row_write(service.svc, "t", "r", "f"), CELLAR_OK);
     assert_int_equal(row_write(service.svc, "t", "", "f"), CELLAR_INVALID_ARGUMENT);
     assert_int_equal(row_write(service.svc, "t", "s", "g"), CELLAR_NOT_FOUND);
@@ -84,7 +63,7 @@ static void entries_of_a_batch_fail_each_for_itself(void **state)
                                           {cellar_slice_text("b"), &unknown, 1},
                                           {cellar_slice_text("c"), &good, 1}};
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     model_entries_encode(entries, 3, &list);
     assert_int_equal(
         model_svc_batch_wire(service.svc, "t", cellar_slice_of(&list), results, &error), CELLAR_OK);
@@ -113,7 +92,7 @@ static void a_malformed_entry_refuses_the_whole_batch(void **state)
     const struct model_entry entries[] = {{cellar_slice_text("a"), &good, 1},
                                           {cellar_slice_text(""), &good, 1}};
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(bad); i++) {
         assert_int_equal(
             model_svc_batch_wire(service.svc, "t", cellar_slice_text(bad[i]), results, &error),
@@ -147,7 +126,7 @@ static void a_late_or_draining_write_is_refused_and_never_ends(void **state)
                                         .mutations = cellar_slice_text("\x91\x91\x03"),
                                         .done = never_done};
     (void)state;
-    service_begin(&service);
+    model_service_open_table(&service);
     cellar_error_clear(&error);
     assert_int_equal(svc_mutate_row(service.svc, &late, &write, &error), CELLAR_DEADLINE_EXCEEDED);
     assert_true(svc_is_ready(service.svc));
