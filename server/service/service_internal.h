@@ -15,6 +15,9 @@ struct svc {
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */
     _Atomic uint64_t write_total; /* requests that were let in */
     _Atomic uint64_t read_total;  /* reads that were opened */
+    /* Entries of batches, by how each ended. The log's thread counts them, and a loop's those that
+     * were refused before the log: shared. */
+    struct cellar_counter entry_totals[CELLAR_STATUS_COUNT];
 };
 
 /** DEADLINE_EXCEEDED when the request's deadline has passed. `request` may be NULL. */

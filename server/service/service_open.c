@@ -190,6 +190,24 @@ bool svc_is_ready(struct svc *svc)
     return svc_readiness(svc, &error) == CELLAR_OK;
 }
 
+/* Failed entries, by code, beside those that were applied: the request that had them counts as OK,
+ * as it was answered, and would hide them. */
+static void entries_show(const struct svc *svc, struct cellar_metric_page *page)
+{
+    char labels[64];
+    cellar_metric_begin(page, CELLAR_METRIC_COUNTER, "cellar_batch_entries_total",
+                        "Rows of MUTATE_ROWS requests that ran, by how each row ended.");
+    for (size_t code = 0; code < CELLAR_STATUS_COUNT; code++) {
+        uint64_t total = cellar_counter_get(&svc->entry_totals[code]);
+        if (total > 0 || code == CELLAR_OK) {
+            int bytes = snprintf(labels, sizeof labels, "code=\"%s\"",
+                                 cellar_status_text((enum cellar_status)code));
+            CELLAR_ASSERT(bytes > 0 && (size_t)bytes < sizeof labels);
+            cellar_metric_put(page, labels, total);
+        }
+    }
+}
+
 void svc_show(struct svc *svc, struct cellar_metric_page *page)
 {
     CELLAR_ASSERT(svc->db != NULL);
@@ -198,5 +216,6 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
                         tablet_db_tablet_count(svc->db));
     cellar_metric_gauge(page, "cellar_writes_in_flight", "Write requests that wait for the log.",
                         atomic_load(&svc->write_count));
+    entries_show(svc, page);
     store_engine_show(tablet_db_engine(svc->db), page);
 }

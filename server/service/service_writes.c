@@ -242,6 +242,21 @@ static void rows_write_free(struct rows_write *rows)
     cellar_mem_free(rows);
 }
 
+/* Counts what became of each row, before its client can hear of it. */
+static void entries_count(const struct rows_write *rows)
+{
+    struct cellar_counter *totals = rows->svc->entry_totals;
+    uint64_t failed_count = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        if (rows->results[i] != NULL) {
+            cellar_counter_add_shared(&totals[rows->results[i]->code], 1);
+            failed_count++;
+        }
+    }
+    CELLAR_ASSERT(failed_count <= rows->count);
+    cellar_counter_add_shared(&totals[CELLAR_OK], rows->count - failed_count);
+}
+
 static void rows_release(struct rows_write *rows)
 {
     if (atomic_fetch_sub(&rows->left, 1) > 1) {
@@ -249,6 +264,7 @@ static void rows_release(struct rows_write *rows)
     }
     struct svc *svc = rows->svc;
     CELLAR_ASSERT(rows->done != NULL);
+    entries_count(rows);
     rows->done(rows->context, rows->results, rows->count);
     rows_write_free(rows);
     write_leave(svc);

@@ -75,6 +75,51 @@ static void entries_of_a_batch_fail_each_for_itself(void **state)
     model_service_close(&service);
 }
 
+/* The samples of a metric, as the page shows them. */
+static void expect_shown(struct svc *svc, const char *samples)
+{
+    struct cellar_buffer text = {0};
+    struct cellar_metric_page page = {.to = &text};
+    svc_show(svc, &page);
+    assert_int_equal(page.status, CELLAR_OK);
+    if (memmem(text.data, text.bytes, samples, strlen(samples)) == NULL) {
+        fail_msg("%s is not in %.*s", samples, (int)text.bytes, (const char *)text.data);
+    }
+    cellar_buffer_fini(&text);
+}
+
+static void entries_of_batches_are_counted_by_how_each_ended(void **state)
+{
+    struct model_service service;
+    struct cellar_buffer list = {0};
+    struct cellar_error results[4];
+    struct cellar_error error;
+    const struct cellar_mutation good = set_in("f");
+    const struct cellar_mutation unknown = set_in("g");
+    const struct model_entry entries[] = {{cellar_slice_text("a"), &good, 1},
+                                          {cellar_slice_text("b"), &unknown, 1},
+                                          {cellar_slice_text("c"), &good, 1},
+                                          {cellar_slice_text("d"), &unknown, 1}};
+    (void)state;
+    model_service_open_table(&service);
+    expect_shown(service.svc, "\ncellar_batch_entries_total{code=\"OK\"} 0\n#");
+    model_entries_encode(entries, 4, &list);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(
+            model_svc_batch_wire(service.svc, "t", cellar_slice_of(&list), results, &error),
+            CELLAR_OK);
+    }
+    assert_int_equal(row_write(service.svc, "t", "single", "g"), CELLAR_NOT_FOUND);
+    assert_int_equal(row_write(service.svc, "t", "single", "f"), CELLAR_OK);
+    assert_int_equal(
+        model_svc_batch_wire(service.svc, "none", cellar_slice_of(&list), results, &error),
+        CELLAR_NOT_FOUND);
+    expect_shown(service.svc, "\ncellar_batch_entries_total{code=\"OK\"} 4\n"
+                              "cellar_batch_entries_total{code=\"NOT_FOUND\"} 4\n#");
+    cellar_buffer_fini(&list);
+    model_service_close(&service);
+}
+
 static void a_malformed_entry_refuses_the_whole_batch(void **state)
 {
     static const char *const bad[] = {
@@ -143,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_is_applied_or_refused_with_its_reason),
         cmocka_unit_test(entries_of_a_batch_fail_each_for_itself),
+        cmocka_unit_test(entries_of_batches_are_counted_by_how_each_ended),
         cmocka_unit_test(a_malformed_entry_refuses_the_whole_batch),
         cmocka_unit_test(a_late_or_draining_write_is_refused_and_never_ends),
     };
