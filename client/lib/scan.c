@@ -15,7 +15,9 @@
  *     close -----------> CANCEL -------------------------> ERROR CANCELLED
  *
  * Until its first row was given to the program a scan that fails without an answer, or is answered
- * UNAVAILABLE, starts again. Later failures end it: the program knows the last row it got.
+ * UNAVAILABLE, starts again. Later failures end it: the program knows the last row it got. Only
+ * MOVED does not: the rows that are left (resume.c) are asked for where they are now, which is a
+ * scan before its first row again.
  *
  * Closing early sends CANCEL and reads what is still under way, so that the connection can serve
  * other calls; when that takes long the connection is closed instead. A scan belongs to one thread
@@ -25,7 +27,9 @@
 #include <string.h>
 
 #include "client/lib/call.h"
+#include "client/lib/mutations.h"
 #include "client/lib/read.h"
+#include "client/lib/resume.h"
 #include "client/lib/row_reader.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -47,7 +51,7 @@ struct cellar_scan {
     uint32_t request_id; /* 0 = none is in flight */
     uint64_t credit_owed;
     struct cellar_row_reader reader;
-    bool has_given; /* the program got a row */
+    struct cellar_resume given; /* rows of this request that the program got */
     bool is_over;
     struct cellar_error error; /* what ended it; CELLAR_OK at its end */
 };
@@ -216,17 +220,52 @@ static enum cellar_status part_wait(struct cellar_scan *scan, enum cellar_attemp
                                   &scan->error);
 }
 
+/* Asks for the rows behind those that the program got; false when the scan is over. */
+static bool rest_ask(struct cellar_scan *scan)
+{
+    uint64_t timeout_us = 0;
+    bool is_over = false;
+    CELLAR_ASSERT(scan->sync == NULL);
+    if (scan->given.count == 0) {
+        return true;
+    }
+    if (scan->deadline_us != 0) {
+        int64_t left_us = scan->deadline_us - cellar_clock_monotonic_us();
+        timeout_us = (uint64_t)CELLAR_MAX(left_us, INT64_C(1));
+    }
+    return cellar_resume_body(&scan->given, &scan->body, timeout_us, &is_over, &scan->error) ==
+               CELLAR_OK &&
+           !is_over;
+}
+
 /* After a failure: prepares another start, or ends the scan. */
 static void scan_failed(struct cellar_scan *scan, enum cellar_attempt attempt)
 {
+    bool is_moved = attempt == CELLAR_ATTEMPT_MOVED;
     CELLAR_ASSERT(scan->error.code != CELLAR_OK);
     connection_release(scan);
     cellar_row_reader_fini(&scan->reader);
-    if (!scan->has_given && cellar_call_again(scan->client, &scan->retry, attempt, &scan->error)) {
+    if (scan->given.count > 0) {
+        /* Rows came since the last start: it is not sent in circles, and has time anew. */
+        scan->retry = cellar_call_retry(scan->client, CELLAR_SAFETY_READ, wait_deadline_us(scan));
+    }
+    if ((scan->given.count == 0 || is_moved) &&
+        cellar_call_again(scan->client, &scan->retry, attempt, &scan->error)) {
         cellar_error_clear(&scan->error);
+        scan->is_over = !rest_ask(scan);
         return;
     }
     scan->is_over = true;
+}
+
+/* Notes a row that the program is about to get. */
+static enum cellar_status row_note(struct cellar_scan *scan, const struct cellar_row *row)
+{
+    CELLAR_ASSERT(!scan->is_over);
+    if (cellar_resume_note(&scan->given, cellar_view_slice(row->key)) != CELLAR_OK) {
+        return cellar_error_set(&scan->error, CELLAR_NO_MEMORY, "No memory for a scan");
+    }
+    return CELLAR_OK;
 }
 
 bool cellar_scan_next(struct cellar_scan *scan, struct cellar_row *row)
@@ -239,8 +278,10 @@ bool cellar_scan_next(struct cellar_scan *scan, struct cellar_row *row)
         enum cellar_status status =
             cellar_row_reader_next(&scan->reader, &has_row, row, &scan->error);
         if (status == CELLAR_OK && has_row) {
-            scan->has_given = true;
-            return true;
+            status = row_note(scan, row);
+            if (status == CELLAR_OK) {
+                return true;
+            }
         }
         if (status == CELLAR_OK && scan->reader.is_last) {
             scan->is_over = true;
@@ -290,6 +331,7 @@ enum cellar_code cellar_scan_close(struct cellar_scan *scan, struct cellar_call 
     }
     connection_release(scan);
     cellar_row_reader_fini(&scan->reader);
+    cellar_resume_fini(&scan->given);
     cellar_buffer_fini(&scan->body);
     cellar_buffer_fini(&scan->row);
     error = scan->error;

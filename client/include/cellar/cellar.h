@@ -555,7 +555,8 @@ struct cellar_row {
 struct cellar_scan;
 
 /**
- * Starts a scan, which holds one of the client's connections until it is closed.
+ * Starts a scan, which holds one of the client's connections until it is closed. Where its rows are
+ * served by several servers it goes from one to the next.
  *
  * @param read  borrowed until return; NULL is CELLAR_E_NO_MEMORY, what cellar_read_new() met
  * @param call  `timeout_us` > 0 bounds the whole scan; 0 leaves the scan unbounded and lets each

@@ -2,7 +2,7 @@
  * places: requests go where MOVED says, stay there, come back when that place is lost, and end when
  * they are sent in circles. Peers answer for some rows and send others on; a row is a letter.
  */
-#include "tests/unit/client/lib/fake_peer.h"
+#include "tests/unit/client/lib/fake_places.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,163 +10,7 @@
 #include "client/lib/call.h"
 #include "common/cell.h"
 
-#define TEXT(text) cellar_text(text)
 #define HOPS_MAX 5u
-
-/* A server that serves all rows but those from `start` to before `end`, an empty end being the
- * table's. */
-struct server {
-    struct fake_peer peer;
-    char target[64]; /* where those are; empty = nowhere else */
-    const char *start;
-    const char *end;
-    unsigned request_count;
-    unsigned moved_count;
-    char rows[64]; /* the rows it served, a letter each */
-};
-
-static bool is_moved(const struct server *server, struct cellar_slice row)
-{
-    return server->target[0] != '\0' &&
-           cellar_slice_compare(row, cellar_slice_text(server->start)) >= 0 &&
-           (server->end[0] == '\0' ||
-            cellar_slice_compare(row, cellar_slice_text(server->end)) < 0);
-}
-
-static void row_note(struct server *server, struct cellar_slice row)
-{
-    size_t count = strlen(server->rows);
-    CELLAR_ASSERT(count + 1 < sizeof server->rows);
-    server->rows[count] = row.bytes == 0 ? '-' : (char)row.data[0];
-}
-
-static void moved_send(struct server *server, int fd, const struct fake_request *request)
-{
-    struct cellar_buffer body = {0};
-    struct cellar_msg_error message = {.code = CELLAR_UNAVAILABLE,
-                                       .text = cellar_slice_text("not here"),
-                                       .endpoint = cellar_slice_text(server->target),
-                                       .start = cellar_slice_text(server->start),
-                                       .end = cellar_slice_text(server->end)};
-    server->moved_count++;
-    enum cellar_status status = cellar_message_encode(&cellar_msg_error_type, &message, &body);
-    CELLAR_ASSERT(status == CELLAR_OK);
-    fake_send(fd, request, CELLAR_FRAME_ERROR, cellar_slice_of(&body));
-    cellar_buffer_fini(&body);
-}
-
-static void mutate_row_serve(struct server *server, int fd, const struct fake_request *request)
-{
-    struct cellar_msg_mutate_row_request message;
-    enum cellar_status status =
-        cellar_message_decode(&cellar_msg_mutate_row_request_type, cellar_slice_of(&request->body),
-                              &message, CELLAR_UNKNOWN_REFUSE, NULL);
-    CELLAR_ASSERT(status == CELLAR_OK);
-    if (is_moved(server, message.row)) {
-        moved_send(server, fd, request);
-        return;
-    }
-    row_note(server, message.row);
-    fake_reply_empty(fd, request);
-}
-
-/* Answers OK to each entry, or sends all on when one is not served here. Row z has a failure. */
-static void mutate_rows_serve(struct server *server, int fd, const struct fake_request *request)
-{
-    struct cellar_msg_mutate_rows_request message;
-    struct cellar_msg_mutate_rows_reply reply = {0};
-    struct cellar_buffer results = {0};
-    struct cellar_buffer body = {0};
-    struct cellar_slice rows[32];
-    uint32_t count;
-    bool is_elsewhere = false;
-    enum cellar_status status =
-        cellar_message_decode(&cellar_msg_mutate_rows_request_type, cellar_slice_of(&request->body),
-                              &message, CELLAR_UNKNOWN_REFUSE, NULL);
-    struct cellar_cursor from = cellar_cursor_make(message.entries);
-    bool is_read = status == CELLAR_OK && cellar_wire_get_array(&from, &count) && count <= 32;
-    for (uint32_t index = 0; is_read && index < count; index++) {
-        uint32_t parts;
-        is_read = cellar_wire_get_array(&from, &parts) && parts == 2 &&
-                  cellar_wire_get_bytes(&from, &rows[index]) && cellar_wire_skip(&from, NULL);
-        is_elsewhere = is_elsewhere || is_moved(server, rows[index]);
-    }
-    CELLAR_ASSERT(is_read);
-    if (is_elsewhere) {
-        moved_send(server, fd, request);
-        return;
-    }
-    status = cellar_wire_put_array(&results, count);
-    for (uint32_t index = 0; status == CELLAR_OK && index < count; index++) {
-        row_note(server, rows[index]);
-        status = rows[index].data[0] == 'z' ? cellar_buffer_append(&results, "\x93\x02\xa0\x00", 4)
-                                            : cellar_wire_put_u64(&results, 0);
-    }
-    reply.results = cellar_slice_of(&results);
-    status = status == CELLAR_OK
-                 ? cellar_message_encode(&cellar_msg_mutate_rows_reply_type, &reply, &body)
-                 : status;
-    CELLAR_ASSERT(status == CELLAR_OK);
-    fake_send(fd, request, CELLAR_FRAME_REPLY, cellar_slice_of(&body));
-    cellar_buffer_fini(&results);
-    cellar_buffer_fini(&body);
-}
-
-/* Gives one row, `r`, for any read that is not sent on. */
-static void read_rows_serve(struct server *server, int fd, const struct fake_request *request)
-{
-    const struct fake_part part = {.key = "r", .is_last = true};
-    if (server->target[0] != '\0') {
-        moved_send(server, fd, request);
-    } else {
-        row_note(server, cellar_slice_text("r"));
-        fake_rows(fd, request, &part);
-    }
-}
-
-static void serve(struct fake_peer *peer, int fd, unsigned index)
-{
-    struct server *server = peer->context;
-    struct fake_request request = {0};
-    (void)index;
-    while (fake_receive(fd, &request)) {
-        server->request_count++;
-        if (request.frame.operation == CELLAR_OP_MUTATE_ROW) {
-            mutate_row_serve(server, fd, &request);
-        } else if (request.frame.operation == CELLAR_OP_MUTATE_ROWS) {
-            mutate_rows_serve(server, fd, &request);
-        } else {
-            read_rows_serve(server, fd, &request);
-        }
-    }
-    fake_request_fini(&request);
-}
-
-static void server_start(struct server *server)
-{
-    memset(server, 0, sizeof *server);
-    server->peer = (struct fake_peer){.serve = serve, .context = server};
-    fake_peer_start(&server->peer);
-}
-
-/* From here on a server sends rows on to another. */
-static void send_on(struct server *server, const struct server *to, const char *start,
-                    const char *end)
-{
-    server->start = start;
-    server->end = end;
-    (void)snprintf(server->target, sizeof server->target, "%s", to->peer.endpoint);
-}
-
-static enum cellar_code row_write(struct cellar_client *client, const char *row,
-                                  struct cellar_call *call)
-{
-    struct cellar_mutations *list = cellar_mutations_new();
-    cellar_mutations_set_at(list, "f", TEXT("q"), 1000, TEXT("v"));
-    enum cellar_code code = cellar_mutate_row(client, "t", TEXT(row), list, call);
-    cellar_mutations_free(list);
-    return code;
-}
 
 static void a_row_is_found_where_moved_says_and_stays_there(void **state)
 {
@@ -327,6 +171,8 @@ static void reads_go_where_their_first_row_is(void **state)
     struct cellar_read *reads[3] = {cellar_read_new(), cellar_read_new(), cellar_read_new()};
     server_start(&home);
     server_start(&other);
+    home.stock = "r";
+    other.stock = "r";
     struct cellar_client *client = fake_peer_client(&home.peer, NULL);
     send_on(&home, &other, "r", "s");
     cellar_read_row(reads[0], TEXT("r"));
@@ -343,6 +189,112 @@ static void reads_go_where_their_first_row_is(void **state)
     fake_peer_stop(&home.peer);
     fake_peer_stop(&other.peer);
     assert_string_equal(other.rows, "rrr");
+}
+
+/* Reads all rows that `read` asks for, a letter each, and frees it. */
+static enum cellar_code letters_read(struct cellar_client *client, struct cellar_read *read,
+                                     char letters[32], struct cellar_call *call)
+{
+    struct cellar_scan *scan = NULL;
+    struct cellar_row row;
+    size_t count = 0;
+    assert_int_equal(cellar_scan_open(client, "t", read, NULL, &scan), CELLAR_E_OK);
+    while (cellar_scan_next(scan, &row)) {
+        assert_true(count < 31);
+        letters[count++] = *(const char *)row.key.data;
+    }
+    letters[count] = '\0';
+    cellar_read_free(read);
+    return cellar_scan_close(scan, call);
+}
+
+static void a_scan_that_is_sent_on_in_its_middle_goes_on_behind_its_last_row(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_reversed;
+        int64_t limit;
+        const char *letters;
+        const char *home;  /* the rows that each served */
+        const char *other; /* from m to before t */
+    } cases[] = {
+        {false, 0, "abclmnsz", "abclz", "mns"}, {true, 0, "zsnmlcba", "zlcba", "snm"},
+        {false, 6, "abclmn", "abcl", "mn"},     {true, 4, "zsnm", "z", "snm"},
+        {false, 4, "abcl", "abcl", ""},
+    };
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
+        struct server home;
+        struct server other;
+        char letters[32];
+        struct cellar_read *read = cellar_read_new();
+        server_start(&home);
+        server_start(&other);
+        struct cellar_client *client = fake_peer_client(&home.peer, NULL);
+        home.stock = "abclmnsz";
+        other.stock = "abclmnsz";
+        send_on(&home, &other, "m", "t");
+        send_on(&other, &home, "t", "");
+        if (cases[index].is_reversed) {
+            cellar_read_reverse(read);
+            send_on(&other, &home, "", "m");
+        }
+        cellar_read_limit(read, cases[index].limit);
+        assert_int_equal(letters_read(client, read, letters, NULL), CELLAR_E_OK);
+        cellar_client_close(client);
+        fake_peer_stop(&home.peer);
+        fake_peer_stop(&other.peer);
+        assert_string_equal(letters, cases[index].letters);
+        assert_string_equal(home.rows, cases[index].home);
+        assert_string_equal(other.rows, cases[index].other);
+    }
+}
+
+static void a_scan_that_makes_progress_may_be_sent_on_often(void **state)
+{
+    (void)state;
+    struct server home;
+    struct server other;
+    struct cellar_rows *rows = NULL;
+    struct cellar_read *read = cellar_read_new();
+    server_start(&home);
+    server_start(&other);
+    struct cellar_options options = {.attempts_max = 4};
+    struct cellar_client *client = fake_peer_client(&home.peer, &options);
+    /* Each serves one more row, then sends what is left to the other: 12 rows, 12 hops. */
+    home.stock = "abcdefghijkl";
+    other.stock = "abcdefghijkl";
+    home.rows_max = 1;
+    other.rows_max = 1;
+    send_on(&home, &other, "", "");
+    send_on(&other, &home, "", "");
+    assert_int_equal(cellar_get(client, "t", read, NULL, &rows), CELLAR_E_OK);
+    assert_int_equal(cellar_rows_count(rows), 12);
+    cellar_rows_free(rows);
+    cellar_read_free(read);
+    cellar_client_close(client);
+    fake_peer_stop(&home.peer);
+    fake_peer_stop(&other.peer);
+    assert_string_equal(home.rows, "acegik");
+    assert_string_equal(other.rows, "bdfhjl");
+}
+
+static void a_scan_that_is_sent_on_to_nowhere_ends_with_the_rows_so_far(void **state)
+{
+    (void)state;
+    struct server home;
+    struct cellar_call call = {0};
+    char letters[32];
+    server_start(&home);
+    struct cellar_client *client = fake_peer_client(&home.peer, NULL);
+    home.stock = "amz";
+    home.start = "m";
+    home.end = "";
+    (void)snprintf(home.target, sizeof home.target, "127.0.0.1:0x");
+    assert_int_equal(letters_read(client, cellar_read_new(), letters, &call), CELLAR_E_IO_ERROR);
+    assert_string_equal(letters, "a");
+    assert_non_null(strstr(call.failure.text, "sent the request on"));
+    cellar_client_close(client);
+    fake_peer_stop(&home.peer);
 }
 
 static void a_moved_that_makes_no_sense_is_told(void **state)
@@ -482,6 +434,9 @@ int main(void)
         cmocka_unit_test(a_place_that_cannot_be_reached_is_forgotten),
         cmocka_unit_test(the_entries_of_a_batch_go_each_to_its_place),
         cmocka_unit_test(reads_go_where_their_first_row_is),
+        cmocka_unit_test(a_scan_that_is_sent_on_in_its_middle_goes_on_behind_its_last_row),
+        cmocka_unit_test(a_scan_that_makes_progress_may_be_sent_on_often),
+        cmocka_unit_test(a_scan_that_is_sent_on_to_nowhere_ends_with_the_rows_so_far),
         cmocka_unit_test(a_moved_that_makes_no_sense_is_told),
         cmocka_unit_test(places_are_bounded_and_those_in_use_stay),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
@@ -489,4 +444,4 @@ int main(void)
     return cmocka_run_group_tests_name("places", tests, NULL, NULL);
 }
 
-#include "tests/unit/client/lib/fake_peer.c"
+#include "tests/unit/client/lib/fake_places.c"
