@@ -64,6 +64,9 @@ static const char *const kind_texts[] = {
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+/* Digits, then one of the units, and nothing else: no sign, no blank, no fraction. A zero may stand
+ * without its unit, since 0 of anything is the same. Overflow is refused, in the digits as in the
+ * product. */
 static bool decode_number(const char *text, const struct unit *units, size_t unit_count,
                           uint64_t *number)
 {
@@ -86,6 +89,7 @@ static bool decode_number(const char *text, const struct unit *units, size_t uni
     return is_zero;
 }
 
+/* The words that people try first, all in lower case; index 0 of the table is false. */
 static bool decode_bool(const char *text, uint64_t *number)
 {
     static const char *const texts[2][4] = {{"false", "no", "off", "0"},
@@ -102,6 +106,8 @@ static bool decode_bool(const char *text, uint64_t *number)
     return false;
 }
 
+/* A text is legal whatever it says; whoever reads it (an address, a path) checks it and refuses
+ * with cellar_config_refuse(). */
 static bool decode_value(const struct cellar_config_option *option, const char *text,
                          uint64_t *number)
 {
@@ -156,6 +162,7 @@ static const struct cellar_config_option *find_option(const struct cellar_config
     return NULL;
 }
 
+/* Values stand in the order of the options, so an option's place is its value's. */
 static struct cellar_config_value *value_of(const struct cellar_config *config,
                                             const struct cellar_config_option *option)
 {
@@ -164,7 +171,8 @@ static struct cellar_config_value *value_of(const struct cellar_config *config,
     return &config->values[index];
 }
 
-/* Puts the place of a value before an error's text. */
+/* Puts the place of a value before an error's text. The name is written as it is in that place, so
+ * that searching for it finds the line to change. */
 static enum cellar_status refuse_at(const struct cellar_config_option *option,
                                     const struct place *place, struct cellar_error *error)
 {
@@ -190,6 +198,8 @@ static enum cellar_status refuse_at(const struct cellar_config_option *option,
     return CELLAR_INVALID_ARGUMENT;
 }
 
+/* For mistakes that only several settings together make, or that the system tells (an address in
+ * use): the place is that of the value that counts. */
 enum cellar_status cellar_config_refuse(const struct cellar_config *config, const char *name,
                                         struct cellar_error *error)
 {
@@ -199,6 +209,7 @@ enum cellar_status cellar_config_refuse(const struct cellar_config *config, cons
     return refuse_at(&config->options[value - config->values], &place, error);
 }
 
+/* Only what the user wrote is passed over. Without memory there is no going on. */
 enum cellar_status cellar_config_note(struct cellar_config *config, enum cellar_status status,
                                       const struct cellar_error *error)
 {
@@ -211,6 +222,7 @@ enum cellar_status cellar_config_note(struct cellar_config *config, enum cellar_
     return CELLAR_OK;
 }
 
+/* Bounds of 0 and 0 are none: an option of which only 0 were legal would be no option. */
 static enum cellar_status check_value(const struct cellar_config_option *option, const char *text,
                                       const struct place *place, uint64_t *number,
                                       struct cellar_error *error)
@@ -231,6 +243,9 @@ static enum cellar_status check_value(const struct cellar_config_option *option,
     return CELLAR_OK;
 }
 
+/* The one door of all layers. A later flag replaces an earlier one, as users expect who append to a
+ * command line; that a file says something twice is refused in read_line(). The copy stays in the
+ * arena also when it is not used: settings are few. */
 static enum cellar_status config_set(struct cellar_config *config,
                                      const struct cellar_config_option *option,
                                      struct cellar_slice text, const struct place *place,
@@ -253,6 +268,8 @@ static enum cellar_status config_set(struct cellar_config *config,
     return CELLAR_OK;
 }
 
+/* A default that does not decode is a mistake of ours, so it is asserted; bounds may leave it out
+ * on purpose (0 for "a quarter of the memory"). */
 enum cellar_status cellar_config_init(struct cellar_config *config,
                                       const struct cellar_config_option *options,
                                       size_t option_count)
@@ -329,6 +346,9 @@ enum cellar_status cellar_config_read_flags(struct cellar_config *config, int co
 
 /* ---- environment ----------------------------------------------------------------------------- */
 
+/* Options are looked up in the environment, not the other way round: a variable that begins with
+ * CELLAR_ and names no option may belong to another program (CELLAR_ENDPOINT is the tool's). An
+ * empty variable counts as not set, which is how scripts unset one for a command. */
 enum cellar_status cellar_config_read_environment(struct cellar_config *config,
                                                   char *const *environment,
                                                   struct cellar_error *error)
@@ -357,6 +377,7 @@ enum cellar_status cellar_config_read_environment(struct cellar_config *config,
 
 static bool is_blank(uint8_t byte)
 {
+    CELLAR_ASSERT(byte != '\n');
     return byte == ' ' || byte == '\t' || byte == '\r';
 }
 
@@ -373,9 +394,11 @@ static struct cellar_slice trim(struct cellar_slice text)
     return text;
 }
 
-/* The line without its comment and the blanks around it. */
+/* The line without its comment and the blanks around it. A '#' inside a word is part of it: paths
+ * and texts may have some. */
 static struct cellar_slice strip(struct cellar_slice line)
 {
+    CELLAR_ASSERT(line.data != NULL);
     for (size_t i = 0; i < line.bytes; i++) {
         bool is_start = i == 0 || is_blank(line.data[i - 1]);
         if (line.data[i] == '#' && is_start) {
@@ -394,6 +417,8 @@ static enum cellar_status refuse_line(const struct place *place, const char *wha
                             (const char *)shown.data);
 }
 
+/* One line of a file. Twice the same key is refused although the last could win: in a long file the
+ * first is the one that was forgotten, and nobody would see why a change has no effect. */
 static enum cellar_status read_line(struct cellar_config *config, struct cellar_slice line,
                                     const struct place *place, struct cellar_error *error)
 {
@@ -420,6 +445,9 @@ static enum cellar_status read_line(struct cellar_config *config, struct cellar_
     return config_set(config, option, value, place, error);
 }
 
+/* The whole file in one piece: what is read is then one moment's content, not half of an old and
+ * half of a new file. One byte less than the buffer is the limit, so that a full buffer means
+ * "larger". */
 static enum cellar_status load_file(struct cellar_config *config, const char *path,
                                     struct cellar_slice *content, struct cellar_error *error)
 {
@@ -452,6 +480,8 @@ static enum cellar_status load_file(struct cellar_config *config, const char *pa
     return status;
 }
 
+/* Lines are counted from 1, as editors count them. A file that cannot be read is a mistake in the
+ * settings like any other, and told among them. */
 enum cellar_status cellar_config_read_file(struct cellar_config *config, const char *path,
                                            struct cellar_error *error)
 {
@@ -508,6 +538,8 @@ const char *cellar_config_text(const struct cellar_config *config, const char *n
     return cellar_config_get(config, name)->text;
 }
 
+/* In the form of a file, so that the output of one server can be the settings of the next; the
+ * comment says where each value is from. */
 enum cellar_status cellar_config_print(const struct cellar_config *config, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(to != NULL);

@@ -29,6 +29,7 @@ static enum cellar_status decode_node(struct decoding *decoding, uint32_t depth_
 
 static enum cellar_status refuse_size(struct decoding *decoding, uint64_t bytes)
 {
+    CELLAR_ASSERT(bytes > CELLAR_GC_RULE_BYTES_MAX);
     return cellar_error_set(decoding->error, CELLAR_INVALID_ARGUMENT,
                             "Error in field 'gc_rule' : a rule takes at most %u bytes, this one at "
                             "least %" PRIu64,
@@ -37,11 +38,13 @@ static enum cellar_status refuse_size(struct decoding *decoding, uint64_t bytes)
 
 static enum cellar_status refuse_form(struct decoding *decoding, const char *expected)
 {
+    CELLAR_ASSERT(decoding->from->at >= decoding->start);
     return cellar_error_set(decoding->error, CELLAR_INVALID_ARGUMENT,
                             "Error in field 'gc_rule' : expected %s at byte %zu", expected,
                             (size_t)(decoding->from->at - decoding->start));
 }
 
+/* The bounds are Bigtable's, as are the texts: its users know them. */
 static enum cellar_status check_amount(struct decoding *decoding, const struct cellar_gc_rule *rule)
 {
     CELLAR_ASSERT(rule->kind == CELLAR_GC_VERSIONS || rule->kind == CELLAR_GC_AGE);
@@ -60,10 +63,13 @@ static enum cellar_status check_amount(struct decoding *decoding, const struct c
     return CELLAR_OK;
 }
 
-/* The children of a union or intersection; the cursor stands before their array. */
+/* The children of a union or intersection; the cursor stands before their array. A child that is
+ * "keep everything" is refused: in a union it would say nothing, in an intersection it would
+ * silently switch off the rules beside it. */
 static enum cellar_status decode_children(struct decoding *decoding, uint32_t depth_left,
                                           struct cellar_gc_rule *rule)
 {
+    CELLAR_ASSERT(depth_left > 0);
     uint32_t count = 0;
     if (!cellar_wire_get_array(decoding->from, &count)) {
         return refuse_form(decoding, "an array of rules");
@@ -97,6 +103,7 @@ static enum cellar_status decode_children(struct decoding *decoding, uint32_t de
 
 static enum cellar_status decode_kind(struct decoding *decoding, struct cellar_gc_rule *rule)
 {
+    CELLAR_ASSERT(rule->kind == CELLAR_GC_NONE);
     uint32_t count = 0;
     uint64_t kind = 0;
     if (!cellar_wire_get_array(decoding->from, &count) || count != 2) {
@@ -114,9 +121,12 @@ static enum cellar_status decode_kind(struct decoding *decoding, struct cellar_g
     return CELLAR_OK;
 }
 
+/* One rule with all below it. The size is checked behind each node rather than once at the end, so
+ * that a long message is given up as soon as it is over the limit. */
 static enum cellar_status decode_node(struct decoding *decoding, uint32_t depth_left,
                                       struct cellar_gc_rule *rule)
 {
+    CELLAR_ASSERT(depth_left <= CELLAR_GC_RULE_DEPTH_MAX);
     *rule = (struct cellar_gc_rule){.kind = CELLAR_GC_NONE};
     if (depth_left == 0) {
         return cellar_error_set(decoding->error, CELLAR_INVALID_ARGUMENT,
@@ -149,6 +159,8 @@ enum cellar_status cellar_gc_rule_decode(struct cellar_cursor *from, struct cell
     return CELLAR_OK;
 }
 
+/* Recursion is as deep as the rule, which decoding has bounded; the assertion would find a tree
+ * that a program built by hand. */
 static enum cellar_status encode_node(const struct cellar_gc_rule *rule, uint32_t depth_left,
                                       struct cellar_buffer *to)
 {
@@ -186,6 +198,7 @@ enum cellar_status cellar_gc_rule_encode(const struct cellar_gc_rule *rule,
 static bool any_child_hides(const struct cellar_gc_rule *rule, uint64_t version_index,
                             int64_t timestamp_us, int64_t now_us)
 {
+    CELLAR_ASSERT(rule->kind == CELLAR_GC_UNION && rule->children != NULL);
     for (uint32_t i = 0; i < rule->child_count; i++) {
         if (cellar_gc_rule_hides(&rule->children[i], version_index, timestamp_us, now_us)) {
             return true;
@@ -197,6 +210,7 @@ static bool any_child_hides(const struct cellar_gc_rule *rule, uint64_t version_
 static bool all_children_hide(const struct cellar_gc_rule *rule, uint64_t version_index,
                               int64_t timestamp_us, int64_t now_us)
 {
+    CELLAR_ASSERT(rule->kind == CELLAR_GC_INTERSECTION && rule->children != NULL);
     for (uint32_t i = 0; i < rule->child_count; i++) {
         if (!cellar_gc_rule_hides(&rule->children[i], version_index, timestamp_us, now_us)) {
             return false;
@@ -205,6 +219,8 @@ static bool all_children_hide(const struct cellar_gc_rule *rule, uint64_t versio
     return true;
 }
 
+/* Called for each cell that a read or a checkpoint meets; version_index counts from 0 at the
+ * newest, so "keep 3" hides index 3 and all behind it. */
 bool cellar_gc_rule_hides(const struct cellar_gc_rule *rule, uint64_t version_index,
                           int64_t timestamp_us, int64_t now_us)
 {

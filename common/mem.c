@@ -47,6 +47,8 @@ static _Thread_local struct {
     bool has_failed;
 } mem_fault = {.countdown = -1};
 
+/* Sizes above PTRDIFF_MAX are refused here, for arenas too, since differences of pointers into such
+ * a block would overflow. */
 static bool mem_may_allocate(size_t bytes)
 {
     CELLAR_ASSERT(mem_fault.countdown >= -1);
@@ -64,12 +66,15 @@ static bool mem_may_allocate(size_t bytes)
 
 bool cellar_mem_fail_at(int64_t countdown)
 {
+    CELLAR_ASSERT(mem_fault.countdown >= -1);
     bool has_failed = mem_fault.has_failed;
     mem_fault.has_failed = false;
     mem_fault.countdown = countdown < 0 ? -1 : countdown;
     return has_failed;
 }
 
+/* malloc(0) may answer NULL, which callers could not tell from a failure; one byte is asked for
+ * instead. */
 void *cellar_mem_alloc(size_t bytes)
 {
     if (!mem_may_allocate(bytes)) {
@@ -78,6 +83,7 @@ void *cellar_mem_alloc(size_t bytes)
     return malloc(bytes == 0 ? 1 : bytes);
 }
 
+/* The product is checked: `count` often comes from a message. */
 void *cellar_mem_zalloc(size_t count, size_t bytes)
 {
     size_t total = 0;
@@ -114,6 +120,8 @@ char *cellar_mem_strdup(const char *text)
     return copy;
 }
 
+/* The allocator's own free(), so that what a library has allocated with malloc() may come here too.
+ */
 void cellar_mem_free(void *pointer)
 {
     free(pointer);
@@ -161,6 +169,7 @@ static struct cellar_arena_block *arena_block_new(size_t bytes)
 
 static void arena_block_free(struct cellar_arena_block *block)
 {
+    CELLAR_ASSERT(block->used >= ARENA_HEADER_BYTES && block->used <= block->bytes);
     ASAN_UNPOISON_MEMORY_REGION(block, block->bytes);
     cellar_mem_free(block);
 }
@@ -168,6 +177,7 @@ static void arena_block_free(struct cellar_arena_block *block)
 /* Adds a block that has `bytes` free bytes at least; NULL without memory. */
 static struct cellar_arena_block *arena_grow(struct cellar_arena *arena, size_t bytes)
 {
+    CELLAR_ASSERT(bytes > 0 && bytes % ARENA_ALIGNMENT == 0);
     size_t block_bytes = arena->block_bytes;
     if (block_bytes == 0) {
         block_bytes = ARENA_BLOCK_BYTES_DEFAULT;
@@ -193,6 +203,8 @@ static struct cellar_arena_block *arena_grow(struct cellar_arena *arena, size_t 
     return block;
 }
 
+/* What is rounded away is poisoned under the address sanitizer, so that a write one byte past an
+ * allocation is seen even where the next one is not given out yet. */
 void *cellar_arena_alloc(struct cellar_arena *arena, size_t bytes)
 {
     CELLAR_ASSERT(arena != NULL);
@@ -221,6 +233,8 @@ void *cellar_arena_copy(struct cellar_arena *arena, const void *data, size_t byt
     return copy;
 }
 
+/* The newest block is the largest of the ordinary ones, so a reset arena soon fits its use in one
+ * block and allocates no more: requests of one connection settle there. */
 void cellar_arena_reset(struct cellar_arena *arena)
 {
     CELLAR_ASSERT(arena != NULL);

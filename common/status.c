@@ -59,6 +59,8 @@ bool cellar_status_is_retryable(enum cellar_status code)
     return status_row_get(code)->is_retryable;
 }
 
+/* A number from a peer: a newer one may know more codes than we do, so this answers instead of
+ * asserting. */
 bool cellar_status_decode(uint64_t number, enum cellar_status *code)
 {
     CELLAR_ASSERT(code != NULL);

@@ -76,6 +76,8 @@ static uint8_t *length_put(uint8_t *to, uint8_t first, uint32_t number)
     return to + 5;
 }
 
+/* length_put() serves numbers too: MessagePack gives the forms of 1, 2 and 4 bytes consecutive
+ * first bytes each time, from CC for unsigned integers, from C4 for bytes, from D9 for texts. */
 uint8_t *cellar_wire_raw_u64(uint8_t *to, uint64_t value)
 {
     CELLAR_ASSERT(to != NULL);
@@ -129,6 +131,8 @@ static uint8_t *raw_body(uint8_t *to, struct cellar_slice value)
     return to + value.bytes;
 }
 
+/* A text is not looked at: whether it is UTF-8 is the business of who made it, and of the peer that
+ * shows it. */
 uint8_t *cellar_wire_raw_text(uint8_t *to, struct cellar_slice value)
 {
     CELLAR_ASSERT(value.bytes <= UINT32_MAX);
@@ -139,6 +143,7 @@ uint8_t *cellar_wire_raw_text(uint8_t *to, struct cellar_slice value)
     return raw_body(length_put(to, 0xD9, (uint32_t)value.bytes), value);
 }
 
+/* Bytes have no short form in one byte as texts have: `bin` begins at two. */
 uint8_t *cellar_wire_raw_bytes(uint8_t *to, struct cellar_slice value)
 {
     CELLAR_ASSERT(value.bytes <= UINT32_MAX);
@@ -166,6 +171,7 @@ static uint8_t *count_put(uint8_t *to, uint8_t fixed, uint8_t wide, uint32_t cou
 
 uint8_t *cellar_wire_raw_array(uint8_t *to, uint32_t count)
 {
+    CELLAR_ASSERT(to != NULL);
     return count_put(to, 0x90, 0xDC, count);
 }
 
@@ -177,6 +183,8 @@ static uint8_t *buffer_end(struct cellar_buffer *to)
     return to->data + to->bytes;
 }
 
+/* The end may not stand where it began: each value has one byte at least. Past the capacity it
+ * cannot stand either, as the reserve before asked for the largest form. */
 static void buffer_commit(struct cellar_buffer *to, const uint8_t *end)
 {
     CELLAR_ASSERT(end > to->data + to->bytes && end <= to->data + to->capacity);
@@ -185,14 +193,18 @@ static void buffer_commit(struct cellar_buffer *to, const uint8_t *end)
 
 enum cellar_status cellar_wire_put_nil(struct cellar_buffer *to)
 {
+    CELLAR_ASSERT(to != NULL);
     return cellar_buffer_append(to, &(uint8_t){NIL}, 1);
 }
 
 enum cellar_status cellar_wire_put_bool(struct cellar_buffer *to, bool value)
 {
+    CELLAR_ASSERT(to != NULL);
     return cellar_buffer_append(to, &(uint8_t){value ? 0xC3 : 0xC2}, 1);
 }
 
+/* Room for the longest form, although most numbers take one byte: one comparison costs less than
+ * finding out the width first, and what is left over serves the next value. */
 enum cellar_status cellar_wire_put_u64(struct cellar_buffer *to, uint64_t value)
 {
     CELLAR_TRY(cellar_buffer_reserve(to, NUMBER_BYTES_MAX));
@@ -200,6 +212,8 @@ enum cellar_status cellar_wire_put_u64(struct cellar_buffer *to, uint64_t value)
     return CELLAR_OK;
 }
 
+/* Numbers from 0 up take the unsigned forms, as MessagePack's other writers do it, so that equal
+ * numbers are equal bytes whoever wrote them. */
 enum cellar_status cellar_wire_put_i64(struct cellar_buffer *to, int64_t value)
 {
     if (value >= 0) {
@@ -212,6 +226,7 @@ enum cellar_status cellar_wire_put_i64(struct cellar_buffer *to, int64_t value)
 
 enum cellar_status cellar_wire_put_text(struct cellar_buffer *to, struct cellar_slice value)
 {
+    CELLAR_ASSERT(value.bytes <= UINT32_MAX);
     CELLAR_TRY(cellar_buffer_reserve(to, LENGTH_BYTES_MAX + value.bytes));
     buffer_commit(to, cellar_wire_raw_text(buffer_end(to), value));
     return CELLAR_OK;
@@ -219,6 +234,7 @@ enum cellar_status cellar_wire_put_text(struct cellar_buffer *to, struct cellar_
 
 enum cellar_status cellar_wire_put_bytes(struct cellar_buffer *to, struct cellar_slice value)
 {
+    CELLAR_ASSERT(value.bytes <= UINT32_MAX);
     CELLAR_TRY(cellar_buffer_reserve(to, LENGTH_BYTES_MAX + value.bytes));
     buffer_commit(to, cellar_wire_raw_bytes(buffer_end(to), value));
     return CELLAR_OK;
@@ -291,7 +307,8 @@ static void head_sign(struct head *head, uint8_t width)
     head->number = (uint64_t)value;
 }
 
-/* Takes the head of a value whose first byte, already taken, is in C0 to DF. */
+/* Takes the head of a value whose first byte, already taken, is in C0 to DF. C1 is the one byte
+ * that begins no value: the specification never uses it, so it marks damage. */
 static bool head_get_wide(struct cellar_cursor *from, uint8_t first, struct head *head)
 {
     const struct form *form = form_of(first);
@@ -312,6 +329,7 @@ static bool head_get_wide(struct cellar_cursor *from, uint8_t first, struct head
 /* Takes the head of any value; the cursor may have moved on failure. */
 static inline bool head_get(struct cellar_cursor *from, struct head *head)
 {
+    CELLAR_ASSERT(from->at <= from->end);
     uint8_t first;
     if (!cellar_cursor_u8(from, &first)) {
         return false;
@@ -341,6 +359,8 @@ static inline bool head_get(struct cellar_cursor *from, struct head *head)
     return true;
 }
 
+/* An optional value is read by trying nil first: false says only that something else stands here,
+ * and nothing has moved. */
 bool cellar_wire_get_nil(struct cellar_cursor *from)
 {
     CELLAR_ASSERT(from->at <= from->end);
@@ -351,6 +371,7 @@ bool cellar_wire_get_nil(struct cellar_cursor *from)
     return true;
 }
 
+/* The last bit tells C2 from C3; peek has already said that it is one of these. */
 bool cellar_wire_get_bool(struct cellar_cursor *from, bool *value)
 {
     if (cellar_wire_peek(from) != CELLAR_WIRE_BOOL) {
@@ -361,6 +382,8 @@ bool cellar_wire_get_bool(struct cellar_cursor *from, bool *value)
     return true;
 }
 
+/* Any width is taken, also one that is wider than the number needs: other writers may not choose
+ * the shortest form, and a number is no less clear for it. */
 bool cellar_wire_get_u64(struct cellar_cursor *from, uint64_t *value)
 {
     struct cellar_cursor at = *from;
@@ -374,6 +397,8 @@ bool cellar_wire_get_u64(struct cellar_cursor *from, uint64_t *value)
     return true;
 }
 
+/* Times of cells are most of what is read here, and all of them are of one form; they go past the
+ * table. */
 bool cellar_wire_get_i64(struct cellar_cursor *from, int64_t *value)
 {
     struct cellar_cursor at = *from;
@@ -408,6 +433,8 @@ static inline bool short_bin_get(struct cellar_cursor *from, struct cellar_slice
     return true;
 }
 
+/* Text is taken where bytes are wanted: people who write keys by hand in other languages send
+ * texts, and the bytes are the same. */
 bool cellar_wire_get_bytes(struct cellar_cursor *from, struct cellar_slice *value)
 {
     struct cellar_cursor at = *from;
@@ -430,7 +457,9 @@ bool cellar_wire_get_text(struct cellar_cursor *from, struct cellar_slice *value
     return cellar_wire_get_bytes(from, value);
 }
 
-/* Takes the header of a container whose elements take `element_bytes` each at least. */
+/* Takes the header of a container whose elements take `element_bytes` each at least. So a header
+ * cannot make its reader allocate or loop for more than what was sent: 5 bytes that announce four
+ * thousand million elements are refused right here. */
 static bool count_get(struct cellar_cursor *from, enum cellar_wire_kind kind, size_t element_bytes,
                       uint32_t *count)
 {
@@ -457,7 +486,8 @@ bool cellar_wire_get_map(struct cellar_cursor *from, uint32_t *count)
     return count_get(from, CELLAR_WIRE_MAP, 2, count);
 }
 
-/* Steps over a value but for the elements of a container, whose number goes to `inside`. */
+/* Steps over a value but for the elements of a container, whose number goes to `inside`. A map's
+ * pairs count twice. What is inside is compared with the bytes left, as count_get() does it. */
 static bool skip_one(struct cellar_cursor *from, uint64_t *inside)
 {
     struct head head;
@@ -489,6 +519,9 @@ static bool skip_one(struct cellar_cursor *from, uint64_t *inside)
     return false;
 }
 
+/* Depth is bounded by CELLAR_WIRE_DEPTH_MAX, work by the bytes: each turn of the loop takes one
+ * byte at least. A container is done when its count of elements to come is 0; that may close
+ * several at once, which the inner loop does. */
 bool cellar_wire_skip(struct cellar_cursor *from, struct cellar_slice *value)
 {
     uint64_t left[CELLAR_WIRE_DEPTH_MAX]; /* elements still to come of each open container */
