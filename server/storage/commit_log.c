@@ -35,6 +35,8 @@
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
+/* Never 0, which stands for "no segment before". A file that is used again gets a new incarnation,
+ * so that groups of its former life, still on the disk behind the new ones, are told from them. */
 static uint64_t random_u64(void)
 {
     uint64_t value = 0;
@@ -57,7 +59,10 @@ static enum cellar_status segment_sync(int descriptor)
 #endif
 }
 
-/* Gives files that hold nothing needed to the free list; removes what is too many. */
+/* Gives files that hold nothing needed to the free list; removes what is too many. The oldest
+ * segment goes when the second one begins no later than one LSN above the low-water mark that the
+ * newest header names. That header is on the disk: a start after a crash reads it and needs nothing
+ * older. The mark in memory may be ahead of it and does not count here. */
 static void chain_trim(struct store_log *log)
 {
     const struct store_log_segments *chain = &log->chain;
@@ -78,7 +83,9 @@ static void chain_trim(struct store_log *log)
 }
 
 /* A file for the next segment: a free one of the right size, else the spare, else it waits for
- * either. */
+ * either. Waiting is bounded by the writers: they are refused when the disk is short, and the
+ * keepers move the low-water mark, which frees a segment. A free file of another size is from
+ * before log_segment_bytes was changed, or a kill cut its filling short. */
 static enum cellar_status file_take(struct store_log *log, struct store_log_segment *segment)
 {
     memset(segment, 0, sizeof *segment);
@@ -100,7 +107,10 @@ static enum cellar_status file_take(struct store_log *log, struct store_log_segm
     }
 }
 
-/* Writes a fresh header, alone and synced, and makes the segment the current one. */
+/* Writes a fresh header, alone and synced, and makes the segment the current one. The header is
+ * synced alone, before any group: a group in a file whose header is still the old one would be
+ * taken for rubbish at the next start. Groups of the old incarnation stay in the file behind the
+ * new header and are overwritten one by one. */
 static enum cellar_status segment_begin(struct store_log *log, struct store_log_segment *segment,
                                         uint64_t first_lsn)
 {
@@ -135,6 +145,7 @@ static enum cellar_status segment_begin(struct store_log *log, struct store_log_
     return CELLAR_OK;
 }
 
+/* The newest one, to which groups are written; never empty once the log has started. */
 static struct store_log_segment *segment_current(struct store_log *log)
 {
     CELLAR_ASSERT(log->chain.count > 0);
@@ -143,7 +154,9 @@ static struct store_log_segment *segment_current(struct store_log *log)
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* Lays the queued records into the group's memory. @return bytes without padding */
+/* Lays the queued records into the group's memory: one copy of the payloads, from where the
+ * writers' batches hold them. CRCs cover offset and incarnation too, so that a group that lies
+ * elsewhere is none. @return bytes without padding */
 static size_t group_gather(struct store_log *log, const struct store_log_record *records)
 {
     const struct store_log_segment *segment = segment_current(log);
@@ -166,6 +179,7 @@ static size_t group_gather(struct store_log *log, const struct store_log_record 
     return bytes;
 }
 
+/* What group_gather() will write, to find out before whether it fits. */
 static size_t records_bytes(const struct store_log_record *records)
 {
     size_t bytes = STORE_LOG_GROUP_HEADER_BYTES;
@@ -192,6 +206,7 @@ static enum cellar_status group_make_room(struct store_log *log, size_t padded_b
     return CELLAR_OK;
 }
 
+/* `done` may free the record, so the next one is read first. */
 static void records_finish(struct store_log_record *records, enum cellar_status status)
 {
     while (records != NULL) {
@@ -202,6 +217,8 @@ static void records_finish(struct store_log_record *records, enum cellar_status 
     }
 }
 
+/* Zeroes up to the block's end, since the disk writes whole blocks: the next group begins on a
+ * block of its own and cannot spoil this one. */
 static enum cellar_status group_write(struct store_log *log, struct store_log_record *records)
 {
     size_t padded = (size_t)store_log_align(records_bytes(records), log->alignment);
@@ -216,6 +233,8 @@ static enum cellar_status group_write(struct store_log *log, struct store_log_re
     return CELLAR_OK;
 }
 
+/* Stored before the lock is taken: a waiter that looks with the lock held either sees the new LSN
+ * or is already waiting and gets the broadcast. */
 static void durable_move(struct store_log *log, uint64_t lsn)
 {
     CELLAR_ASSERT(lsn > atomic_load(&log->durable_lsn));
@@ -226,7 +245,9 @@ static void durable_move(struct store_log *log, uint64_t lsn)
 }
 
 /* Stops acknowledging: this group's outcome is unknown, what is queued behind it was never written.
- */
+ * After a failed fdatasync the kernel may have dropped the dirty pages and marked them clean, so a
+ * second sync that succeeds proves nothing. Hence no second try, ever; a restart reads what is
+ * really there. */
 static void log_fail(struct store_log *log, struct store_log_record *records)
 {
     atomic_store(&log->has_failed, true);
@@ -244,6 +265,9 @@ static void log_fail(struct store_log *log, struct store_log_record *records)
     CELLAR_ASSERT(atomic_load(&log->has_failed));
 }
 
+/* The order is what durability rests on: write, sync, move the LSN, answer. Between move and answer
+ * readers may see a write that its writer does not know of yet, which is allowed; the opposite is
+ * not. */
 static void group_commit(struct store_log *log, struct store_log_record *records)
 {
     uint64_t count = 0;
@@ -280,6 +304,8 @@ static void group_commit(struct store_log *log, struct store_log_record *records
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+/* `position` counts bytes of records since the start, whatever segment they go to: the measure for
+ * log_unapplied_bytes_max. */
 static void append_queue(struct store_log *log, struct store_log_record *record)
     CELLAR_REQUIRES(log->lock)
 {
@@ -295,6 +321,7 @@ static void append_queue(struct store_log *log, struct store_log_record *record)
     CELLAR_ASSERT(log->first != NULL);
 }
 
+/* The record is a field of the log, not memory of its own: nothing to free. */
 static void empty_done(struct store_log_record *record, enum cellar_status status)
 {
     CELLAR_ASSERT(record->entry.type == STORE_RECORD_EMPTY);
@@ -330,7 +357,9 @@ static void queue_await(struct store_log *log) CELLAR_REQUIRES(log->lock)
     CELLAR_ASSERT(log->first != NULL || log->is_stopping);
 }
 
-/* Cuts off what one group takes: one record at least. */
+/* Cuts off what one group takes: one record at least. Small groups keep the latency of each writer
+ * near one sync; a single record may be larger than the limit and then goes alone. An eighth of the
+ * segment, so that what is left over at a segment's end is small. */
 static struct store_log_record *queue_take(struct store_log *log) CELLAR_REQUIRES(log->lock)
 {
     struct store_log_record *first = log->first;
@@ -357,6 +386,8 @@ static struct store_log_record *queue_take(struct store_log *log) CELLAR_REQUIRE
     return first;
 }
 
+/* Sleeps between groups while memtables are near their budget (keeper.c decides when): what the
+ * log takes more slowly, writers send more slowly. */
 static void throttle_wait(struct store_log *log)
 {
     uint64_t us = atomic_load(&log->throttle_us);
@@ -368,6 +399,8 @@ static void throttle_wait(struct store_log *log)
     }
 }
 
+/* The end comes when the queue is empty and the log stops. A log that failed does not wait:
+ * log_fail() emptied the queue, and what came since must be answered. */
 static void *log_run(void *context)
 {
     struct store_log *log = context;
@@ -414,6 +447,7 @@ static uint32_t alignment_of(const char *directory)
     return alignment;
 }
 
+/* Takes a log in any state of its opening; files stay as they are. */
 static void log_free(struct store_log *log)
 {
     for (size_t i = 0; i < log->chain.count; i++) {
@@ -469,7 +503,11 @@ enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
     return CELLAR_OK;
 }
 
-/* Groups that may live in the page cache only are written again, the same bytes, and synced. */
+/* Groups that may live in the page cache only are written again, the same bytes, and synced. A
+ * killed process leaves writes that were never synced in the kernel's cache, where this start has
+ * read them. Nobody was told of them, but the chain goes on behind them, so they must be on the
+ * disk before anything is built on them. Writing the same bytes once more makes their pages dirty,
+ * which they may not be any more after an earlier sync that failed. */
 static enum cellar_status tail_repair(struct store_log *log)
 {
     const struct store_log_segment *segment = segment_current(log);
@@ -525,6 +563,9 @@ static enum cellar_status fresh_begin(struct store_log *log, struct cellar_error
     return CELLAR_OK;
 }
 
+/* A start always begins a segment of its own. What is torn at the end of the last one is never half
+ * overwritten so, and the new header's low-water mark lets old segments go at once.
+ */
 enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn,
                                    struct cellar_error *error)
 {
@@ -554,6 +595,7 @@ enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn
     return CELLAR_OK;
 }
 
+/* What is queued is still written: the thread ends when there is nothing more. */
 void store_log_stop(struct store_log *log)
 {
     if (!log->is_started) {
@@ -582,11 +624,15 @@ void store_log_close(struct store_log *log)
 
 void store_log_lock(struct store_log *log) CELLAR_NO_THREAD_SAFETY
 {
+    CELLAR_ASSERT(log != NULL);
     cellar_mutex_lock(&log->lock);
 }
 
+/* The thread is woken after the lock is given back, so that it does not wake only to wait for it;
+ * and once for many appends, by the flag. */
 void store_log_unlock(struct store_log *log) CELLAR_NO_THREAD_SAFETY
 {
+    CELLAR_ASSERT(log->first == NULL || log->last != NULL);
     bool must_wake = log->is_waiting && log->first != NULL;
     if (must_wake) {
         log->is_waiting = false;
@@ -616,6 +662,7 @@ uint64_t store_log_append(struct store_log *log, struct store_log_record *record
 
 uint64_t store_log_next_lsn(const struct store_log *log) CELLAR_NO_THREAD_SAFETY
 {
+    CELLAR_ASSERT(log->next_lsn > 0);
     return log->next_lsn;
 }
 
@@ -624,6 +671,7 @@ uint64_t store_log_position(const struct store_log *log) CELLAR_NO_THREAD_SAFETY
     return log->position;
 }
 
+/* Acquire, for the reader that then looks at memtables: it sees all entries up to this LSN. */
 uint64_t store_log_durable_lsn(const struct store_log *log)
 {
     return atomic_load_explicit(&log->durable_lsn, memory_order_acquire);
@@ -640,6 +688,7 @@ bool store_log_wait_durable(struct store_log *log, uint64_t lsn)
     return store_log_durable_lsn(log) >= lsn;
 }
 
+/* Only upwards, since keepers of two stores may come in either order. */
 void store_log_low_water_set(struct store_log *log, uint64_t lsn)
 {
     uint64_t now = atomic_load(&log->low_water_lsn);

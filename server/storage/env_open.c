@@ -33,6 +33,8 @@
 
 static const char state_key[] = "state";
 
+/* The only place where LMDB's codes become ours. What is not known here is an I/O error: LMDB
+ * passes errno on. */
 enum cellar_status store_env_status(int code)
 {
     switch (code) {
@@ -62,6 +64,8 @@ enum cellar_status store_env_status(int code)
     }
 }
 
+/* The key is part of it: an item that stands under another key than it was written with is damage,
+ * though every byte of it is sound. */
 uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest)
 {
     CELLAR_ASSERT(key.bytes > 0);
@@ -70,6 +74,8 @@ uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest)
 
 /* ---- the state record ------------------------------------------------------------------------ */
 
+/* In the transaction of every checkpoint, so applied_lsn and the items it speaks of are durable
+ * together. Bytes that FORMAT.md does not name are zero. */
 enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
                                          const struct store_env_state *state)
 {
@@ -92,6 +98,7 @@ enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
     return store_env_status(mdb_put(txn, env->state_dbi, &key, &value, 0));
 }
 
+/* The checksum comes before the version: the version of a damaged record says nothing. */
 enum cellar_status store_env_state_decode(struct cellar_slice value, struct store_env_state *state)
 {
     const uint8_t *bytes = value.data;
@@ -142,6 +149,8 @@ static enum cellar_status fail(const char *directory, const char *what, int code
 /* What may be made when databases are opened. */
 enum making { MAKE_NONE, MAKE_TOKENS, MAKE_ALL };
 
+/* Flags follow what may be made: a start must not make what damage has taken away, or an empty
+ * database would stand in the place of the lost one. */
 static int databases_open(struct store_env *env, enum making making)
 {
     MDB_txn *txn = NULL;
@@ -163,7 +172,8 @@ static int databases_open(struct store_env *env, enum making making)
 }
 
 /* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is
- * made */
+ * made A map larger than the file is address space only. The size given once is kept in the file,
+ * so that a change of store_map_bytes does not move stores that exist. */
 static int native_open(struct store_env *env, uint64_t map_bytes)
 {
     bool is_new = map_bytes != 0;
@@ -191,6 +201,7 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
     return code;
 }
 
+/* Cursors first: LMDB frees those of a read transaction not with it. */
 static void reader_free(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(!txn->is_write);
@@ -203,6 +214,8 @@ static void reader_free(struct store_env_txn *txn)
     cellar_mem_free(txn);
 }
 
+/* Nobody else has a transaction here: either the store is being closed, or the gate is held for
+ * writing. */
 static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
 {
     while (env->idle != NULL) {
@@ -271,6 +284,8 @@ static enum cellar_status file_check(const char *directory, struct cellar_error 
     return CELLAR_OK;
 }
 
+/* The gate prefers writers: with readers always about, a reopening that waits for all of them would
+ * else never come. */
 static struct store_env *env_new(const char *directory)
 {
     struct store_env *env = cellar_mem_zalloc(1, sizeof *env);
@@ -302,6 +317,8 @@ static void env_free(struct store_env *env)
     cellar_mem_free(env);
 }
 
+/* Whatever lies there is what a crash left of an earlier try, as ids are never used again. The
+ * folder is named by the catalog only after this returns, so no state in between is ever opened. */
 enum cellar_status store_env_create(const char *directory, const struct store_env_state *state,
                                     struct cellar_error *error)
 {
@@ -333,6 +350,9 @@ enum cellar_status store_env_create(const char *directory, const struct store_en
     return status == CELLAR_OK ? store_directory_sync(directory, error) : status;
 }
 
+/* LMDB's table of readers outlives a process that was killed; slots of dead ones are freed, since
+ * they would keep old pages from being used again. The first transaction proves that the state can
+ * be read. */
 enum cellar_status store_env_open(const char *directory, struct store_env **env,
                                   struct cellar_error *error)
 {
@@ -377,6 +397,8 @@ void store_env_close(struct store_env *env)
     env_free(env);
 }
 
+/* Reading stops for a moment. When it cannot be opened again there is no environment, and reads
+ * answer IO_ERROR until the next try (store_env_read_begin() looks). */
 enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
 {
     int result = pthread_rwlock_wrlock(&env->gate);
@@ -422,6 +444,8 @@ static uint64_t free_pages_count(struct store_env *env)
     return count;
 }
 
+/* After each commit, for the metrics and for refusing sets in time. Counting the free list costs a
+ * walk, so it is left out while the map is less than half used. */
 void store_env_measure(struct store_env *env)
 {
     MDB_envinfo facts = {0};
@@ -475,6 +499,7 @@ uint64_t store_env_room_bytes(const struct store_env *env, unsigned percent)
 
 /* ---- read transactions ----------------------------------------------------------------------- */
 
+/* The two cursors live as long as the transaction: a read opens nothing. */
 static int reader_make(struct store_env *env, struct store_env_txn **txn)
 {
     struct store_env_txn *made = cellar_mem_zalloc(1, sizeof *made);
@@ -512,6 +537,8 @@ static int reader_renew(struct store_env_txn *txn)
     return code;
 }
 
+/* The gate stays held for reading until store_env_read_end(). A renewed transaction that shows the
+ * same snapshot as before still has its state: no read, no checksum. */
 enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
 {
     int result = pthread_rwlock_rdlock(&env->gate);

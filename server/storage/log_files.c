@@ -27,6 +27,8 @@
 #define ZERO_BYTES 1048576u
 #define RETRY_US 100000
 
+/* A full disk or quota is the one failure that operators can mend while the server runs, so it has
+ * its own code. */
 static enum cellar_status status_of_errno(int code)
 {
     CELLAR_ASSERT(code != 0);
@@ -39,6 +41,7 @@ static enum cellar_status fail(struct cellar_error *error, const char *what, con
     return cellar_error_set(error, status_of_errno(code), "%s %s: %s", what, path, strerror(code));
 }
 
+/* pread(2) may return less than asked for (a signal, a file's end); only 0 means the end. */
 enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, size_t bytes,
                                    size_t *got)
 {
@@ -62,6 +65,7 @@ enum cellar_status store_file_read(int descriptor, uint64_t offset, void *to, si
     return CELLAR_OK;
 }
 
+/* A write of 0 bytes would loop for ever, so it counts as a failure. */
 enum cellar_status store_file_write(int descriptor, uint64_t offset, const void *from, size_t bytes)
 {
     size_t done = 0;
@@ -80,6 +84,7 @@ enum cellar_status store_file_write(int descriptor, uint64_t offset, const void 
     return CELLAR_OK;
 }
 
+/* fsync(2) of a file makes its bytes durable, not its name: that stands in the directory. */
 enum cellar_status store_directory_sync(const char *path, struct cellar_error *error)
 {
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -94,6 +99,7 @@ enum cellar_status store_directory_sync(const char *path, struct cellar_error *e
     return status;
 }
 
+/* Parents are not made: a typing error in --data-dir should be told rather than followed. */
 enum cellar_status store_directory_make(const char *path, struct cellar_error *error)
 {
     char parent[PATH_MAX];
@@ -118,6 +124,7 @@ static enum cellar_status entry_remove(const char *path, int depth, struct cella
 
 static enum cellar_status directory_empty(const char *path, int depth, struct cellar_error *error)
 {
+    CELLAR_ASSERT(depth >= 0);
     DIR *directory = opendir(path);
     if (directory == NULL) {
         return errno == ENOENT ? CELLAR_OK : fail(error, "cannot open the directory", path);
@@ -140,6 +147,8 @@ static enum cellar_status directory_empty(const char *path, int depth, struct ce
     return status;
 }
 
+/* unlink(2) is tried first and tells a directory by its error: no second look that could be out of
+ * date. The depth is a guard against following a foreign tree. */
 static enum cellar_status entry_remove(const char *path, int depth, struct cellar_error *error)
 {
     CELLAR_ASSERT(depth >= -1);
@@ -159,6 +168,8 @@ enum cellar_status store_directory_remove(const char *path, struct cellar_error 
     return entry_remove(path, 3, error);
 }
 
+/* Numbers with leading zeroes list in order. The number is only a slot: which segment lies in it,
+ * its header says. */
 static enum cellar_status file_path(const char *directory, uint64_t index, char *path,
                                     struct cellar_error *error)
 {
@@ -201,6 +212,8 @@ enum cellar_status store_log_file_open_read(const char *directory, uint64_t inde
     return file_open(directory, index, O_RDONLY, file, error);
 }
 
+/* Real zeroes, not fallocate(2): that reserves blocks but marks them unwritten, so that the first
+ * group into each would have metadata to sync after all. */
 static enum cellar_status zeroes_write(int descriptor, uint64_t bytes)
 {
     uint8_t *zeroes = cellar_mem_zalloc(1, ZERO_BYTES);
@@ -218,6 +231,8 @@ static enum cellar_status zeroes_write(int descriptor, uint64_t bytes)
     return status;
 }
 
+/* On failure the name is removed again: a half-filled file of the right name would be in the way of
+ * the next try. A file that a crash left half filled is truncated here. */
 enum cellar_status store_log_file_create(const char *directory, uint64_t index, uint64_t bytes,
                                          struct store_log_file *file, struct cellar_error *error)
 {
@@ -248,6 +263,8 @@ enum cellar_status store_log_file_create(const char *directory, uint64_t index, 
     return CELLAR_OK;
 }
 
+/* The result of unlink(2) does not matter: a file that stays is found at the next start, and is
+ * free then. */
 void store_log_file_remove(const char *directory, struct store_log_file *file)
 {
     char path[PATH_MAX];
@@ -259,7 +276,9 @@ void store_log_file_remove(const char *directory, struct store_log_file *file)
     }
 }
 
-/* Makes the wanted file without the lock; the fields it reads do not change while it is wanted. */
+/* Makes the wanted file without the lock; the fields it reads do not change while it is wanted. The
+ * lock is free meanwhile, since filling 64 MiB takes a while and the log thread only wants to know
+ * whether it is done. */
 static void spare_make(struct store_log_spare *spare, uint64_t index)
 {
     struct store_log_file file = {-1, 0};
@@ -283,6 +302,8 @@ static void spare_make(struct store_log_spare *spare, uint64_t index)
     CELLAR_ASSERT(status != CELLAR_OK || file.descriptor >= 0);
 }
 
+/* After a failure a file is tried again every tenth of a second while it is wanted: space may be
+ * back. The wait can be ended by the stop. */
 static void *spare_run(void *context)
 {
     struct store_log_spare *spare = context;
@@ -306,6 +327,7 @@ static void *spare_run(void *context)
     return NULL;
 }
 
+/* No lock is needed before there is a thread. */
 enum cellar_status store_log_spare_start(struct store_log_spare *spare, const char *directory,
                                          uint64_t segment_bytes, uint64_t index_next)
     CELLAR_NO_THREAD_SAFETY
@@ -335,6 +357,7 @@ void store_log_spare_request(struct store_log_spare *spare)
     cellar_mutex_unlock(&spare->lock);
 }
 
+/* One wait, not a loop: the caller looks for freed segments between two tries. */
 bool store_log_spare_take(struct store_log_spare *spare, int64_t wait_us,
                           struct store_log_file *file)
 {
@@ -361,6 +384,8 @@ bool store_log_spare_has_failed(struct store_log_spare *spare)
     return has_failed;
 }
 
+/* A file that was made and not taken stays in the directory: the next start finds it without a
+ * valid header and counts it as free. */
 void store_log_spare_stop(struct store_log_spare *spare) CELLAR_NO_THREAD_SAFETY
 {
     if (!spare->is_started) {

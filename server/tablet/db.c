@@ -31,7 +31,8 @@ struct tablet_db {
 
 /* ---- the map of tables ----------------------------------------------------------------------- */
 
-/* The first index whose name is not less. */
+/* The first index whose name is not less. A sorted array rather than a hash: listing pages through
+ * names in order, lookups are a few comparisons under a lock that is held for nothing else. */
 static size_t map_search(const struct tablet_db *db, const struct cellar_table_name *name)
     CELLAR_REQUIRES(db->lock)
 {
@@ -49,6 +50,7 @@ static size_t map_search(const struct tablet_db *db, const struct cellar_table_n
     return low;
 }
 
+/* The caller takes a reference before it gives the lock back. */
 static struct tablet_table *map_find(const struct tablet_db *db,
                                      const struct cellar_table_name *name) CELLAR_REQUIRES(db->lock)
 {
@@ -104,6 +106,9 @@ static void map_remove(struct tablet_db *db, const struct tablet_table *table)
     cellar_mutex_unlock(&db->lock);
 }
 
+/* The reference keeps the table's memory, not its data: a drop may come at any time. Who reads
+ * becomes a user of it for a chunk (table.h), who writes looks at is_dropped under the append lock.
+ */
 enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct tablet_table **table, struct cellar_error *error)
 {
@@ -121,6 +126,8 @@ enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_tabl
     return CELLAR_OK;
 }
 
+/* Goes on behind the name `after`, whether or not that table still exists: a page token survives a
+ * drop. */
 size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *instance,
                       struct cellar_slice after, size_t count_max, struct tablet_table **tables,
                       bool *has_more)
@@ -179,6 +186,7 @@ struct catalog_load {
     struct cellar_error *error;
 };
 
+/* From the catalog, at the start; the reference that comes with the table becomes the map's. */
 static enum cellar_status load_table(void *context, struct tablet_table *table)
 {
     struct catalog_load *load = context;
@@ -192,7 +200,8 @@ static enum cellar_status load_table(void *context, struct tablet_table *table)
     return CELLAR_OK;
 }
 
-/* The tablet that lives on a store, or NULL. */
+/* The tablet that lives on a store, or NULL. Every tablet for each store, at the start only: the
+ * check that no store serves two tablets. */
 static struct tablet *tablet_of_store(struct tablet_db *db, uint32_t store_id)
     CELLAR_NO_THREAD_SAFETY
 {
@@ -207,6 +216,7 @@ static struct tablet *tablet_of_store(struct tablet_db *db, uint32_t store_id)
     return NULL;
 }
 
+/* Attached before its tablet is known: the log is replayed into it when the engine starts. */
 static enum cellar_status load_store(void *context, uint32_t store_id, uint64_t generation)
 {
     struct catalog_load *load = context;
@@ -249,6 +259,9 @@ static enum cellar_status tablets_bind(struct tablet_db *db, struct cellar_error
     return CELLAR_OK;
 }
 
+/* The order matters: the engine opens store 0 and the log, the catalog names stores and tables,
+ * each tablet finds its store, and only then the rest of the log is replayed and writes are taken.
+ */
 static enum cellar_status db_load(struct tablet_db *db, const struct store_engine_options *options,
                                   struct cellar_error *error)
 {
@@ -264,6 +277,8 @@ static enum cellar_status db_load(struct tablet_db *db, const struct store_engin
     return CELLAR_OK;
 }
 
+/* A failed start closes by the same way as a running server, so tablet_db_close() takes a half-open
+ * one. */
 enum cellar_status tablet_db_open(const struct store_engine_options *options, struct tablet_db **db,
                                   struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
 {
@@ -285,6 +300,7 @@ enum cellar_status tablet_db_open(const struct store_engine_options *options, st
     return CELLAR_OK;
 }
 
+/* Sessions are gone by now: nobody holds a table but the map. */
 void tablet_db_close(struct tablet_db *db) CELLAR_NO_THREAD_SAFETY
 {
     if (db == NULL) {
@@ -306,6 +322,9 @@ struct store_engine *tablet_db_engine(struct tablet_db *db)
     return db->engine;
 }
 
+/* The clock, but never less than what was given out before, also before the last start: a cell
+ * without a timestamp that is written later is the newer one even when the machine's clock was set
+ * back. */
 int64_t tablet_db_time(struct tablet_db *db)
 {
     int64_t now_us = cellar_clock_real_us();
@@ -320,6 +339,7 @@ int64_t tablet_db_time(struct tablet_db *db)
 
 /* ---- creating -------------------------------------------------------------------------------- */
 
+/* The request's memory ends with the request; a table's strings live in its own arena. */
 static enum cellar_status slice_copy(struct tablet_table *table, struct cellar_slice from,
                                      struct cellar_slice *to)
 {
@@ -371,6 +391,8 @@ static enum cellar_status families_build(struct tablet_table *table, const struc
     return CELLAR_OK;
 }
 
+/* Tablet i ends where i + 1 starts, so the key space has neither gap nor overlap by construction.
+ * The first start and the last end are empty: no bound. Stores have consecutive ids. */
 static enum cellar_status tablets_build(struct tablet_table *table, const struct tablet_spec *spec,
                                         uint32_t store_id_first)
 {
@@ -393,6 +415,7 @@ static enum cellar_status tablets_build(struct tablet_table *table, const struct
     return CELLAR_OK;
 }
 
+/* The whole table in memory, without a store yet; `spec` is checked (service_tables.c). */
 static enum cellar_status table_build(const struct tablet_spec *spec, uint32_t store_id_first,
                                       struct tablet_table **table)
 {
@@ -422,6 +445,7 @@ static enum cellar_status table_build(const struct tablet_spec *spec, uint32_t s
     return CELLAR_OK;
 }
 
+/* Also after a create that failed half way, when some tablets have no store. */
 static void stores_drop(struct tablet_db *db, struct tablet_table *table)
 {
     CELLAR_ASSERT(table->tablet_count > 0);
@@ -433,6 +457,7 @@ static void stores_drop(struct tablet_db *db, struct tablet_table *table)
     }
 }
 
+/* One environment a tablet, each synced. What was made before a failure is the caller's to drop. */
 static enum cellar_status stores_make(struct tablet_db *db, struct tablet_table *table,
                                       struct cellar_error *error)
 {
@@ -445,7 +470,8 @@ static enum cellar_status stores_make(struct tablet_db *db, struct tablet_table 
 }
 
 /* The catalog's record of a create or drop: the table's row, its stores', and for a create the
- * instance's and the counter. */
+ * instance's and the counter. All rows go into one log record, so they are there together or not at
+ * all. */
 static enum cellar_status table_record(struct tablet_db *db, struct tablet_table *table,
                                        bool is_drop, uint32_t store_id_next,
                                        struct cellar_error *error)
@@ -474,6 +500,8 @@ static enum cellar_status table_record(struct tablet_db *db, struct tablet_table
     return status;
 }
 
+/* An unknown outcome keeps the environments: the record may be on the disk, and a start that finds
+ * it must find them too. If it is not, that start removes them as nobody's. */
 static enum cellar_status create_locked(struct tablet_db *db, const struct tablet_spec *spec,
                                         struct tablet_table **made, struct cellar_error *error)
     CELLAR_REQUIRES(db->admin)
@@ -522,6 +550,8 @@ enum cellar_status tablet_db_create(struct tablet_db *db, const struct tablet_sp
 
 /* ---- dropping -------------------------------------------------------------------------------- */
 
+/* is_dropped is set, so nobody new comes in; who is in leaves at the end of its chunk. Half a
+ * millisecond of polling costs nothing beside the removal of files that follows. */
 static void users_await(const struct tablet_table *table)
 {
     const struct timespec pause = {.tv_nsec = DROP_POLL_NS};
@@ -531,6 +561,7 @@ static void users_await(const struct tablet_table *table)
     }
 }
 
+/* Two references: ours from the lookup, and the map's, which ends with the map's entry. */
 static enum cellar_status drop_locked(struct tablet_db *db, const struct cellar_table_name *name,
                                       struct cellar_error *error) CELLAR_REQUIRES(db->admin)
 {
