@@ -16,6 +16,7 @@
 
 /* ---- describing ------------------------------------------------------------------------------ */
 
+/* A description outlives the reference to its table, so nothing in it may point there. */
 static enum cellar_status slice_copy(struct cellar_arena *arena, struct cellar_slice from,
                                      struct cellar_slice *to)
 {
@@ -25,6 +26,7 @@ static enum cellar_status slice_copy(struct cellar_arena *arena, struct cellar_s
     return copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
 }
 
+/* "projects/P/instances/I/tables/T", whatever shorter form the request used. */
 static enum cellar_status name_full(const struct cellar_table_name *name,
                                     struct cellar_arena *arena, struct cellar_slice *to)
 {
@@ -100,6 +102,7 @@ static enum cellar_status table_describe(const struct tablet_table *table,
     return CELLAR_OK;
 }
 
+/* Gives the table back, whether or not there was memory to describe it. */
 static enum cellar_status describe_end(struct tablet_table *table, struct cellar_arena *arena,
                                        struct svc_table *to, struct cellar_error *error)
 {
@@ -123,6 +126,8 @@ enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request 
 
 /* ---- creating -------------------------------------------------------------------------------- */
 
+/* Each name is compared with those before it: a thousand families, the limit, are half a million
+ * short comparisons, once in the life of a table. */
 static enum cellar_status families_check(const struct svc_table *table, struct cellar_arena *arena,
                                          struct tablet_spec *spec, struct cellar_error *error)
 {
@@ -154,6 +159,7 @@ static enum cellar_status families_check(const struct svc_table *table, struct c
     return CELLAR_OK;
 }
 
+/* For qsort(3); equal keys may come in any order, as one of them is kept. */
 static int slice_order(const void *a, const void *b)
 {
     const struct cellar_slice *left = a;
@@ -198,6 +204,7 @@ static enum cellar_status splits_check(const struct svc_table *table, struct cel
     return CELLAR_OK;
 }
 
+/* 0 is a request that did not say. */
 static enum cellar_status granularity_check(enum cellar_granularity asked, struct tablet_spec *spec,
                                             struct cellar_error *error)
 {
@@ -239,6 +246,8 @@ static void log_table(const char *event, const struct cellar_table_name *name)
                (const char *)name->table.data);
 }
 
+/* Everything is checked before anything is made; that the name is free is checked last, under the
+ * lock that keeps it so (tablet_db_create()). On a thread of the pool: it syncs. */
 enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *request,
                                     const struct svc_table *table, struct cellar_arena *arena,
                                     struct svc_table *made, struct cellar_error *error)
@@ -257,6 +266,7 @@ enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *r
     return describe_end(created, arena, made, error);
 }
 
+/* Ends when the files are gone, so that the space is there when the answer is. */
 enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *request,
                                   struct cellar_slice name, struct cellar_error *error)
 {
@@ -271,7 +281,9 @@ enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *req
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
-/* Collects one page; drops the references it took. */
+/* Collects one page; drops the references it took. References keep the names alive while they are
+ * copied; the tables may be dropped meanwhile, and the page then names what was there when it was
+ * asked for. */
 static enum cellar_status page_collect(struct svc *svc, const struct cellar_table_name *instance,
                                        struct cellar_slice after, size_t count_max,
                                        struct cellar_arena *arena, struct svc_table_names *names)
@@ -308,6 +320,8 @@ static enum cellar_status page_collect(struct svc *svc, const struct cellar_tabl
     return status;
 }
 
+/* A page token is the last name and nothing more, so the server keeps nothing between two pages,
+ * and a token is good after a restart. */
 enum cellar_status svc_list_tables(struct svc *svc, const struct svc_request *request,
                                    const struct svc_page *page, struct cellar_arena *arena,
                                    struct svc_table_names *names, struct cellar_error *error)

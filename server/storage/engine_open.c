@@ -33,6 +33,8 @@ static enum cellar_status option_check(const char *name, uint64_t value, uint64_
         (unsigned long long)min, (unsigned long long)max, (unsigned long long)value);
 }
 
+/* The texts name the settings as users write them, since they are shown to users. Also called for
+ * limits that change while the server runs. */
 enum cellar_status store_engine_options_check(const struct store_engine_options *options,
                                               struct cellar_error *error)
 {
@@ -60,6 +62,7 @@ enum cellar_status store_engine_options_check(const struct store_engine_options 
 
 /* ---- the list of stores ---------------------------------------------------------------------- */
 
+/* Room first, so that a store that was opened cannot fail to be listed. */
 static enum cellar_status stores_reserve(struct store_engine *engine)
 {
     enum cellar_status status = CELLAR_OK;
@@ -79,7 +82,8 @@ static enum cellar_status stores_reserve(struct store_engine *engine)
     return status;
 }
 
-/* Opens a store and puts it into the list. */
+/* Opens a store and puts it into the list. The greatest server time of all environments and of the
+ * log is where this start's time goes on. */
 static enum cellar_status store_add(struct store_engine *engine, uint32_t id, uint64_t generation,
                                     struct store **store, struct cellar_error *error)
 {
@@ -98,6 +102,8 @@ static enum cellar_status store_add(struct store_engine *engine, uint32_t id, ui
     return CELLAR_OK;
 }
 
+/* A walk over all: asked for by administration and recovery only, never by a read or a write, which
+ * go from the table to its store. */
 struct store *store_engine_find(struct store_engine *engine, uint32_t id)
 {
     struct store *found = NULL;
@@ -110,6 +116,8 @@ struct store *store_engine_find(struct store_engine *engine, uint32_t id)
     return found;
 }
 
+/* A new store counts as having applied all that is durable now: no record at or below that LSN can
+ * be its own. So it does not hold back the log. */
 static enum cellar_status env_make(struct store_engine *engine, uint32_t id,
                                    struct cellar_error *error)
 {
@@ -142,6 +150,8 @@ struct replay {
     struct cellar_error *error;
 };
 
+/* As store_engine_append() does it, but for the log: the record is in it already. Its position
+ * counts as 0, the beginning of this run. */
 static enum cellar_status record_apply(struct replay *replay, struct store *store,
                                        const struct store_log_entry *entry)
 {
@@ -160,6 +170,7 @@ static enum cellar_status record_apply(struct replay *replay, struct store *stor
     return CELLAR_OK;
 }
 
+/* An unknown type ends the start: a newer cellard wrote it, and to skip it would be to lose it. */
 static enum cellar_status replay_record(void *context, const struct store_log_entry *entry)
 {
     struct replay *replay = context;
@@ -184,6 +195,9 @@ static enum cellar_status replay_record(void *context, const struct store_log_en
     return record_apply(replay, store, entry);
 }
 
+/* A gap below what every store has applied is spent: the records are in the environments, only
+ * their copy is damaged. Above, acknowledged writes may be missing, and a server that serves
+ * without them would be lying. */
 static enum cellar_status replay_gap(void *context, uint64_t first_lsn, uint64_t last_lsn)
 {
     struct replay *replay = context;
@@ -198,6 +212,8 @@ static enum cellar_status replay_gap(void *context, uint64_t first_lsn, uint64_t
                             (unsigned long long)last_lsn);
 }
 
+/* Two passes rather than one: which stores there are stands in the catalog's own records. The
+ * second one reads the same bytes from the kernel's cache. */
 static enum cellar_status replay_run(struct store_engine *engine, bool is_catalog_pass,
                                      uint64_t needed_lsn, struct cellar_error *error)
 {
@@ -231,6 +247,8 @@ static enum cellar_status store_needed(struct store_engine *engine, const struct
     return CELLAR_OK;
 }
 
+/* In a first start the catalog's environment is made here; FORMAT comes when the log has started,
+ * so a crash in between begins again from nothing. */
 static enum cellar_status catalog_open(struct store_engine *engine, struct cellar_error *error)
 {
     uint64_t needed_lsn = 0;
@@ -243,6 +261,7 @@ static enum cellar_status catalog_open(struct store_engine *engine, struct cella
     return replay_run(engine, true, needed_lsn, error);
 }
 
+/* Each step leaves what store_engine_close() can take apart, so there is one way out. */
 enum cellar_status store_engine_open(const struct store_engine_options *options,
                                      struct store_engine **engine, struct cellar_error *error)
 {
@@ -282,7 +301,9 @@ enum cellar_status store_engine_attach(struct store_engine *engine, uint32_t id,
     return store_add(engine, id, generation, store, error);
 }
 
-/* Removes a folder of stores/ that no attached store lives in. */
+/* Removes a folder of stores/ that no attached store lives in. What is removed here was made by a
+ * create whose record never came, or belonged to a table that was dropped. Every store that is
+ * named is attached by now. */
 static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_t generation)
 {
     struct store_engine *engine = context;
@@ -299,6 +320,7 @@ static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_
     return store_directory_remove(path, NULL);
 }
 
+/* The least of all stores decides whether a gap matters: one store that needs it is enough. */
 static enum cellar_status stores_replay(struct store_engine *engine, struct cellar_error *error)
     CELLAR_NO_THREAD_SAFETY
 {
@@ -325,6 +347,8 @@ static uint64_t recovered_low_water(struct store_engine *engine) CELLAR_NO_THREA
     return low_lsn;
 }
 
+/* No data on the disk is changed before the replay has succeeded: a start that refuses leaves the
+ * evidence as it was. */
 enum cellar_status store_engine_start(struct store_engine *engine, struct cellar_error *error)
 {
     CELLAR_ASSERT(!engine->is_started);
@@ -346,8 +370,11 @@ enum cellar_status store_engine_start(struct store_engine *engine, struct cellar
     return CELLAR_OK;
 }
 
+/* With everything checkpointed the next start replays next to nothing. After a failure there is no
+ * checkpoint: what the log could not make durable must not get into an environment either. */
 void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
 {
+    CELLAR_ASSERT(engine == NULL || !engine->is_started || engine->log != NULL);
     if (engine == NULL) {
         return;
     }
@@ -376,6 +403,7 @@ void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
 /* ---- a store made while running ---------------------------------------------------------------
  */
 
+/* Durable when it returns, so that the catalog record that follows may name it. */
 enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t id,
                                            struct store **store, struct cellar_error *error)
 {
@@ -388,21 +416,26 @@ enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t
 
 struct store *store_engine_catalog(struct store_engine *engine)
 {
+    CELLAR_ASSERT(engine->catalog != NULL);
     return engine->catalog;
 }
 
 struct store_log *store_engine_log(struct store_engine *engine)
 {
+    CELLAR_ASSERT(engine->log != NULL);
     return engine->log;
 }
 
 const char *store_engine_data_dir(const struct store_engine *engine)
 {
+    CELLAR_ASSERT(engine->dir.path[0] != '\0');
     return engine->dir.path;
 }
 
+/* Changes while the log is replayed only: tablet_db_time() takes it over once. */
 int64_t store_engine_server_time(const struct store_engine *engine)
 {
+    CELLAR_ASSERT(engine->server_time_us >= 0);
     return engine->server_time_us;
 }
 

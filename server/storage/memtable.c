@@ -37,6 +37,8 @@ struct store_memtable {
 
 static _Thread_local uint64_t height_state;
 
+/* xorshift: three shifts are enough for heights, which nobody can choose from outside, and a
+ * generator of each thread needs no lock.  */
 static uint8_t height_draw(void)
 {
     CELLAR_ASSERT(height_state != 0);
@@ -68,6 +70,8 @@ static uint64_t key_head(struct cellar_slice key)
     return cellar_get_u64be(bytes);
 }
 
+/* Must say to the byte what entry_fill() writes: store_batch_new() asserts that both passes end at
+ * the same place. */
 static size_t item_key_bytes(const struct store_mutation *mutation, const struct store_item *item)
 {
     size_t bytes = cellar_key_escaped_bytes(mutation->row);
@@ -85,8 +89,10 @@ static size_t item_key_bytes(const struct store_mutation *mutation, const struct
     return item->type == STORE_ITEM_DELETE_COLUMN ? bytes : bytes + 8;
 }
 
+/* Key behind the links, links behind the fields: one block, aligned for the next entry. */
 static size_t entry_bytes(uint8_t height, size_t key_bytes)
 {
+    CELLAR_ASSERT(height >= 1 && height <= STORE_MEMTABLE_HEIGHT_MAX);
     return align8(sizeof(struct store_entry) + height * sizeof(struct store_entry *) + key_bytes);
 }
 
@@ -98,6 +104,7 @@ struct batch_build {
     struct store_batch *batch;
 };
 
+/* The value is not copied: it lies in the batch's own copy of the payload, which lives as long. */
 static void entry_fill(struct batch_build *build, const struct store_mutation *mutation,
                        const struct store_item *item)
 {
@@ -162,6 +169,7 @@ static bool build_mutation(struct batch_build *build, struct cellar_slice payloa
     return from.at == from.end;
 }
 
+/* From here on the payload is known to be sound; in the second pass it cannot fail any more. */
 static bool build_payload(struct batch_build *build, struct cellar_slice payload, bool is_catalog)
 {
     if (!is_catalog) {
@@ -182,6 +190,9 @@ static bool build_payload(struct batch_build *build, struct cellar_slice payload
     return from.at == from.end;
 }
 
+/* Two passes over the payload, one allocation: the first counts, the second fills. Both draw the
+ * same heights, as the generator is set back in between. The caller's payload is read in the first
+ * pass only, its copy in the second, as the entries point into it. */
 enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
                                    struct store_batch **batch)
 {
@@ -215,6 +226,7 @@ enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
     return CELLAR_OK;
 }
 
+/* One block holds all of it. */
 void store_batch_free(struct store_batch *batch)
 {
     cellar_mem_free(batch);
@@ -222,6 +234,7 @@ void store_batch_free(struct store_batch *batch)
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
+/* Both heads in one block, of full height and without a key: a search may begin at any level. */
 struct store_memtable *store_memtable_new(void)
 {
     struct store_memtable *memtable = cellar_mem_zalloc(1, sizeof *memtable);
@@ -242,12 +255,15 @@ struct store_memtable *store_memtable_new(void)
     return memtable;
 }
 
+/* Relaxed: who adds a reference holds one already. */
 void store_memtable_ref(struct store_memtable *memtable)
 {
     uint32_t before = atomic_fetch_add_explicit(&memtable->references, 1, memory_order_relaxed);
     CELLAR_ASSERT(before > 0);
 }
 
+/* Release on each, acquire on the last: whatever readers did with entries lies before the freeing.
+ */
 void store_memtable_unref(struct store_memtable *memtable)
 {
     if (memtable == NULL) {
@@ -293,6 +309,8 @@ static int entry_compare(const struct store_entry *entry, const struct target *t
     return entry->lsn > target->lsn ? -1 : (entry->lsn < target->lsn ? 1 : 0);
 }
 
+/* Acquire, paired with the release in entry_insert(): who sees an entry sees its key and links too.
+ */
 static struct store_entry *link_load(const struct store_entry *entry, unsigned level)
 {
     CELLAR_ASSERT(level < entry->height);
@@ -334,6 +352,7 @@ static struct place find_place(struct store_entry *head, const struct target *ta
 
 static bool rows_equal(const struct store_entry *a, const struct store_entry *b)
 {
+    CELLAR_ASSERT(a != b);
     return cellar_slice_equal(store_entry_row(a), store_entry_row(b));
 }
 
@@ -360,6 +379,10 @@ static bool finger_points(const struct finger *finger, const struct target *targ
     return true;
 }
 
+/* An entry is complete before the first store that makes it reachable, and becomes so from the
+ * bottom level up: a reader finds it on no level or on those that are linked already, and level 0
+ * is enough to be found. Whether its row is new is seen from its two neighbours, since rows stand
+ * together. */
 static void entry_insert(struct store_memtable *memtable, struct store_entry *entry, uint64_t lsn,
                          struct finger *finger)
 {
@@ -386,7 +409,8 @@ static void entry_insert(struct store_memtable *memtable, struct store_entry *en
     CELLAR_ASSERT(entry->height >= 1);
 }
 
-/* A counter that one thread writes and others read. */
+/* A counter that one thread writes and others read. A plain load and store: only the thread with
+ * the append lock writes. */
 static void counter_set(_Atomic uint64_t *counter, uint64_t value)
 {
     atomic_store_explicit(counter, value, memory_order_relaxed);
@@ -397,6 +421,9 @@ static uint64_t counter_get(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* Visible at once to whoever looks, but readers leave out what lies above their snapshot's LSN, and
+ * this one is above all of those. Counters come after the entries, so a reader never counts what it
+ * cannot find. */
 void store_memtable_insert(struct store_memtable *memtable, struct store_batch *batch, uint64_t lsn)
 {
     CELLAR_ASSERT(lsn > counter_get(&memtable->last_lsn));
@@ -420,6 +447,7 @@ void store_memtable_insert(struct store_memtable *memtable, struct store_batch *
 
 void store_memtable_facts(const struct store_memtable *memtable, struct store_memtable_facts *facts)
 {
+    CELLAR_ASSERT(facts != NULL);
     facts->first_lsn = counter_get(&memtable->first_lsn);
     facts->last_lsn = counter_get(&memtable->last_lsn);
     facts->record_count = counter_get(&memtable->record_count);
@@ -450,6 +478,7 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
     return place.behind;
 }
 
+/* Along each level to its end, then one level down: as many steps as a search. */
 static const struct store_entry *find_last(const struct store_memtable *memtable)
 {
     const struct store_entry *at = memtable->head;
@@ -463,6 +492,7 @@ static const struct store_entry *find_last(const struct store_memtable *memtable
     return at;
 }
 
+/* There are no links back; the search for the key's place passes the entry before it anyway. */
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key)
 {
@@ -473,6 +503,7 @@ const struct store_entry *store_memtable_seek_before(const struct store_memtable
     return found == memtable->head ? NULL : found;
 }
 
+/* The greatest LSN sorts first, so the first entry of the key is the newest. */
 const struct store_entry *store_memtable_token(const struct store_memtable *memtable,
                                                struct cellar_slice key)
 {

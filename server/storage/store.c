@@ -17,6 +17,8 @@
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
+/* One reference, its maker's. Memtables are added before anybody else sees it; after that it never
+ * changes. */
 static struct store_view *view_new(void)
 {
     struct store_view *view = cellar_mem_zalloc(1, sizeof *view);
@@ -34,6 +36,8 @@ static void view_add(struct store_view *view, struct store_memtable *memtable)
     view->memtables[view->memtable_count++] = memtable;
 }
 
+/* The last one lets its memtables go. Called without the store's lock, since freeing a memtable of
+ * many megabytes takes a while. */
 static void view_unref(struct store_view *view)
 {
     if (view == NULL || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1) {
@@ -46,6 +50,8 @@ static void view_unref(struct store_view *view)
     cellar_mem_free(view);
 }
 
+/* The lock is held for one increment. Without it the view could be swapped and freed between the
+ * look at the pointer and the reference. */
 static struct store_view *view_get(struct store *store)
 {
     cellar_mutex_lock(&store->lock);
@@ -69,6 +75,8 @@ static void view_swap(struct store *store, struct store_view *view)
 
 /* ---- freezing -------------------------------------------------------------------------------- */
 
+/* All memory that a freeze needs, before the append lock is taken: a freeze cannot fail half way
+ * and allocates nothing under the lock. */
 enum cellar_status store_freeze_kit_make(struct store_freeze_kit *kit)
 {
     kit->memtable = store_memtable_new();
@@ -90,14 +98,18 @@ void store_freeze_kit_fini(struct store_freeze_kit *kit)
     CELLAR_ASSERT(kit->view == NULL);
 }
 
+/* In the view the active memtable stands last, a frozen one before it. */
 bool store_has_frozen(struct store *store)
 {
+    CELLAR_ASSERT(store != NULL);
     cellar_mutex_lock(&store->lock);
     bool has_frozen = store->view->memtable_count > 1;
     cellar_mutex_unlock(&store->lock);
     return has_frozen;
 }
 
+/* With the append lock, so no insert is under way: every record of the old memtable lies below
+ * every one of the new. What is in the kit afterwards is the caller's to free. */
 bool store_freeze(struct store *store, struct store_freeze_kit *kit)
 {
     struct store_memtable_facts facts;
@@ -117,6 +129,7 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
     return true;
 }
 
+/* Where the log must still begin for this store: UINT64_MAX says that it needs nothing. */
 uint64_t store_oldest_unapplied(struct store *store, uint64_t *position)
 {
     struct store_memtable_facts facts;
@@ -129,6 +142,8 @@ uint64_t store_oldest_unapplied(struct store *store, uint64_t *position)
     return facts.first_lsn == 0 ? UINT64_MAX : facts.first_lsn;
 }
 
+/* first_insert_us is what makes a keeper write down a store that is seldom written: the oldest
+ * waiting record counts, not the newest. */
 void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, uint64_t position)
 {
     struct store_memtable_facts facts;
@@ -154,9 +169,11 @@ enum cellar_status store_view_make(struct store_view **view)
 
 void store_view_drop(struct store_view *view)
 {
+    CELLAR_ASSERT(view == NULL || atomic_load(&view->references) > 0);
     view_unref(view);
 }
 
+/* Borrowed: it stays in the view until the checkpoint that the caller runs shifts it out. */
 struct store_memtable *store_frozen_get(struct store *store)
 {
     cellar_mutex_lock(&store->lock);
@@ -167,6 +184,8 @@ struct store_memtable *store_frozen_get(struct store *store)
     return frozen;
 }
 
+/* After the checkpoint's commit. A snapshot that was opened before keeps the old view and an old
+ * transaction, which fit each other; one opened after sees both new. */
 void store_view_shift(struct store *store, struct store_view *smaller)
 {
     cellar_mutex_lock(&store->lock);
@@ -182,6 +201,8 @@ void store_view_shift(struct store *store, struct store_view *smaller)
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+/* The view before the transaction, as for a snapshot: a token that a checkpoint moves meanwhile is
+ * found in one of the two, or in both. */
 enum cellar_status store_token_probe_begin(struct store *store, struct cellar_slice key,
                                            int64_t now_us, struct store_token_probe *probe)
 {
@@ -201,6 +222,9 @@ enum cellar_status store_token_probe_begin(struct store *store, struct cellar_sl
     return CELLAR_OK;
 }
 
+/* With the append lock. The view that was looked at without it must still be the current one: else
+ * a checkpoint may have moved the token out of a memtable into the environment after that was
+ * searched. */
 enum store_token_finding store_token_probe_find(struct store *store,
                                                 const struct store_token_probe *probe,
                                                 struct cellar_slice key, int64_t now_us)
@@ -229,6 +253,8 @@ void store_token_probe_end(struct store_token_probe *probe)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
+/* The environment says itself whose it is, so that folders that were copied or mixed up are noticed
+ * before a read is answered from them. */
 static enum cellar_status state_check(const struct store_env_state *state, uint32_t id,
                                       uint64_t generation, const uint8_t *log_id,
                                       struct cellar_error *error)
@@ -248,6 +274,7 @@ static enum cellar_status state_check(const struct store_env_state *state, uint3
     return CELLAR_OK;
 }
 
+/* The kit is what a freeze takes too: an empty memtable and a view to hold it. */
 static struct store *store_new(uint32_t id, uint64_t generation) CELLAR_NO_THREAD_SAFETY
 {
     struct store_freeze_kit kit;
@@ -281,6 +308,7 @@ static enum cellar_status tokens_load(struct store *store, struct store_env_txn 
                : cellar_error_set(error, status, "cannot read the tokens of store %u", store->id);
 }
 
+/* rows_max is the keeper's to set; until its first look nothing is written down for that reason. */
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
                               struct cellar_error *error)
@@ -313,6 +341,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     return CELLAR_OK;
 }
 
+/* Without a checkpoint: what the memtables still hold is in the log. */
 void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
 {
     if (store == NULL) {
@@ -329,6 +358,9 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
 
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
+/* View first, then the transaction. A checkpoint between the two makes the transaction newer than
+ * the view: a memtable at or below its applied LSN is left out then, and nothing is read twice. The
+ * other way round it would be missing in both. */
 enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn,
                                        struct store_snapshot *snapshot)
 {

@@ -22,6 +22,8 @@ static const char family_name[] = "c";
 
 /* ---- changing -------------------------------------------------------------------------------- */
 
+/* The number of rows stands at the record's head, so it is asked for first and counted down by each
+ * row. */
 enum cellar_status tablet_catalog_change_begin(struct tablet_catalog_change *change,
                                                uint32_t row_count)
 {
@@ -38,6 +40,8 @@ void tablet_catalog_change_fini(struct tablet_catalog_change *change)
     CELLAR_ASSERT(change->payload.data == NULL);
 }
 
+/* Each row is written whole, as one cell of an empty qualifier, or deleted: no row of the catalog
+ * is ever changed in part. */
 enum cellar_status tablet_catalog_change_row(struct tablet_catalog_change *change,
                                              struct cellar_slice row, struct cellar_slice value)
 {
@@ -57,7 +61,8 @@ enum cellar_status tablet_catalog_change_row(struct tablet_catalog_change *chang
     return store_catalog_put(&change->payload, cellar_slice_of(&change->mutation));
 }
 
-/* "t/P/I/T" or "i/P/I". @return its length */
+/* "t/P/I/T" or "i/P/I". @return its length Parts hold no slash (cell.c checks names), so the row
+ * can be taken apart again. */
 static size_t name_row(char kind, const struct cellar_table_name *name, char *row)
 {
     int bytes = snprintf(row, ROW_BYTES_MAX, "%c/%.*s/%.*s%s%.*s", kind, (int)name->project.bytes,
@@ -85,6 +90,8 @@ enum cellar_status tablet_catalog_change_table(struct tablet_catalog_change *cha
     return status;
 }
 
+/* Written with every table, though it is there mostly: that is cheaper than a look, and the same
+ * bytes again. */
 enum cellar_status tablet_catalog_change_instance(struct tablet_catalog_change *change,
                                                   const struct cellar_table_name *name)
 {
@@ -96,7 +103,8 @@ enum cellar_status tablet_catalog_change_instance(struct tablet_catalog_change *
                                      cellar_slice_make(empty_map, sizeof empty_map));
 }
 
-/* A map of one field: {1: number}. */
+/* A map of one field: {1: number}. A map of numbered fields, so that a later version can add some
+ * beside. */
 static enum cellar_status number_row(struct tablet_catalog_change *change, const char *row,
                                      uint64_t number)
 {
@@ -116,6 +124,7 @@ static enum cellar_status number_row(struct tablet_catalog_change *change, const
     return status;
 }
 
+/* Generation 0, which no store has, says that the store is gone. */
 enum cellar_status tablet_catalog_change_store(struct tablet_catalog_change *change,
                                                uint32_t store_id, uint64_t generation)
 {
@@ -127,6 +136,8 @@ enum cellar_status tablet_catalog_change_store(struct tablet_catalog_change *cha
                            : number_row(change, row, generation);
 }
 
+/* On the disk in the record that uses the ids below it: an id is never given twice, not even after
+ * a crash. */
 enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *change,
                                                  uint32_t store_id_next)
 {
@@ -145,6 +156,8 @@ struct waiting_record {
     bool is_done CELLAR_GUARDED_BY(lock);
 };
 
+/* On the log's thread. The waiting thread may free the record as soon as the lock is given back,
+ * hence the signal under it. */
 static void waiting_done(struct store_log_record *record, enum cellar_status status)
 {
     struct waiting_record *waiting = CELLAR_CONTAINER_OF(record, struct waiting_record, record);
@@ -169,6 +182,8 @@ static enum cellar_status waiting_await(struct waiting_record *waiting)
     return status;
 }
 
+/* The mark of a drop is set in the same hold of the append lock: a write that comes later sees it
+ * and is refused, one that came before lies before the drop in the log. */
 static enum cellar_status change_append(struct store_engine *engine, struct store_batch *batch,
                                         struct waiting_record *waiting, _Atomic bool *dropped,
                                         struct cellar_error *error)
@@ -191,6 +206,8 @@ static enum cellar_status change_append(struct store_engine *engine, struct stor
     return status;
 }
 
+/* Runs on a thread that may block, as it waits for a sync. A batch that was appended is the
+ * memtable's, one that was refused is freed here. */
 enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *change,
                                                 struct store_engine *engine, _Atomic bool *dropped,
                                                 struct cellar_error *error)
@@ -228,7 +245,8 @@ enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *ch
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-/* {1: number, ...}; 0 on damage. */
+/* {1: number, ...}; 0 on damage. Checked although the record had a checksum: what is decoded wrong
+ * here would be served as somebody else's rows. */
 static uint64_t number_decode(struct cellar_slice value)
 {
     struct cellar_cursor from = cellar_cursor_make(value);
@@ -242,7 +260,8 @@ static uint64_t number_decode(struct cellar_slice value)
     return is_sound ? number : 0;
 }
 
-/* Takes "P/I/T" apart; the parts point into `table`'s arena. NO_MEMORY, DATA_LOSS. */
+/* Takes "P/I/T" apart; the parts point into `table`'s arena. NO_MEMORY, DATA_LOSS. Three parts,
+ * none of them empty. */
 static enum cellar_status name_decode(struct tablet_table *table, struct cellar_slice text)
 {
     struct cellar_slice *parts[] = {&table->name.project, &table->name.instance,
@@ -268,6 +287,7 @@ static enum cellar_status name_decode(struct tablet_table *table, struct cellar_
     return CELLAR_OK;
 }
 
+/* The visitor gets the table's one reference. */
 static enum cellar_status table_visit(struct cellar_slice rest, struct cellar_slice value,
                                       const struct tablet_catalog_visitor *visitor)
 {
@@ -299,6 +319,8 @@ static uint32_t store_id_decode(struct cellar_slice row)
     return strspn(text, "0123456789abcdef") == STORE_DIGITS ? (uint32_t)strtoul(text, NULL, 16) : 0;
 }
 
+/* In the order of the rows: i, n, s, t. Stores come before tables, which is what lets tablets find
+ * them. */
 enum cellar_status tablet_catalog_row_visit(struct cellar_slice row, struct cellar_slice value,
                                             const struct tablet_catalog_visitor *visitor)
 {
@@ -321,7 +343,8 @@ enum cellar_status tablet_catalog_row_visit(struct cellar_slice row, struct cell
     return CELLAR_OK; /* instances, and what later versions add beside */
 }
 
-/* Visits one row's cell, from a segment or merged. */
+/* Visits one row's cell, from a segment or merged. A row of the catalog is one cell, so the first
+ * one of a segment is all of it. */
 static enum cellar_status row_read(struct store_rows *rows,
                                    const struct tablet_catalog_visitor *visitor)
 {
@@ -342,6 +365,7 @@ static enum cellar_status row_read(struct store_rows *rows,
     return tablet_catalog_row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
 }
 
+/* From a snapshot like any read; at the start there is nobody who could write meanwhile. */
 enum cellar_status tablet_catalog_read(struct store_engine *engine,
                                        const struct tablet_catalog_visitor *visitor,
                                        struct cellar_error *error)
