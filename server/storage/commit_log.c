@@ -13,13 +13,14 @@
  * low-water LSN that the current segment's header, already durable, names; after a failed write or
  * sync nothing is acknowledged any more.
  *
+ * Which file the next segment goes to is log_chain.c's; how files are made, log_files.c's.
+ *
  * Threads: the queue belongs to the lock; chain, free and the group memory belong to the log thread
  * once it runs.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,127 +31,6 @@
 #include "server/storage/record.h"
 
 #define IDLE_US 1000000 /* without writes for so long: an empty group */
-#define SPARE_WAIT_US 100000
-#define FREE_SEGMENT_COUNT_MAX 2u
-
-/* ---- segments -------------------------------------------------------------------------------- */
-
-/* Never 0, which stands for "no segment before". A file that is used again gets a new incarnation,
- * so that groups of its former life, still on the disk behind the new ones, are told from them. */
-static uint64_t random_u64(void)
-{
-    uint64_t value = 0;
-    while (value == 0) {
-        ssize_t got = getrandom(&value, sizeof value, 0);
-        CELLAR_ASSERT(got == (ssize_t)sizeof value || errno == EINTR);
-    }
-    return value;
-}
-
-/* Syncs a segment's data; the fault build shows that the power-loss test notices its absence. */
-static enum cellar_status segment_sync(int descriptor)
-{
-    CELLAR_ASSERT(descriptor >= 0);
-#ifdef CELLAR_FAULT_SKIP_LOG_SYNC
-    (void)descriptor;
-    return CELLAR_OK;
-#else
-    return fdatasync(descriptor) == 0 ? CELLAR_OK : CELLAR_IO_ERROR;
-#endif
-}
-
-/* Gives files that hold nothing needed to the free list; removes what is too many. The oldest
- * segment goes when the second one begins no later than one LSN above the low-water mark that the
- * newest header names. That header is on the disk: a start after a crash reads it and needs nothing
- * older. The mark in memory may be ahead of it and does not count here. */
-static void chain_trim(struct store_log *log)
-{
-    const struct store_log_segments *chain = &log->chain;
-    while (chain->count > 1 && chain->items[1].header.first_lsn - 1 <=
-                                   chain->items[chain->count - 1].header.low_water_lsn) {
-        struct store_log_segment oldest = store_log_segments_shift(&log->chain);
-        if (log->free.count >= FREE_SEGMENT_COUNT_MAX) {
-            store_log_file_remove(log->directory, &oldest.file);
-            continue;
-        }
-        memset(&oldest.header, 0, sizeof oldest.header);
-        if (store_log_segments_push(&log->free, &oldest) != CELLAR_OK) {
-            store_log_file_remove(log->directory, &oldest.file);
-        }
-    }
-    CELLAR_ASSERT(chain->count >= 1);
-    atomic_store(&log->segment_count, chain->count);
-}
-
-/* A file for the next segment: a free one of the right size, else the spare, else it waits for
- * either. Waiting is bounded by the writers: they are refused when the disk is short, and the
- * keepers move the low-water mark, which frees a segment. A free file of another size is from
- * before log_segment_bytes was changed, or a kill cut its filling short. */
-static enum cellar_status file_take(struct store_log *log, struct store_log_segment *segment)
-{
-    memset(segment, 0, sizeof *segment);
-    for (;;) {
-        chain_trim(log);
-        while (log->free.count > 0) {
-            *segment = store_log_segments_shift(&log->free);
-            if (segment->file_bytes == log->segment_bytes) {
-                return CELLAR_OK;
-            }
-            store_log_file_remove(log->directory, &segment->file);
-        }
-        store_log_spare_request(&log->spare);
-        if (store_log_spare_take(&log->spare, SPARE_WAIT_US, &segment->file)) {
-            segment->file_bytes = log->segment_bytes;
-            return CELLAR_OK;
-        }
-        CELLAR_ASSERT(log->chain.count > 0); /* the first segment is made by start() */
-    }
-}
-
-/* Writes a fresh header, alone and synced, and makes the segment the current one. The header is
- * synced alone, before any group: a group in a file whose header is still the old one would be
- * taken for rubbish at the next start. Groups of the old incarnation stay in the file behind the
- * new header and are overwritten one by one. */
-static enum cellar_status segment_begin(struct store_log *log, struct store_log_segment *segment,
-                                        uint64_t first_lsn)
-{
-    uint8_t *block = cellar_mem_zalloc(1, log->alignment);
-    if (block == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    const struct store_log_segments *chain = &log->chain;
-    uint64_t low_water_lsn = atomic_load(&log->low_water_lsn);
-    const struct store_log_header *last =
-        chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
-    segment->header = (struct store_log_header){
-        .alignment = log->alignment,
-        .segment_bytes = log->segment_bytes,
-        .number = last == NULL ? 1 : last->number + 1,
-        .incarnation = random_u64(),
-        .previous_incarnation = last == NULL ? 0 : last->incarnation,
-        .first_lsn = first_lsn,
-        .low_water_lsn = CELLAR_MIN(low_water_lsn, first_lsn - 1),
-    };
-    memcpy(segment->header.log_id, log->id, sizeof log->id);
-    store_log_header_encode(&segment->header, block);
-    enum cellar_status status =
-        store_file_write(segment->file.descriptor, 0, block, log->alignment);
-    cellar_mem_free(block);
-    CELLAR_TRY(status);
-    CELLAR_TRY(segment_sync(segment->file.descriptor));
-    CELLAR_TRY(store_log_segments_push(&log->chain, segment));
-    log->write_offset = log->alignment;
-    atomic_store(&log->segment_count, log->chain.count);
-    CELLAR_ASSERT(log->chain.count > 0);
-    return CELLAR_OK;
-}
-
-/* The newest one, to which groups are written; never empty once the log has started. */
-static struct store_log_segment *segment_current(struct store_log *log)
-{
-    CELLAR_ASSERT(log->chain.count > 0);
-    return &log->chain.items[log->chain.count - 1];
-}
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
@@ -159,7 +39,7 @@ static struct store_log_segment *segment_current(struct store_log *log)
  * elsewhere is none. @return bytes without padding */
 static size_t group_gather(struct store_log *log, const struct store_log_record *records)
 {
-    const struct store_log_segment *segment = segment_current(log);
+    const struct store_log_segment *segment = store_log_chain_newest(log);
     struct store_log_group group = {
         .first_lsn = records->entry.lsn,
         .durable_lsn = atomic_load(&log->durable_lsn),
@@ -196,8 +76,8 @@ static enum cellar_status group_make_room(struct store_log *log, size_t padded_b
 {
     if (log->write_offset + padded_bytes > log->segment_bytes) {
         struct store_log_segment segment;
-        CELLAR_TRY(file_take(log, &segment));
-        CELLAR_TRY(segment_begin(log, &segment, first_lsn));
+        CELLAR_TRY(store_log_chain_take(log, &segment));
+        CELLAR_TRY(store_log_chain_begin(log, &segment, first_lsn));
     }
     if (log->write_offset > log->segment_bytes / 2 && log->free.count == 0) {
         store_log_spare_request(&log->spare);
@@ -226,7 +106,7 @@ static enum cellar_status group_write(struct store_log *log, struct store_log_re
     size_t bytes = group_gather(log, records);
     CELLAR_ASSERT(bytes <= padded);
     memset(log->group + bytes, 0, padded - bytes);
-    int descriptor = segment_current(log)->file.descriptor;
+    int descriptor = store_log_chain_newest(log)->file.descriptor;
     CELLAR_TRY(store_file_write(descriptor, log->write_offset, log->group, padded));
     log->write_offset += padded;
     cellar_counter_add(&log->written_bytes, padded);
@@ -286,7 +166,7 @@ static void group_commit(struct store_log *log, struct store_log_record *records
 #endif
     if (status == CELLAR_OK) {
         int64_t start_us = cellar_clock_monotonic_us();
-        status = segment_sync(segment_current(log)->file.descriptor);
+        status = store_log_segment_sync(store_log_chain_newest(log)->file.descriptor);
         cellar_histogram_add(&log->sync_times, cellar_clock_monotonic_us() - start_us);
     }
     if (status != CELLAR_OK) {
@@ -484,7 +364,7 @@ enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
     enum cellar_status status = store_log_recover(opened, error);
     if (status == CELLAR_OK && opened->chain.count == 0) {
         opened->alignment = alignment_of(directory);
-        uint64_t halves[2] = {random_u64(), random_u64()};
+        uint64_t halves[2] = {store_log_random(), store_log_random()};
         memcpy(opened->id, halves, sizeof opened->id);
     }
     if (status == CELLAR_OK) {
@@ -510,7 +390,7 @@ enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
  * which they may not be any more after an earlier sync that failed. */
 static enum cellar_status tail_repair(struct store_log *log)
 {
-    const struct store_log_segment *segment = segment_current(log);
+    const struct store_log_segment *segment = store_log_chain_newest(log);
     size_t bytes = (size_t)(log->tail_end - log->tail_offset);
     size_t got = 0;
     uint8_t *memory = cellar_mem_alloc(CELLAR_MAX(bytes, (size_t)log->alignment));
@@ -530,7 +410,7 @@ static enum cellar_status tail_repair(struct store_log *log)
         status = store_file_write(descriptor, log->tail_offset, memory, bytes);
     }
     if (status == CELLAR_OK) {
-        status = segment_sync(descriptor);
+        status = store_log_segment_sync(descriptor);
     }
     cellar_mem_free(memory);
     return status;
@@ -554,7 +434,7 @@ static enum cellar_status fresh_begin(struct store_log *log, struct cellar_error
         log->file_index_next++;
         segment.file_bytes = log->segment_bytes;
     }
-    enum cellar_status status = segment_begin(log, &segment, log->recovered_lsn + 1);
+    enum cellar_status status = store_log_chain_begin(log, &segment, log->recovered_lsn + 1);
     if (status != CELLAR_OK) {
         (void)close(segment.file.descriptor);
         return cellar_error_set(error, status, "cannot begin a log segment in %s", log->directory);
@@ -581,7 +461,7 @@ enum cellar_status store_log_start(struct store_log *log, uint64_t low_water_lsn
     CELLAR_TRY(store_directory_sync(log->directory, error));
     store_log_low_water_set(log, low_water_lsn);
     CELLAR_TRY(fresh_begin(log, error));
-    chain_trim(log);
+    store_log_chain_trim(log);
     atomic_store(&log->durable_lsn, log->recovered_lsn);
     log->last_was_empty = true;
     CELLAR_TRY(store_log_spare_start(&log->spare, log->directory, log->segment_bytes,

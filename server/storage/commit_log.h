@@ -8,8 +8,9 @@
 #include "server/storage/log.h"
 #include "server/storage/log_files.h"
 
-/* The local log's insides, shared by commit_log.c (writing), log_recovery.c (reading) and
- * log_metrics.c, and by check_log.c (reading offline); nobody else includes this. */
+/* The local log's insides, shared by commit_log.c (writing), log_chain.c (its segments),
+ * log_recovery.c (reading) and log_metrics.c, and by check_log.c (reading offline); nobody else
+ * includes this. */
 
 #define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
 #define STORE_LOG_SEGMENT_COUNT_MAX 65536u
@@ -84,5 +85,27 @@ struct store_log_segment store_log_segments_shift(struct store_log_segments *seg
  */
 enum cellar_status store_log_recover(struct store_log *log, struct cellar_error *error)
     CELLAR_MUST_USE;
+
+/** A random number, never 0. */
+uint64_t store_log_random(void);
+
+/** Makes a segment's data durable. IO_ERROR, after which the log may not go on. */
+enum cellar_status store_log_segment_sync(int descriptor) CELLAR_MUST_USE;
+
+/** Gives files that hold nothing needed to the free list; removes what is too many. */
+void store_log_chain_trim(struct store_log *log);
+
+/** A file for the next segment: a free one of the right size, else the spare, else it waits for
+ * either. Only while the log runs. CELLAR_OK. */
+enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_segment *segment)
+    CELLAR_MUST_USE;
+
+/** Writes a fresh header, alone and synced, and makes the segment the newest. IO_ERROR,
+ * RESOURCE_EXHAUSTED, NO_MEMORY; the file is the caller's then. */
+enum cellar_status store_log_chain_begin(struct store_log *log, struct store_log_segment *segment,
+                                         uint64_t first_lsn) CELLAR_MUST_USE;
+
+/** The segment that groups are written to; the chain is not empty. */
+struct store_log_segment *store_log_chain_newest(struct store_log *log);
 
 #endif
