@@ -76,7 +76,8 @@ struct io_conn {
     struct event write_event;
 };
 
-/* Every change of state passes here and has the end of the turn look at the connection. */
+/* Every change of state passes here and has the end of the turn look at the connection. A move to
+ * CLOSED frees nothing yet: the caller may be deep inside a handler of this very connection. */
 static void conn_move(struct io_conn *conn, enum conn_state to)
 {
     CELLAR_ASSERT(moves[conn->state][to]);
@@ -86,7 +87,8 @@ static void conn_move(struct io_conn *conn, enum conn_state to)
     io_loop_run_at_end(conn->loop, &conn->end_work);
 }
 
-/* Has libevent watch the socket for input exactly when input can be used. */
+/* Has libevent watch the socket for input exactly when input can be used. epoll(7) is told only of
+ * changes: a connection that neither pauses nor ends costs no system call here. */
 static void watch_input(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->fd >= -1);
@@ -107,7 +109,9 @@ static void watch_input(struct io_conn *conn)
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-/* Hands `input` to the handler until it takes no more. Returns what was taken. */
+/* Hands `input` to the handler until it takes no more. Returns what was taken. A handler that takes
+ * nothing waits for more bytes, unless it put another one in its place (sniff.h does), which is
+ * asked at once. */
 static size_t handle_input(struct io_conn *conn, struct cellar_slice input)
 {
     CELLAR_ASSERT(!conn->is_handling);
@@ -129,7 +133,8 @@ static size_t handle_input(struct io_conn *conn, struct cellar_slice input)
     return taken_total;
 }
 
-/* Handles what the connection's own buffer holds. */
+/* Handles what the connection's own buffer holds. What is consumed moves the rest to the front, so
+ * the next frame begins at the buffer's start. */
 static void handle_kept(struct io_conn *conn)
 {
     CELLAR_ASSERT(!conn->is_handling);
@@ -143,6 +148,8 @@ static void handle_kept(struct io_conn *conn)
     }
 }
 
+/* Also for tests, which have no socket. Bytes behind kept ones join them first, so that a handler
+ * always sees its input in one piece. */
 void io_conn_feed(struct io_conn *conn, struct cellar_slice input)
 {
     CELLAR_ASSERT(conn != NULL);
@@ -161,7 +168,8 @@ void io_conn_feed(struct io_conn *conn, struct cellar_slice input)
     }
 }
 
-/* The peer has shut down its side. What came before it has been handled or is kept. */
+/* The peer has shut down its side. What came before it has been handled or is kept. A half-closed
+ * connection is served to its end: `printf ... | nc` shuts down before the answer comes. */
 static void on_ended(struct io_conn *conn)
 {
     CELLAR_ASSERT(!conn->has_ended);
@@ -176,7 +184,8 @@ static void on_ended(struct io_conn *conn)
     }
 }
 
-/* Receives up to `bytes` bytes; 0 when there are none, whatever that means for the connection. */
+/* Receives up to `bytes` bytes; 0 when there are none, whatever that means for the connection. One
+ * recv(2) a turn and connection, so that one that sends without end does not starve the others. */
 static size_t receive(struct io_conn *conn, uint8_t *to, size_t bytes)
 {
     CELLAR_ASSERT(bytes > 0);
@@ -193,9 +202,11 @@ static size_t receive(struct io_conn *conn, uint8_t *to, size_t bytes)
     return 0;
 }
 
-/* Reads behind what is kept already, as far as the handler wants. */
+/* Reads behind what is kept already, as far as the handler wants. For a frame larger than the
+ * scratch memory: what comes is read to where it will be handled, and copied by nobody. */
 static void read_kept(struct io_conn *conn)
 {
+    CELLAR_ASSERT(!conn->is_handling);
     struct io_input *input = &conn->input;
     size_t wanted = CELLAR_MAX(input->want, input->kept.bytes + 1);
     enum cellar_status status = io_input_grow(input, wanted);
@@ -215,7 +226,9 @@ static void read_kept(struct io_conn *conn)
     }
 }
 
-/* Reads into the loop's scratch memory, behind a copy of the little that is kept. */
+/* Reads into the loop's scratch memory, behind a copy of the little that is kept. The common way.
+ * All connections of a loop share the scratch memory, as it holds nothing from one call to the
+ * next. */
 static void read_scratch(struct io_conn *conn)
 {
     size_t kept_bytes = conn->input.kept.bytes;
@@ -235,7 +248,8 @@ static void read_scratch(struct io_conn *conn)
     }
 }
 
-/* Throws away what the peer of a closing connection still sends. */
+/* Throws away what the peer of a closing connection still sends. Bounded, as a client that never
+ * stops sending would keep a closed connection for ever. */
 static void read_lingering(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->state == CONN_LINGERING);
@@ -269,7 +283,10 @@ static void run_input(struct io_work *work)
     watch_input(conn);
 }
 
-/* Some milliseconds after a pause for the budget: the handler, or the reader, asks it again. */
+/* Some milliseconds after a pause for the budget: the handler, or the reader, asks it again. No
+ * queue of those who wait: each asks again, and who asks first after room came gets it. Requests
+ * are small beside the budget, so nobody starves for long, and the handler gives up after a while.
+ */
 static void run_budget(struct io_work *work)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(work, struct io_conn, budget_work);
@@ -279,7 +296,8 @@ static void run_budget(struct io_work *work)
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
-/* Sends, and has libevent call when the socket takes more. */
+/* Sends, and has libevent call when the socket takes more. A socket that takes less than all is the
+ * client's business: it reads slowly, and what waits is bounded by the pauses. */
 static void flush_output(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->state == CONN_OPEN || conn->state == CONN_FLUSHING);
@@ -296,9 +314,11 @@ static void flush_output(struct io_conn *conn)
     }
 }
 
-/* Tells reader and handler how full the output is. */
+/* Tells reader and handler how full the output is. Two bounds rather than one: between them reading
+ * goes on as it was, so that it does not stop and start with every packet. */
 static void settle_output(struct io_conn *conn)
 {
+    CELLAR_ASSERT(conn->state != CONN_LINGERING);
     size_t waiting = io_output_waiting(&conn->output);
     io_output_settle(&conn->output);
     if (waiting > IO_CONN_OUTPUT_HARD_BYTES) {
@@ -325,7 +345,8 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-/* The one place where a connection is freed. */
+/* The one place where a connection is freed. The handler hears of it first, while the connection's
+ * fields are still whole; it must not keep the pointer. */
 static void free_conn(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->state == CONN_CLOSED);
@@ -351,7 +372,9 @@ static void free_conn(struct io_conn *conn)
     cellar_mem_free(conn);
 }
 
-/* Everything is sent: tells the peer so, and waits for its end. */
+/* Everything is sent: tells the peer so, and waits for its end. shutdown(2) sends the end behind
+ * the last byte. What the peer sent meanwhile and nobody read would make close(2) answer with a
+ * reset, and a reset can overtake the answer in the peer's socket. */
 static void begin_lingering(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn->fd < 0 || io_output_waiting(&conn->output) == 0);
@@ -366,10 +389,12 @@ static void begin_lingering(struct io_conn *conn)
     watch_input(conn);
 }
 
-/* The end of a turn in which something happened here: sends, and moves towards CLOSED. */
+/* The end of a turn in which something happened here: sends, and moves towards CLOSED. All answers
+ * of a turn leave in one system call: handlers append, and this runs once. */
 static void run_end(struct io_work *work)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(work, struct io_conn, end_work);
+    CELLAR_ASSERT(!conn->is_handling);
     if (conn->state == CONN_OPEN || conn->state == CONN_FLUSHING) {
         flush_output(conn);
         settle_output(conn);
@@ -382,6 +407,7 @@ static void run_end(struct io_work *work)
     }
 }
 
+/* What was appended before is still sent; the time limit is for a peer that does not take it. */
 void io_conn_close(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn != NULL);
@@ -403,10 +429,12 @@ void io_conn_abort(struct io_conn *conn)
 
 /* ---- what the loop calls --------------------------------------------------------------------- */
 
-/* Deadlines: of closing, of the handler. */
+/* Deadlines: of closing, of the handler. A paused connection does not expire: it waits for us, not
+ * for its client. */
 static void on_tick(struct io_member *member, int64_t now_us)
 {
     struct io_conn *conn = CELLAR_CONTAINER_OF(member, struct io_conn, member);
+    CELLAR_ASSERT(conn->is_started);
     io_output_trim(&conn->output);
     if (conn->state == CONN_FLUSHING || conn->state == CONN_LINGERING) {
         if (now_us >= conn->close_deadline_us) {
@@ -503,6 +531,7 @@ struct io_conn *io_conn_new(const struct io_conn_options *options)
     return conn;
 }
 
+/* From any thread, mostly the listener's: the loop's thread does the rest when the task runs. */
 void io_conn_start(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn != NULL);
@@ -517,6 +546,7 @@ void io_conn_handler_set(struct io_conn *conn, const struct io_conn_handler *han
     conn->context = context;
 }
 
+/* The connection is counted over from "new" to what it turned out to be. */
 void io_conn_protocol_set(struct io_conn *conn, enum io_protocol protocol)
 {
     struct io_traffic *traffic = io_loop_traffic(conn->loop);
@@ -547,6 +577,7 @@ void io_conn_deadline_set(struct io_conn *conn, int64_t deadline_us)
     conn->deadline_us = deadline_us;
 }
 
+/* Reasons add up, and each is lifted by who gave it: input is handled again when none is left. */
 void io_conn_pause(struct io_conn *conn, enum io_pause reason)
 {
     CELLAR_ASSERT(reason != 0);
@@ -557,6 +588,7 @@ void io_conn_pause(struct io_conn *conn, enum io_pause reason)
     watch_input(conn);
 }
 
+/* Not at once: the caller may be inside the handler whose input this would be. */
 void io_conn_resume(struct io_conn *conn, enum io_pause reason)
 {
     CELLAR_ASSERT(reason != 0);
@@ -581,6 +613,8 @@ struct cellar_buffer *io_conn_output(struct io_conn *conn)
     return &conn->output.bytes;
 }
 
+/* The hard limit is looked at here too, since one turn of a handler may answer many small requests
+ * with much. */
 void io_conn_wrote(struct io_conn *conn)
 {
     CELLAR_ASSERT(conn != NULL);
@@ -596,8 +630,11 @@ size_t io_conn_output_bytes(const struct io_conn *conn)
     return io_output_waiting(&conn->output);
 }
 
+/* With nothing waiting there is always room, however spent the budget: so each connection makes
+ * progress, and the overdraft is one part a connection. */
 bool io_conn_has_room(struct io_conn *conn)
 {
+    CELLAR_ASSERT(conn->output.budget != NULL);
     size_t waiting = io_output_waiting(&conn->output);
     bool has_room = waiting == 0 || (waiting <= IO_CONN_OUTPUT_SOFT_BYTES &&
                                      !io_budget_is_spent(conn->output.budget));

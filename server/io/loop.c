@@ -90,6 +90,7 @@ static void on_soon(evutil_socket_t fd, short what, void *context)
     io_list_move(&loop->later, &loop->soon);
 }
 
+/* For members such as sessions: no new requests; they leave when theirs have ended. */
 static void run_drain(struct io_task *task)
 {
     struct io_loop *loop = CELLAR_CONTAINER_OF(task, struct io_loop, drain_task);
@@ -112,6 +113,7 @@ static void run_stop(struct io_task *task)
     loop->is_stopping = true;
 }
 
+/* What was made before a failure is freed by io_loop_free(), which the caller calls. */
 static enum cellar_status start_events(struct io_loop *loop, struct cellar_error *error)
 {
     CELLAR_ASSERT(loop->base == NULL);
@@ -142,6 +144,7 @@ static enum cellar_status start_events(struct io_loop *loop, struct cellar_error
     return CELLAR_OK;
 }
 
+/* turned_us begins as now, so that a loop whose thread is slow to start does not look stuck. */
 enum cellar_status io_loop_new(struct io_loop **loop, struct cellar_error *error)
 {
     CELLAR_ASSERT(loop != NULL);
@@ -186,7 +189,8 @@ void io_loop_free(struct io_loop *loop)
     cellar_mem_free(loop);
 }
 
-/* Takes all that was posted so far and runs it, oldest first. */
+/* Takes all that was posted so far and runs it, oldest first. Tasks that are posted by these run in
+ * the next turn: one loop of tasks that post tasks does not keep sockets waiting. */
 static void run_posted(struct io_loop *loop)
 {
     struct io_task *newest = atomic_exchange_explicit(&loop->posted, NULL, memory_order_acquire);
@@ -205,7 +209,8 @@ static void run_posted(struct io_loop *loop)
     }
 }
 
-/* Members are told the time about once a second, however busy the loop is. */
+/* Members are told the time about once a second, however busy the loop is. The timer of libevent
+ * alone would do, but under load a turn may take long, and a fake clock moves no timer. */
 static void tick_if_due(struct io_loop *loop)
 {
     CELLAR_ASSERT(loop->now_us >= loop->ticked_us);
@@ -219,7 +224,8 @@ static void tick_if_due(struct io_loop *loop)
     }
 }
 
-/* Runs what was put off to this turn, for as long as a turn may take. */
+/* Runs what was put off to this turn, for as long as a turn may take. At least one piece of work a
+ * turn, also when the turn is late already: else sockets alone could stop all scans. */
 static void run_later(struct io_loop *loop)
 {
     struct io_list batch;
@@ -249,6 +255,8 @@ static void run_end(struct io_loop *loop)
     }
 }
 
+/* The order is the drawing's above. The end of the turn comes last, so that whatever the turn did
+ * to a connection leaves in one send. */
 void io_loop_turn(struct io_loop *loop, bool may_block)
 {
     CELLAR_ASSERT(loop != NULL && loop->base != NULL);
@@ -290,6 +298,7 @@ void io_loop_drain(struct io_loop *loop)
     io_loop_post(loop, &loop->drain_task);
 }
 
+/* Members were drained before, or are cut off now; the thread ends with the turn. */
 void io_loop_stop(struct io_loop *loop)
 {
     CELLAR_ASSERT(loop != NULL);
@@ -297,6 +306,8 @@ void io_loop_stop(struct io_loop *loop)
     io_thread_join(loop->thread);
 }
 
+/* The task is the caller's memory and must live until it ran: no allocation, so posting cannot
+ * fail, which is what lets the log's thread answer at all times. */
 void io_loop_post(struct io_loop *loop, struct io_task *task)
 {
     CELLAR_ASSERT(task->run != NULL);
