@@ -56,7 +56,8 @@ struct cellar_async {
 
 /* ---- the driver's side --------------------------------------------------------------------- */
 
-/* Notes whether callbacks may be running, and on which thread. */
+/* Notes whether callbacks may be running, and on which thread. The thread is noted each time: a
+ * program may run its loop on another thread later. */
 static void inside_set(struct cellar_async *async, bool is_inside)
 {
     cellar_mutex_lock(&async->lock);
@@ -85,7 +86,8 @@ bool cellar_async_is_driver(struct cellar_async *async)
     return is_driver;
 }
 
-/* Takes what others left; false when there was nothing. */
+/* Takes what others left; false when there was nothing. The lock is held for the moves of three
+ * pointers. Calls keep their order; tasks were pushed in front and are turned around. */
 static bool inbox_take(struct cellar_async *async, int64_t now_us)
 {
     struct cellar_async_call *call;
@@ -117,7 +119,8 @@ static bool inbox_take(struct cellar_async *async, int64_t now_us)
     return has_any;
 }
 
-/* Gives outcomes to whom they concern; false when there were none. */
+/* Gives outcomes to whom they concern; false when there were none. Room is given back before the
+ * callback, so that it can submit the next call at once. */
 static bool outcomes_give(struct cellar_async *async)
 {
     struct cellar_async_call *call;
@@ -137,7 +140,9 @@ static bool outcomes_give(struct cellar_async *async)
     return has_any;
 }
 
-/* Copies the core's figures to where others can read them. */
+/* Copies the core's figures to where others can read them. Once a turn rather than when somebody
+ * asks: cellar_client_health() then needs no driver, and works while the driver is stuck in a
+ * callback. */
 static void health_note(struct cellar_async *async)
 {
     const struct cellar_core *core = &async->io.core;
@@ -161,7 +166,8 @@ static void health_note(struct cellar_async *async)
     cellar_mutex_unlock(&async->lock);
 }
 
-/* One turn of the driver. */
+/* One turn of the driver. Callbacks submit new calls, which are taken in the same turn, a few
+ * rounds long; then the loop gets its turn, with a timer of 0 that brings us back. */
 static void driver_turn(void *context)
 {
     struct cellar_async *async = context;
@@ -182,7 +188,7 @@ static void driver_turn(void *context)
     inside_set(async, false);
 }
 
-/* A socket is ready. */
+/* A socket is ready. Only moves bytes; outcomes are given in the turn that follows. */
 static void driver_ready(void *context, int fd, int events)
 {
     struct cellar_async *async = context;
@@ -192,7 +198,8 @@ static void driver_ready(void *context, int fd, int events)
     inside_set(async, false);
 }
 
-/* The driver's last call: everything ends. */
+/* The driver's last call: everything ends. Every call has exactly one outcome, also now: those that
+ * come while outcomes are given are refused by is_stopped, so the loop ends. */
 static void driver_stop(void *context)
 {
     struct cellar_async *async = context;
@@ -214,6 +221,8 @@ static void driver_stop(void *context)
     inside_set(async, false);
 }
 
+/* For a close on the driver's own thread, outside of callbacks: runs a task as a turn would, and
+ * gives what it brought about. */
 void cellar_async_here(struct cellar_async *async, struct cellar_async_task *task)
 {
     int64_t now_us = cellar_clock_monotonic_us();
@@ -229,7 +238,8 @@ void cellar_async_here(struct cellar_async *async, struct cellar_async_task *tas
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
-/* Makes the shared part for a loop. */
+/* Makes the shared part for a loop. The driver's thread counts as the one that attached, until its
+ * first turn tells better. */
 static enum cellar_status async_init(struct cellar_async *async, struct cellar_client *client,
                                      const struct cellar_loop *loop) CELLAR_NO_THREAD_SAFETY
 {
@@ -257,7 +267,8 @@ static void async_free(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
     cellar_mem_free(async);
 }
 
-/* Makes a half that its own thread drives. */
+/* Makes a half that its own thread drives. The thread starts last, when all that it touches is
+ * there. */
 static enum cellar_status async_new(struct cellar_client *client, struct cellar_async **async)
 {
     struct cellar_loop loop;
@@ -287,7 +298,8 @@ static enum cellar_status async_new(struct cellar_client *client, struct cellar_
     return CELLAR_OK;
 }
 
-/* What cellar_client_close() calls: ends everything and frees it. */
+/* What cellar_client_close() calls: ends everything and frees it. The client knows this as a
+ * function pointer only, so that the synchronous half needs nothing of this one. */
 static void async_close(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
 {
     cellar_async_thread_free(async->thread);
@@ -298,6 +310,8 @@ static void async_close(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
     async_free(async);
 }
 
+/* Under a lock of the client, held over the making: of two first calls one makes it and both use
+ * it. */
 enum cellar_status cellar_async_get(struct cellar_client *client, struct cellar_async **async,
                                     struct cellar_error *error)
 {
@@ -328,7 +342,9 @@ static bool has_room(const struct cellar_async *async, uint64_t bytes) CELLAR_RE
                                       bytes <= async->client->submit_bytes_max - async->call_bytes);
 }
 
-/* Waits for room as long as the call's time allows, or does not. */
+/* Waits for room as long as the call's time allows, or does not. A stopped driver lets everybody
+ * through; cellar_async_submit() then says CANCELLED, which is the truth, rather than that there
+ * was no room. */
 static enum cellar_status room_wait(struct cellar_async *async,
                                     const struct cellar_async_call *call, bool waits,
                                     struct cellar_error *error) CELLAR_REQUIRES(async->lock)
@@ -351,7 +367,8 @@ static enum cellar_status room_wait(struct cellar_async *async,
         (unsigned long long)async->client->submit_bytes_max);
 }
 
-/* Wakes the driver unless it was woken already; after the lock was let go. */
+/* Wakes the driver unless it was woken already; after the lock was let go. The wake-up is a system
+ * call, so it is made without the lock and once for a burst. */
 static void wake_after(struct cellar_async *async, bool was_woken)
 {
     CELLAR_ASSERT(async->io.loop.wake != NULL);
@@ -360,6 +377,7 @@ static void wake_after(struct cellar_async *async, bool was_woken)
     }
 }
 
+/* On success the call is the driver's until its finish(); on failure it is still the caller's. */
 enum cellar_status cellar_async_submit(struct cellar_async *async, struct cellar_async_call *call,
                                        struct cellar_async_admission admission,
                                        struct cellar_error *error)
@@ -387,6 +405,7 @@ enum cellar_status cellar_async_submit(struct cellar_async *async, struct cellar
     return status;
 }
 
+/* Tasks pass the admission: they carry no bytes, and their owners have at most one each. */
 bool cellar_async_post(struct cellar_async *async, struct cellar_async_task *task)
 {
     bool was_woken = true;
@@ -414,6 +433,7 @@ void cellar_async_where(const struct cellar_async *async, const char *operation,
 
 /* ---- public -------------------------------------------------------------------------------- */
 
+/* Never blocks for long and opens nothing: for a program's own health page. */
 void cellar_client_health(struct cellar_client *client, struct cellar_health *health)
 {
     CELLAR_ASSERT(client != NULL && health != NULL);
@@ -432,6 +452,8 @@ void cellar_client_health(struct cellar_client *client, struct cellar_health *he
     health->pool_connection_count = cellar_pool_open_count(&client->pool);
 }
 
+/* Made outside of the lock and given up when another was faster: a loop must be there before the
+ * first call, as calls do not move. */
 enum cellar_code cellar_loop_attach(struct cellar_client *client, const struct cellar_loop *loop,
                                     struct cellar_call *call)
 {

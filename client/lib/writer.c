@@ -35,7 +35,8 @@
 #define DELAY_US_DEFAULT INT64_C(10000)
 #define TABLE_COUNT_MAX 1024u
 
-/* Fills the options; checks what can be wrong. */
+/* Fills the options; checks what can be wrong. 0 is "as you think fit" for each of them, so that a
+ * program sets only what it cares for and gains from better defaults later. */
 static enum cellar_status options_fill(const struct cellar_client *client,
                                        struct cellar_writer_options *options,
                                        struct cellar_error *error)
@@ -68,6 +69,8 @@ static enum cellar_status options_fill(const struct cellar_client *client,
     return CELLAR_OK;
 }
 
+/* Opens no connection: the first row does, so that a server that is down is told where rows are
+ * told. */
 enum cellar_code cellar_writer_open(struct cellar_client *client,
                                     const struct cellar_writer_options *options,
                                     struct cellar_call *call, struct cellar_writer **writer)
@@ -98,7 +101,9 @@ enum cellar_code cellar_writer_open(struct cellar_client *client,
 
 /* ---- adding -------------------------------------------------------------------------------- */
 
-/* Posts the driver's task unless it is posted. Call without the lock. */
+/* Posts the driver's task unless it is posted. Call without the lock. The flag is set before the
+ * task is posted and taken back when nobody runs it: between the two another thread may rely on a
+ * post that fails, and its row then waits for the close, which ends all rows. */
 static bool driver_post(struct cellar_writer *writer)
 {
     cellar_mutex_lock(&writer->lock);
@@ -115,7 +120,8 @@ static bool driver_post(struct cellar_writer *writer)
     return false;
 }
 
-/* The time of cells that have none: now, but never earlier than one that was given before. */
+/* The time of cells that have none: now, but never earlier than one that was given before. Cut to
+ * milliseconds where the table has them: the server would refuse a finer time. */
 static int64_t time_next(struct cellar_writer *writer)
 {
     int64_t now_us = cellar_clock_real_us();
@@ -131,7 +137,8 @@ static int64_t time_next(struct cellar_writer *writer)
     return time_us;
 }
 
-/* Checks what would spoil a whole request. */
+/* Checks what would spoil a whole request. The server would refuse the whole request for one such
+ * row, with the rows of others in it. */
 static enum cellar_status row_check(struct cellar_view row, const struct cellar_mutations *list,
                                     struct cellar_error *error)
 {
@@ -148,7 +155,9 @@ static enum cellar_status row_check(struct cellar_view row, const struct cellar_
     return CELLAR_OK;
 }
 
-/* Encodes a row. */
+/* Encodes a row. In the adding thread, so that many of them share this work and the driver only
+ * joins bytes. A row whose mutations are not the same when applied twice gets a token of its own;
+ * without one, where the server takes none, it is not sent again once its answer is lost. */
 static enum cellar_status row_encode(struct cellar_writer_row *made, struct cellar_view row,
                                      const struct cellar_mutations *list)
 {
@@ -188,7 +197,8 @@ static struct cellar_writer_row *row_new(struct cellar_writer *writer, struct ce
     return made;
 }
 
-/* Finds a table by its full name; NULL when there is none yet. */
+/* Finds a table by its full name; NULL when there is none yet. A list: programs write to a handful
+ * of tables, and TABLE_COUNT_MAX bounds it. */
 static struct cellar_writer_table *table_find(const struct cellar_writer *writer, const char *name)
     CELLAR_REQUIRES(writer->lock)
 {
@@ -200,7 +210,8 @@ static struct cellar_writer_table *table_find(const struct cellar_writer *writer
     return table;
 }
 
-/* The table of a row, made when it is new. */
+/* The table of a row, made when it is new. Memory is asked for without the lock. Tables live as
+ * long as the writer, so a pointer to one stays good. */
 static enum cellar_status table_get(struct cellar_writer *writer, const char *name,
                                     struct cellar_writer_table **table, struct cellar_error *error)
 {
@@ -233,7 +244,8 @@ static enum cellar_status table_get(struct cellar_writer *writer, const char *na
                                   "A writer must write to at most %u tables", TABLE_COUNT_MAX);
 }
 
-/* Whether there is room for a row; the first one always finds it. */
+/* Whether there is room for a row; the first one always finds it. Rows count as pending until their
+ * result was told, not only until they are sent: that is what memory is needed for. */
 static bool has_room(const struct cellar_writer *writer, uint64_t bytes)
     CELLAR_REQUIRES(writer->lock)
 {
@@ -244,7 +256,8 @@ static bool has_room(const struct cellar_writer *writer, uint64_t bytes)
             bytes <= bytes_max - writer->pending_bytes);
 }
 
-/* Waits for room until a moment. */
+/* Waits for room until a moment. The driver's own thread, in a callback, must not wait for what
+ * only it can bring about: it is told that there is no room. */
 static enum cellar_status room_wait(struct cellar_writer *writer, uint64_t bytes,
                                     int64_t deadline_us, bool can_wait, struct cellar_error *error)
     CELLAR_REQUIRES(writer->lock)
@@ -267,7 +280,8 @@ static enum cellar_status room_wait(struct cellar_writer *writer, uint64_t bytes
         writer->pending_rows, writer->pending_bytes, writer->options.pending_bytes_max);
 }
 
-/* Puts a row into the inbox. */
+/* Puts a row into the inbox. The driver is woken for the first row, to set the timer, and when a
+ * request's worth is there or nobody could add more; not for each row. */
 static enum cellar_status inbox_put(struct cellar_writer *writer, struct cellar_writer_row *row,
                                     int64_t deadline_us, struct cellar_error *error)
 {
@@ -299,6 +313,8 @@ static enum cellar_status inbox_put(struct cellar_writer *writer, struct cellar_
     return status;
 }
 
+/* The failure of this call and the result of a row exclude each other: a row that was not added has
+ * none. */
 enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *table,
                                    struct cellar_view row, const struct cellar_mutations *list,
                                    void *context, struct cellar_call *call)
@@ -338,7 +354,8 @@ enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *tab
 
 /* ---- flushing and closing ------------------------------------------------------------------ */
 
-/* Waits until every row up to `sequence` has its result; deadline_us 0 = for ever. */
+/* Waits until every row up to `sequence` has its result; deadline_us 0 = for ever. Rows that are
+ * added while we wait do not lengthen the wait: `sequence` was taken before. */
 static bool ended_wait(struct cellar_writer *writer, uint64_t sequence, int64_t deadline_us)
 {
     bool is_in_time = true;
@@ -356,7 +373,8 @@ static bool ended_wait(struct cellar_writer *writer, uint64_t sequence, int64_t 
     return has_ended;
 }
 
-/* Has the inbox sent at once; receives the last row's sequence. False when nothing runs. */
+/* Has the inbox sent at once; receives the last row's sequence. False when nothing runs. A flush is
+ * no barrier: rows of other threads may share the requests. */
 static bool flush_begin(struct cellar_writer *writer, bool closes, uint64_t *sequence)
 {
     cellar_mutex_lock(&writer->lock);
@@ -369,7 +387,8 @@ static bool flush_begin(struct cellar_writer *writer, bool closes, uint64_t *seq
     return driver_post(writer);
 }
 
-/* Until when a call may wait; 0 = no limit of its own. */
+/* Until when a call may wait; 0 = no limit of its own. A flush without a time limit waits as long
+ * as the rows have; each row has a limit of its own. */
 static enum cellar_status wait_deadline(const struct cellar_writer *writer,
                                         const struct cellar_call *call, int64_t *deadline_us,
                                         struct cellar_error *error)
@@ -420,7 +439,8 @@ void cellar_writer_counts(struct cellar_writer *writer, uint64_t *added, uint64_
     cellar_mutex_unlock(&writer->lock);
 }
 
-/* Waits until the driver has let go. */
+/* Waits until the driver has let go. Two steps, asking and waiting, since the driver may be inside
+ * this writer just now; after has_left it touches it no more. */
 static void left_wait(struct cellar_writer *writer)
 {
     cellar_mutex_lock(&writer->lock);
@@ -437,7 +457,8 @@ static void left_wait(struct cellar_writer *writer)
     cellar_mutex_unlock(&writer->lock);
 }
 
-/* Ends all rows: by their results, and what is left when the time is over by cancelling it. */
+/* Ends all rows: by their results, and what is left when the time is over by cancelling it. On the
+ * driver's own thread nothing can be waited for: what is left is cancelled here and now. */
 static void rows_end(struct cellar_writer *writer, int64_t deadline_us)
 {
     uint64_t sequence = 0;
@@ -473,6 +494,8 @@ static void writer_free(struct cellar_writer *writer) CELLAR_NO_THREAD_SAFETY
     cellar_mem_free(writer);
 }
 
+/* The first failure of any row is the call's, so that a program which only looks at the close still
+ * learns that something was lost. */
 enum cellar_code cellar_writer_close(struct cellar_writer *writer, struct cellar_call *call)
 {
     struct cellar_error error;

@@ -57,7 +57,7 @@ void cellar_writer_row_free(struct cellar_writer_row *row)
     }
 }
 
-/* Tells the result of a row. */
+/* Tells the result of a row. Without the lock: the program's function may add rows. */
 static void result_give(const struct cellar_writer_row *row, const struct cellar_error *error)
 {
     struct cellar_writer *writer = row->writer;
@@ -84,7 +84,8 @@ static void result_give(const struct cellar_writer_row *row, const struct cellar
     }
 }
 
-/* Counts a row that has had its result, and lets waiting threads know. */
+/* Counts a row that has had its result, and lets waiting threads know. The oldest row that is left
+ * tells what a flush may stop waiting for. */
 static void count_ended(struct cellar_writer *writer, uint64_t bytes)
 {
     cellar_mutex_lock(&writer->lock);
@@ -104,7 +105,8 @@ static void age_remove(struct cellar_writer *writer, struct cellar_writer_row *r
     CELLAR_ASSERT((writer->oldest == NULL) == (writer->newest == NULL));
 }
 
-/* Takes a row out of the order of its key; returns the row that may go now, if there is one. */
+/* Takes a row out of the order of its key; returns the row that may go now, if there is one. The
+ * map holds the last row of each key, which is where a new one is hung on. */
 static struct cellar_writer_row *order_remove(struct cellar_writer *writer,
                                               struct cellar_writer_row *row)
 {
@@ -123,7 +125,8 @@ static struct cellar_writer_row *order_remove(struct cellar_writer *writer,
 
 static void row_open(struct cellar_writer_row *row, int64_t now_us);
 
-/* Ends a row that is in no list: its result, and whoever waited for it. */
+/* Ends a row that is in no list: its result, and whoever waited for it. The result comes before the
+ * counts, so that a flush that returns has seen all results told. */
 static void row_end(struct cellar_writer_row *row, const struct cellar_error *error, int64_t now_us)
 {
     struct cellar_writer *writer = row->writer;
@@ -141,7 +144,7 @@ static void row_end(struct cellar_writer_row *row, const struct cellar_error *er
     }
 }
 
-/* Ends a row without memory for it. */
+/* Ends a row without memory for it. A row's end needs no memory, so this always works. */
 static void row_end_memory(struct cellar_writer_row *row, int64_t now_us)
 {
     struct cellar_error error;
@@ -150,7 +153,8 @@ static void row_end_memory(struct cellar_writer_row *row, int64_t now_us)
     row_end(row, &error, now_us);
 }
 
-/* Has the open lists looked at before this turn ends. */
+/* Has the open lists looked at before this turn ends. A timer that is due at once: rows that are
+ * opened one by one in this turn share one look and so their requests. */
 static void pump_soon(struct cellar_writer *writer, int64_t now_us)
 {
     CELLAR_ASSERT(writer->core != NULL);
@@ -160,7 +164,8 @@ static void pump_soon(struct cellar_writer *writer, int64_t now_us)
     }
 }
 
-/* Puts a row into its table's open list. */
+/* Puts a row into its table's open list. The timer is for the row's whole time; one microsecond
+ * ahead at least, so that it is not fired from inside this turn. */
 static void row_open(struct cellar_writer_row *row, int64_t now_us)
 {
     CELLAR_ASSERT(row->before == NULL);
@@ -193,7 +198,8 @@ static void row_fire(struct cellar_timer *timer, void *context, int64_t now_us)
     row_end(row, &error, now_us);
 }
 
-/* Whether an answer refused a row's token only: then it goes without. */
+/* Whether an answer refused a row's token only: then it goes without. Without its token a row is
+ * only sent again where that is safe, which the retry's terms know from here on. */
 static bool row_relax(struct cellar_writer_row *row, enum cellar_attempt attempt,
                       enum cellar_status code)
 {
@@ -210,7 +216,9 @@ static bool row_relax(struct cellar_writer_row *row, enum cellar_attempt attempt
     return true;
 }
 
-/* Judges a row, which is in no list, after its request failed or answered it so. */
+/* Judges a row, which is in no list, after its request failed or answered it so. Once any answer
+ * came from the server, it is known to exist, and connecting may be tried until the row's time is
+ * over; before that a wrong address should be told soon. */
 static void row_failed(struct cellar_writer_row *row, enum cellar_attempt attempt,
                        const struct cellar_error *error, struct cellar_retry_chance chance)
 {
@@ -242,7 +250,9 @@ static void row_failed(struct cellar_writer_row *row, enum cellar_attempt attemp
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-/* Takes the results of a request: one an entry. */
+/* Takes the results of a request: one an entry. Rows are taken out one by one as their results are
+ * read: where the answer turns out to be damaged, what is still in the list has no result and is
+ * judged by request_finish(). */
 static enum cellar_status request_take(struct cellar_async_call *call,
                                        const struct cellar_event *event, struct cellar_error *error)
 {
@@ -296,7 +306,9 @@ static void request_free(struct cellar_writer_request *request)
     cellar_mem_free(request);
 }
 
-/* The end of a request: rows without a result are judged by how it failed. */
+/* The end of a request: rows without a result are judged by how it failed. A whole request that is
+ * refused as malformed holds one bad row at least. Each is sent alone then: the good ones arrive,
+ * the bad one gets the server's reason. */
 static void request_finish(struct cellar_async_call *call)
 {
     struct cellar_writer_request *request =
@@ -328,7 +340,9 @@ static void request_finish(struct cellar_async_call *call)
 static const struct cellar_async_kind request_kind = {.take = request_take,
                                                       .finish = request_finish};
 
-/* Moves rows from a table's open list into a request, as many as fit. */
+/* Moves rows from a table's open list into a request, as many as fit. In the order of the open
+ * list: first come, first sent; a row that goes again stands at its end.
+ */
 static void request_gather(struct cellar_writer_request *request, struct cellar_writer_table *table)
 {
     const struct cellar_writer_options *options = &request->writer->options;
@@ -353,7 +367,8 @@ static void request_gather(struct cellar_writer_request *request, struct cellar_
     CELLAR_ASSERT(request->row_count >= 1);
 }
 
-/* Encodes the entries; whether one has a token, and until when the request may take. */
+/* Encodes the entries; whether one has a token, and until when the request may take. The request
+ * may take as long as its row with the least time left. */
 static enum cellar_status entries_encode(const struct cellar_writer_request *request,
                                          struct cellar_buffer *entries, bool *has_token,
                                          int64_t *deadline_us)
@@ -374,7 +389,8 @@ static enum cellar_status entries_encode(const struct cellar_writer_request *req
     return CELLAR_OK;
 }
 
-/* Encodes a request. */
+/* Encodes a request. safety READ and one attempt: the call itself never goes twice, its rows are
+ * judged each for itself. */
 static enum cellar_status request_encode(struct cellar_writer_request *request,
                                          const struct cellar_writer_table *table)
 {
@@ -401,7 +417,8 @@ static enum cellar_status request_encode(struct cellar_writer_request *request,
     return status;
 }
 
-/* Sends one request of a table's open rows; without memory some rows end so. */
+/* Sends one request of a table's open rows; without memory some rows end so. Rows are in the
+ * request's list before it is encoded, so without memory they end by the way of all others. */
 static void request_send(struct cellar_writer *writer, struct cellar_writer_table *table,
                          int64_t now_us)
 {
@@ -433,7 +450,9 @@ static void request_send(struct cellar_writer *writer, struct cellar_writer_tabl
     request_free(request);
 }
 
-/* Makes requests of open rows while there may be more of them in flight. */
+/* Makes requests of open rows while there may be more of them in flight. Each table in turn until
+ * the requests are used up. The list of tables only grows at its front, so it is walked without the
+ * lock. */
 static void pump(struct cellar_writer *writer, int64_t now_us)
 {
     cellar_mutex_lock(&writer->lock);
@@ -456,7 +475,8 @@ static void pump_fire(struct cellar_timer *timer, void *context, int64_t now_us)
 
 /* ---- the inbox ----------------------------------------------------------------------------- */
 
-/* Gives a row its place in the orders. */
+/* Gives a row its place in the orders. Without memory for the map the row has no place in the order
+ * of its key and must not go: it ends here, as row_end() would look for it there. */
 static void row_admit(struct cellar_writer *writer, struct cellar_writer_row *row, int64_t now_us)
 {
     CELLAR_ASSERT(row->place == CELLAR_WRITER_INBOX && row->sequence > writer->admitted);
@@ -489,7 +509,8 @@ static void row_admit(struct cellar_writer *writer, struct cellar_writer_row *ro
     }
 }
 
-/* Takes the inbox, which is due. */
+/* Takes the inbox, which is due. All of it in one take: threads that add meanwhile begin the next
+ * inbox. */
 static void inbox_admit(struct cellar_writer *writer, int64_t now_us)
 {
     cellar_mutex_lock(&writer->lock);
@@ -516,6 +537,8 @@ static void inbox_fire(struct cellar_timer *timer, void *context, int64_t now_us
     inbox_admit(writer, now_us);
 }
 
+/* The flags under the lock tell what is wanted; several wishes may share one post, and the
+ * strongest wins. */
 void cellar_writer_run(struct cellar_async_task *task, struct cellar_core *core, int64_t now_us)
 {
     struct cellar_writer *writer = CELLAR_CONTAINER_OF(task, struct cellar_writer, task);
@@ -545,7 +568,9 @@ void cellar_writer_run(struct cellar_async_task *task, struct cellar_core *core,
     }
 }
 
-/* Ends a row that is in no list, CANCELLED, or unknown where an attempt of it was lost. */
+/* Ends a row that is in no list, CANCELLED, or unknown where an attempt of it was lost.
+ * cellar_retry_again() is asked with no attempts left: it knows whether one that was lost before
+ * makes the outcome unknown. */
 static void row_cancel(struct cellar_writer_row *row, const struct cellar_error *error,
                        int64_t now_us)
 {
@@ -585,6 +610,8 @@ void cellar_writer_abort(struct cellar_writer *writer, int64_t now_us)
     }
 }
 
+/* After the broadcast the writer may be freed by whoever closes it, so this is the last that is
+ * done with it here. */
 void cellar_writer_leave(struct cellar_writer *writer)
 {
     CELLAR_ASSERT(writer->oldest == NULL && writer->requests == NULL);
