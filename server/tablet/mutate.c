@@ -25,6 +25,8 @@ struct ranked_item {
 
 /* ---- checking -------------------------------------------------------------------------------- */
 
+/* The server's own time is cut to the table's granularity where it is filled in, so it passes here.
+ */
 static enum cellar_status granularity_check(const struct tablet_schema *schema, int64_t time_us,
                                             uint32_t index, struct cellar_error *error)
 {
@@ -39,6 +41,8 @@ static enum cellar_status granularity_check(const struct tablet_schema *schema, 
                             index, (long long)time_us);
 }
 
+/* The ends of a range are held to it too: a range that begins between two milliseconds would read
+ * as if it meant something. */
 static enum cellar_status times_check(const struct tablet_schema *schema,
                                       const struct cellar_mutation *mutation, uint32_t index,
                                       struct cellar_error *error)
@@ -66,7 +70,9 @@ static enum store_item_type item_type(enum cellar_mutation_kind kind)
     return types[kind];
 }
 
-/* Fills one item from a checked mutation; an unknown family is noted once. */
+/* Fills one item from a checked mutation; an unknown family is noted once. A family that is not
+ * there refuses one entry of a batch, a malformed one the whole request: the two must not be mixed,
+ * so the first is only noted. */
 static void item_fill(const struct tablet_schema *schema, const struct cellar_mutation *mutation,
                       uint32_t index, struct tablet_items *items)
 {
@@ -97,6 +103,8 @@ static void item_fill(const struct tablet_schema *schema, const struct cellar_mu
     }
 }
 
+/* Everything is looked at before anything is applied. Slices go on lying in the request;
+ * tablet_items_encode() copies them. */
 enum cellar_status tablet_items_check(const struct tablet_schema *schema, struct cellar_slice list,
                                       struct cellar_arena *arena, struct tablet_items *items,
                                       struct cellar_error *error)
@@ -137,7 +145,8 @@ static int number_order(int64_t a, int64_t b)
     return a < b ? -1 : (a > b ? 1 : 0);
 }
 
-/* Where an item sorts within its column: column tombstones before sets. */
+/* Where an item sorts within its column: column tombstones before sets. The deeper an item, the
+ * smaller what it speaks of. */
 static int item_depth(const struct store_item *item)
 {
     static const int depths[] = {
@@ -150,7 +159,10 @@ static int item_depth(const struct store_item *item)
     return depths[item->type];
 }
 
-/* Tombstones of a scope sort before everything in it; later ones first. */
+/* Tombstones of a scope sort before everything in it; later ones first. A family's tombstone sorts
+ * before its columns without having a qualifier: depths are compared first where one of the two is
+ * of depth 1. The last comparison makes the order total, so that qsort(3), which is not stable,
+ * gives one result. */
 static int ranked_order(const void *a, const void *b)
 {
     const struct ranked_item *left = a;
@@ -185,6 +197,7 @@ struct scope {
     const struct ranked_item *set;    /* the set before, in the current column */
 };
 
+/* Scopes end by a change of name: the items are sorted, so a name does not come again. */
 static void scope_enter(struct scope *scope, const struct ranked_item *ranked)
 {
     CELLAR_ASSERT(ranked->item.type != STORE_ITEM_DELETE_ROW);
@@ -204,7 +217,8 @@ static void scope_enter(struct scope *scope, const struct ranked_item *ranked)
     }
 }
 
-/* Marks what a later item makes void, in sorted order. */
+/* Marks what a later item makes void, in sorted order. Of two sets of one cell the later came first
+ * in the sort, so the second one met is the one that is replaced. */
 static void item_judge(struct scope *scope, struct ranked_item *ranked)
 {
     if (ranked->item.type == STORE_ITEM_DELETE_ROW) {
@@ -230,7 +244,10 @@ static void item_judge(struct scope *scope, struct ranked_item *ranked)
     scope->set = ranked;
 }
 
-/* The first position at or behind `at` that no delete has covered yet. */
+/* The first position at or behind `at` that no delete has covered yet. Union and find with
+ * shortened paths: each set is stepped over once, however many deletes cover it. Fifty thousand
+ * deletes over as many sets, which a list may hold, would else be thousands of millions of steps.
+ */
 static uint32_t uncovered_find(uint32_t *next, uint32_t at)
 {
     uint32_t found = at;
@@ -263,11 +280,10 @@ static uint32_t sets_from(const struct ranked_item *sets, uint32_t count, int64_
     return low;
 }
 
-/*
- * Marks the sets of one column that a later delete of the column covers. The deletes come later
+/* Marks the sets of one column that a later delete of the column covers. The deletes come later
  * first, so the first to cover a set is the latest that does; covered sets are stepped over from
- * then on.
- */
+ * then on. A set that is later than the delete stays, but is stepped over too: all deletes that
+ * follow are earlier still. */
 static void column_judge(const struct ranked_item *deletes, uint32_t delete_count,
                          struct ranked_item *sets, uint32_t set_count, uint32_t *next)
 {
@@ -293,7 +309,8 @@ static bool columns_equal(const struct ranked_item *a, const struct ranked_item 
            cellar_slice_equal(a->item.family, b->item.family);
 }
 
-/* Judges every column that has both deletes and sets, which stand side by side in sorted order. */
+/* Judges every column that has both deletes and sets, which stand side by side in sorted order.
+ * Deletes without sets need no judging: two tombstones over one another do no harm. */
 static void columns_judge(struct ranked_item *ranked, uint32_t count, uint32_t *next)
 {
     uint32_t first = 0;
@@ -319,7 +336,8 @@ static void columns_judge(struct ranked_item *ranked, uint32_t count, uint32_t *
     }
 }
 
-/* Sorts and judges; the kept items return to `items`, tombstones first. */
+/* Sorts and judges; the kept items return to `items`, tombstones first. Something is always kept:
+ * of all items the last one in the list is void to nobody. */
 static void items_normalise(struct tablet_items *items, struct ranked_item *ranked, uint32_t *next)
 {
     struct scope scope = {0};
@@ -344,6 +362,7 @@ static void items_normalise(struct tablet_items *items, struct ranked_item *rank
     items->count = kept;
 }
 
+/* One item is in order already, which is most writes, and costs nothing here. */
 static enum cellar_status items_sort(struct tablet_items *items, struct cellar_error *error)
 {
     if (items->count == 1) {

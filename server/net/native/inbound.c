@@ -37,7 +37,9 @@
 
 /* ---- requests of several frames -------------------------------------------------------------- */
 
-/* Takes a join out of the table and the counts; it is not freed. */
+/* Takes a join out of the table and the counts; it is not freed. A refused join was answered
+ * already and does not count as a request in flight: a draining session need not wait for its rest.
+ */
 static void remove_join(struct net_session *session, struct net_join *join)
 {
     CELLAR_ASSERT(session->join_count > 0);
@@ -74,7 +76,8 @@ static void cancel_join(struct net_call *call)
 static const struct net_call_type join_type = {
     .cancel = cancel_join, .ended = end_join, .gone = end_join};
 
-/* The place of an operation in the table; NET_OPERATION_OTHER when it is not there. */
+/* The place of an operation in the table; NET_OPERATION_OTHER when it is not there. A dozen
+ * operations: a walk is as fast as anything. */
 static size_t index_of(const struct net_context *context, uint16_t number)
 {
     size_t index = 0;
@@ -85,7 +88,8 @@ static size_t index_of(const struct net_context *context, uint16_t number)
     return index < context->operation_count ? index : NET_OPERATION_OTHER;
 }
 
-/* Answers a request of which more frames come, and throws those away. */
+/* Answers a request of which more frames come, and throws those away. The memory goes at once, the
+ * id stays: frames that are on their way must not be taken for a new request. */
 static void refuse_join(struct net_join *join, const struct cellar_error *error)
 {
     struct net_call *call = &join->call;
@@ -96,7 +100,8 @@ static void refuse_join(struct net_join *join, const struct cellar_error *error)
     call->session->refused_count++;
 }
 
-/* Whether a message that found no room in the budget may go on waiting. */
+/* Whether a message that found no room in the budget may go on waiting. The clock starts with the
+ * first refusal of the budget, not with the request. */
 static bool may_wait(struct net_session *session)
 {
     int64_t now_us = cellar_clock_monotonic_us();
@@ -111,6 +116,7 @@ static bool may_wait(struct net_session *session)
 static bool append_to_join(struct net_session *session, struct net_join *join,
                            struct cellar_slice payload)
 {
+    CELLAR_ASSERT(join->call.session == session);
     struct cellar_error error;
     if (join->is_refused) {
         return true;
@@ -127,7 +133,9 @@ static bool append_to_join(struct net_session *session, struct net_join *join,
     return true;
 }
 
-/* Runs a request, given in one frame or joined. @param index  of its operation in the table */
+/* Runs a request, given in one frame or joined. @param index of its operation in the table An
+ * operation that answered within the call is fresh still, and ends here; one that became a call
+ * ends with it. */
 static void run_request(struct net_session *session, size_t index, const struct cellar_frame *frame,
                         struct cellar_slice body)
 {
@@ -142,7 +150,8 @@ static void run_request(struct net_session *session, size_t index, const struct 
 }
 
 /* Takes the next frame of a half-sent request; with the last one the request runs. False: the frame
- * is to be shown again. */
+ * is to be shown again. The request leaves the table before it runs, so that its operation can
+ * begin a call under the same id. */
 static bool take_joined_frame(struct net_session *session, struct net_join *join,
                               const struct cellar_frame *frame, struct cellar_slice payload)
 {
@@ -169,7 +178,9 @@ static bool take_joined_frame(struct net_session *session, struct net_join *join
     return true;
 }
 
-/* Begins a half-sent request; NULL when the connection failed over it. */
+/* Begins a half-sent request; NULL when the connection failed over it. NET_JOIN_COUNT_MAX bounds
+ * what a client can leave unfinished; more of them is no way to use the protocol, so the connection
+ * ends. */
 static struct net_join *begin_join(struct net_session *session, const struct cellar_frame *frame)
 {
     CELLAR_ASSERT(frame->has_more);
@@ -210,7 +221,9 @@ static void refuse_request(struct net_session *session, const struct cellar_fram
     }
 }
 
-/* While the server starts only HELLO is taken, while it stops nothing is. */
+/* While the server starts only HELLO is taken, while it stops nothing is. While starting, HELLO is
+ * answered, so that clients learn that this is a server which will soon be ready, and ask again
+ * without a new connection. */
 static bool refuse_by_phase(struct net_session *session, const struct cellar_frame *frame)
 {
     struct cellar_error error;
@@ -231,7 +244,9 @@ static bool refuse_by_phase(struct net_session *session, const struct cellar_fra
     return true;
 }
 
-/* A request's first frame. False: it cannot be taken now. */
+/* A request's first frame. False: it cannot be taken now. The order of the checks is the order in
+ * which a client can be helped: first what connection this is, then whether now is a time, then
+ * what it wants. */
 static bool take_new_request(struct net_session *session, const struct cellar_frame *frame,
                              struct cellar_slice payload)
 {
@@ -264,7 +279,8 @@ static bool take_new_request(struct net_session *session, const struct cellar_fr
     return true;
 }
 
-/* False: the frame cannot be taken now. */
+/* False: the frame cannot be taken now. An id that is in flight is a mistake that cannot be
+ * answered under that id, as its answer would be taken for the other request's. */
 static bool take_request(struct net_session *session, const struct cellar_frame *frame,
                          struct cellar_slice payload)
 {
@@ -286,7 +302,8 @@ static bool take_request(struct net_session *session, const struct cellar_frame 
     return take_new_request(session, frame, payload);
 }
 
-/* A client may give credit to a read that has just ended; that is no mistake of either side. */
+/* A client may give credit to a read that has just ended; that is no mistake of either side.
+ * Malformed credit ends the connection: the sum of credit would be wrong from there on. */
 static void take_credit(struct net_session *session, const struct cellar_frame *frame,
                         struct cellar_slice payload)
 {
@@ -314,7 +331,8 @@ static void take_cancel(struct net_session *session, const struct cellar_frame *
     }
 }
 
-/* Whether a frame is one that a client may send in this state; else the connection fails. */
+/* Whether a frame is one that a client may send in this state; else the connection fails. Before
+ * HELLO a frame is small, so that a stranger cannot have us keep a megabyte for each connection. */
 static bool frame_is_allowed(struct net_session *session, const struct cellar_frame *frame)
 {
     CELLAR_ASSERT(session->state != NET_PREFACE);
@@ -466,6 +484,7 @@ static void on_expired(struct io_conn *conn, void *context)
          "A frame did not arrive within %d seconds of its first byte", NET_FRAME_US_MAX / 1000000);
 }
 
+/* Calls hear of time too: reads look at their deadlines while they wait for credit. */
 static void on_tick(struct io_conn *conn, void *context, int64_t now_us)
 {
     struct net_session *session = context;
@@ -477,7 +496,8 @@ static void on_tick(struct io_conn *conn, void *context, int64_t now_us)
     net_calls_tick(&session->calls, now_us);
 }
 
-/* GOAWAY: requests in flight finish, then the connection closes. */
+/* GOAWAY: requests in flight finish, then the connection closes. A session that has not said HELLO
+ * has nothing to finish. */
 static void on_drain(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
@@ -495,7 +515,8 @@ static void on_drain(struct io_conn *conn, void *context)
     }
 }
 
-/* Reads and half-sent requests end here; writes and administrative requests come back later. */
+/* Reads and half-sent requests end here; writes and administrative requests come back later. Held
+ * while its calls are told: the last of them would else free it under the walk. */
 static void on_closed(struct io_conn *conn, void *context)
 {
     struct net_session *session = context;
@@ -531,6 +552,7 @@ static struct net_measures *measures_of(const struct net_context *context,
     return &context->measures[index];
 }
 
+/* Nothing is sent first: the client speaks, and what it says tells who it is. */
 void net_inbound_start(const struct net_context *context, struct io_conn *conn)
 {
     CELLAR_ASSERT(context->operations != NULL);

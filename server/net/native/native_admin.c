@@ -71,7 +71,8 @@ static enum cellar_status decode_family(struct cellar_cursor *from, uint32_t ind
     return CELLAR_OK;
 }
 
-/* Opens an array of at most `count_max` elements; absent is empty. */
+/* Opens an array of at most `count_max` elements; absent is empty. The limit comes before any
+ * memory: the element count is the client's word. */
 static enum cellar_status decode_array(struct cellar_cursor *from, const char *field,
                                        uint32_t count_max, uint32_t *count,
                                        struct cellar_error *error)
@@ -91,6 +92,8 @@ static enum cellar_status decode_array(struct cellar_cursor *from, const char *f
     return CELLAR_OK;
 }
 
+/* The array has been checked to lie whole in the field, element by element, so at the end nothing
+ * is left of it. */
 static enum cellar_status decode_families(struct cellar_slice raw, struct cellar_arena *arena,
                                           struct svc_table *table, struct cellar_error *error)
 {
@@ -148,6 +151,7 @@ static enum cellar_status put_families(struct cellar_buffer *to, const struct sv
     return CELLAR_OK;
 }
 
+/* Bounds as bytes, empty for none; clients build their map of a table from these. */
 static enum cellar_status put_tablets(struct cellar_buffer *to, const struct svc_table *table)
 {
     CELLAR_ASSERT(table->tablet_count <= UINT32_MAX);
@@ -161,7 +165,8 @@ static enum cellar_status put_tablets(struct cellar_buffer *to, const struct svc
     return CELLAR_OK;
 }
 
-/* The TABLE body, from made or described. */
+/* The TABLE body, from made or described. Families and tablets are encoded apart first, as fields
+ * of a message are slices. */
 static enum cellar_status encode_table(struct admin_job *job, const struct svc_table *table,
                                        struct cellar_error *error)
 {
@@ -201,6 +206,7 @@ static struct svc_request job_limits(const struct admin_job *job, uint64_t timeo
     return limits;
 }
 
+/* The granularity is checked here once more, as a number that fits no enum must not become one. */
 static enum cellar_status run_create(struct admin_job *job, struct cellar_error *error)
 {
     struct cellar_msg_create_table_request message;
@@ -237,6 +243,8 @@ static enum cellar_status run_describe(struct admin_job *job, struct cellar_erro
     return encode_table(job, &table, error);
 }
 
+/* Waits until reads that are under way have let go (tablet_db_drop()), which is one reason why this
+ * runs on the pool. */
 static enum cellar_status run_drop(struct admin_job *job, struct cellar_error *error)
 {
     struct cellar_msg_table_request message;
@@ -271,6 +279,7 @@ static enum cellar_status encode_names(struct admin_job *job, const struct svc_t
     return status == CELLAR_OK ? CELLAR_OK : refuse_memory(error);
 }
 
+/* A page at a time; the next one is another request, so a long list holds no thread. */
 static enum cellar_status run_list(struct admin_job *job, struct cellar_error *error)
 {
     struct cellar_msg_list_tables_request message;
@@ -308,6 +317,7 @@ static job_fn *find_job(uint16_t operation)
     return found;
 }
 
+/* The budget gets back what the job was charged, wherever it ends. */
 static void free_job(const struct net_context *context, struct admin_job *job)
 {
     CELLAR_ASSERT(job->charged_bytes > 0);
@@ -317,7 +327,8 @@ static void free_job(const struct net_context *context, struct admin_job *job)
     cellar_mem_free(job);
 }
 
-/* Copies the request into a new job. */
+/* Copies the request into a new job. The body is copied since the input moves on while the job
+ * waits for a thread. Its time is counted from here. */
 static enum cellar_status make_job(const struct net_context *context,
                                    const struct net_request *request, struct admin_job **job,
                                    struct cellar_error *error)
@@ -365,7 +376,8 @@ static void answer_job(struct io_task *task)
     free_job(context, job);
 }
 
-/* On a thread of the pool. */
+/* On a thread of the pool. The same task travels twice, to the pool and back, so there is no memory
+ * to find for the way back. */
 static void run_job(struct io_task *task)
 {
     struct admin_job *job = CELLAR_CONTAINER_OF(task, struct admin_job, task);
@@ -381,6 +393,8 @@ static void run_job(struct io_task *task)
     io_loop_post(net_session_loop(job->call.session), &job->task);
 }
 
+/* The call begins before the job is handed over: a thread of the pool may be done with it before we
+ * return. */
 void net_admin_run(struct net_session *session, const struct net_request *request)
 {
     const struct net_context *context = net_session_context(session);

@@ -37,6 +37,8 @@ static const bool moves[6][6] = {
     [NET_CLOSING] = {[NET_GONE] = true},
 };
 
+/* The one assertion behind the move holds for every state: without a connection, and only then, a
+ * session is gone. */
 void net_session_move(struct net_session *session, enum net_session_state to)
 {
     CELLAR_ASSERT(moves[session->state][to]);
@@ -65,6 +67,8 @@ void net_session_close(struct net_session *session)
     io_conn_close(session->conn);
 }
 
+/* Half an answer is worse than none, so what was appended of it is not sent: the connection is cut
+ * off. */
 void net_session_wrote(struct net_session *session, enum cellar_status status)
 {
     CELLAR_ASSERT(session->conn != NULL);
@@ -77,6 +81,7 @@ void net_session_wrote(struct net_session *session, enum cellar_status status)
     io_conn_abort(session->conn);
 }
 
+/* The outcome is noted even where nothing can be sent, since counts tell what the server did. */
 void net_reply_body(struct net_session *session, uint32_t request_id, uint16_t operation,
                     struct cellar_slice body)
 {
@@ -98,6 +103,8 @@ void net_reply_empty(struct net_session *session, uint32_t request_id, uint16_t 
     net_reply_body(session, request_id, operation, cellar_slice_make(&empty_map, 1));
 }
 
+/* Encoded straight into the output, without a copy; on failure the output is set back to where it
+ * was. */
 void net_reply_message(struct net_session *session, const struct net_request *request,
                        const struct cellar_message_type *type, const void *message)
 {
@@ -151,6 +158,7 @@ static void log_failure(struct net_measures *measures, const struct cellar_error
     measures->error_unlogged = 0;
 }
 
+/* The reason travels in front of the end, so a client's author sees what was wrong. */
 void net_session_fail(struct net_session *session, uint32_t request_id, uint16_t operation,
                       const struct cellar_error *error)
 {
@@ -165,6 +173,7 @@ void net_session_fail(struct net_session *session, uint32_t request_id, uint16_t
 
 void net_session_settle(struct net_session *session)
 {
+    CELLAR_ASSERT(session->calls.count >= session->join_count);
     if (session->is_held) {
         return;
     }
@@ -201,12 +210,15 @@ void net_request_end(struct net_session *session)
                     cellar_clock_monotonic_us() - session->input_us);
 }
 
+/* Counted without a time: it would only tell how fast a refusal is. */
 void net_request_refused(struct net_session *session, size_t index)
 {
     CELLAR_ASSERT(index <= NET_OPERATION_OTHER);
     cellar_counter_add(&session->measures->outcomes[index][outcome_take(session)], 1);
 }
 
+/* What the call must know at its end is copied from the session, which handles other requests
+ * meanwhile. */
 void net_call_begin(struct net_session *session, struct net_call *call,
                     const struct net_call_type *type, const struct net_request *request)
 {
@@ -221,6 +233,8 @@ void net_call_begin(struct net_session *session, struct net_call *call,
     net_calls_add(&session->calls, call);
 }
 
+/* The loop's time, read once a turn, is good enough for writes, which end by the hundred in one; a
+ * stream may end in the turn it began in, so it asks the clock. */
 void net_call_end(struct net_call *call)
 {
     struct net_session *session = call->session;
@@ -260,6 +274,7 @@ bool net_session_open(struct net_session *session)
     return true;
 }
 
+/* A stream is parked once, however often it asks. */
 bool net_session_has_room(struct net_session *session, struct io_work *work)
 {
     CELLAR_ASSERT(session->conn != NULL);
