@@ -41,6 +41,8 @@
 #define LINE_NONE UINT32_MAX
 #define PROBE_US_MAX INT64_C(1000000)
 
+/* Twice as many lines as may be used, since one that ends keeps its place until its socket is
+ * closed. */
 enum cellar_status cellar_core_init(struct cellar_core *core, const struct cellar_core_terms *terms)
 {
     CELLAR_ASSERT(terms->lines_max >= 1 && terms->lines_max <= CELLAR_CORE_LINES_MAX);
@@ -51,6 +53,7 @@ enum cellar_status cellar_core_init(struct cellar_core *core, const struct cella
     return core->lines == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
 }
 
+/* Everybody had an outcome by now, and every socket is closed. */
 void cellar_core_fini(struct cellar_core *core)
 {
     CELLAR_ASSERT(core->call_count == 0 && core->finished.first == NULL);
@@ -65,6 +68,7 @@ void cellar_core_fini(struct cellar_core *core)
 /* The clock and the dice for a decision. */
 static struct cellar_retry_chance chance_make(struct cellar_core *core, int64_t now_us)
 {
+    CELLAR_ASSERT(now_us >= 0);
     return (struct cellar_retry_chance){.now_us = now_us,
                                         .random = cellar_random_next(&core->random_state)};
 }
@@ -74,6 +78,7 @@ static struct cellar_retry_chance chance_make(struct cellar_core *core, int64_t 
 /* Takes a call out of where it is. */
 static void call_leave(struct cellar_core *core, struct cellar_async_call *call)
 {
+    CELLAR_ASSERT(call->place != CELLAR_ASYNC_NEW && call->place != CELLAR_ASYNC_OVER);
     if (call->place == CELLAR_ASYNC_QUEUED) {
         cellar_async_remove(&core->queued, call);
     } else if (call->place == CELLAR_ASYNC_FLYING) {
@@ -82,7 +87,8 @@ static void call_leave(struct cellar_core *core, struct cellar_async_call *call)
     cellar_timers_remove(&core->timers, &call->timer);
 }
 
-/* Ends a call, which is nowhere, with what its error says. */
+/* Ends a call, which is nowhere, with what its error says. Outcomes are collected, not given:
+ * callbacks must not run in the middle of a step of the core. */
 static void call_end(struct cellar_core *core, struct cellar_async_call *call)
 {
     CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER && core->call_count > 0);
@@ -92,7 +98,8 @@ static void call_end(struct cellar_core *core, struct cellar_async_call *call)
     cellar_async_append(&core->finished, call);
 }
 
-/* Puts a call into a place that is no list but the timers. */
+/* Puts a call into a place that is no list but the timers. Every call that waits has a timer, so
+ * without memory for one the call ends here; it could not end in time else. */
 static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
                       enum cellar_async_place place, int64_t at_us)
 {
@@ -108,7 +115,9 @@ static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
     }
 }
 
-/* Decides over a call, which is nowhere, after a failed attempt. */
+/* Decides over a call, which is nowhere, after a failed attempt. The kind's restart comes after the
+ * decision and before the wait: what a read has collected is thrown away only when it is read
+ * again. */
 static void call_failed(struct cellar_core *core, struct cellar_async_call *call,
                         enum cellar_attempt attempt, int64_t now_us)
 {
@@ -132,6 +141,8 @@ static void call_failed(struct cellar_core *core, struct cellar_async_call *call
     }
 }
 
+/* attempts_max 0 leaves cellar_retry_again() one answer, but it still says whether the outcome is
+ * unknown: a write whose bytes were sent may have been applied. */
 void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
                        const struct cellar_error *error, int64_t now_us)
 {
@@ -148,7 +159,8 @@ void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
     call_failed(core, call, attempt, now_us);
 }
 
-/* A call's timer: its pause is over, or its time is. */
+/* A call's timer: its pause is over, or its time is. A line on which nothing came since the call
+ * was sent is suspect; one that went on talking is only busy with something else. */
 static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
 {
     struct cellar_core *core = context;
@@ -187,6 +199,8 @@ void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, i
     call_wait(core, call, CELLAR_ASYNC_QUEUED, CELLAR_MAX(call->retry.deadline_us, now_us));
 }
 
+/* A write in flight is left to its answer: cancelling could not undo it, and the answer tells what
+ * became of it. */
 void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call)
 {
     struct cellar_error error;
@@ -208,7 +222,8 @@ struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
 
 /* ---- queue to lines ------------------------------------------------------------------------ */
 
-/* The line with the least to do that has room, or LINE_NONE. */
+/* The line with the least to do that has room, or LINE_NONE. Load rather than the number of calls:
+ * a large write is longer on its way than many small ones (async_line.c). */
 static uint32_t line_pick(const struct cellar_core *core)
 {
     uint32_t picked = LINE_NONE;
@@ -224,7 +239,8 @@ static uint32_t line_pick(const struct cellar_core *core)
     return picked;
 }
 
-/* Hands the first queued call to a line. */
+/* Hands the first queued call to a line. Leaves the queue before it is sent, for that may fail, and
+ * the call then is nowhere, as call_failed() wants it. */
 static void call_fly(struct cellar_core *core, struct cellar_async_call *call, uint32_t index,
                      int64_t now_us)
 {
@@ -237,6 +253,8 @@ static void call_fly(struct cellar_core *core, struct cellar_async_call *call, u
     }
 }
 
+/* More connections are worth their price only when those that are there have much to do: one
+ * carries many small calls at once. */
 bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
 {
     uint32_t usable_count = 0;
@@ -268,7 +286,8 @@ bool cellar_core_dial(struct cellar_core *core, int64_t now_us, uint32_t *index)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
-/* Notes that connecting failed: the next try waits, and who waits for a line counts it. */
+/* Notes that connecting failed: the next try waits, and who waits for a line counts it. While any
+ * line works nobody who waits is told of the failure: that line will take them. */
 static void dial_note(struct cellar_core *core, const struct cellar_error *error, int64_t now_us)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
@@ -303,6 +322,7 @@ void cellar_core_dial_failed(struct cellar_core *core, uint32_t index,
     dial_note(core, error, now_us);
 }
 
+/* A fresh engine for a fresh socket; nothing of the line's last life is left. */
 void cellar_core_dialed(struct cellar_core *core, uint32_t index, int64_t now_us)
 {
     struct cellar_error error;
@@ -322,6 +342,8 @@ void cellar_core_dialed(struct cellar_core *core, uint32_t index, int64_t now_us
     }
 }
 
+/* All calls leave the line before any of them is judged: a judgement may queue a call anew, and a
+ * line that is about to end must not get it. The engine's reason counts, which is the first one. */
 void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct cellar_error *error,
                         int64_t now_us)
 {
@@ -375,6 +397,7 @@ void cellar_core_sent(struct cellar_core *core, uint32_t index, size_t bytes)
     core->lines[index].sent_bytes += bytes;
 }
 
+/* Answers are read into the engine's own buffer: the core copies nothing. */
 bool cellar_core_room(struct cellar_core *core, uint32_t index, int64_t now_us, uint8_t **room,
                       size_t *bytes)
 {
@@ -391,7 +414,8 @@ bool cellar_core_room(struct cellar_core *core, uint32_t index, int64_t now_us, 
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-/* Gives the server credit for a part, and the call time for the next one. */
+/* Gives the server credit for a part, and the call time for the next one. Credit is given back in
+ * halves of what may be under way: a frame of credit for every part would double the frames. */
 static enum cellar_status part_done(struct cellar_core *core, struct cellar_async_call *call,
                                     size_t bytes, int64_t now_us)
 {
@@ -409,7 +433,8 @@ static enum cellar_status part_done(struct cellar_core *core, struct cellar_asyn
     return CELLAR_OK;
 }
 
-/* Takes the part of a read. */
+/* Takes the part of a read. A reader that fails forgets the stream: its further parts come to
+ * nobody. */
 static void part_take(struct cellar_core *core, struct cellar_async_call *call,
                       const struct cellar_event *event, int64_t now_us)
 {
@@ -448,7 +473,8 @@ static bool call_relax(struct cellar_core *core, struct cellar_async_call *call)
     return is_relaxed;
 }
 
-/* Takes the REPLY or ERROR that ends a request. */
+/* Takes the REPLY or ERROR that ends a request. dial_failure_count ends here, with an answer, and
+ * not with a connection that was made: what accepts and never answers is as good as down. */
 static void answer_take(struct cellar_core *core, struct cellar_async_call *call,
                         const struct cellar_event *event, int64_t now_us)
 {
@@ -476,7 +502,8 @@ static void answer_take(struct cellar_core *core, struct cellar_async_call *call
     call_failed(core, call, attempt, now_us);
 }
 
-/* After events were taken: what became of the line. */
+/* After events were taken: what became of the line. A line that is left is kept until its calls are
+ * over, as each of them may still be answered. */
 static void line_settle(struct cellar_core *core, uint32_t index, int64_t now_us)
 {
     struct cellar_error error;
@@ -498,6 +525,7 @@ static void line_settle(struct cellar_core *core, uint32_t index, int64_t now_us
     }
 }
 
+/* A callback of an event can change this very line, so the slot is looked up anew for each. */
 void cellar_core_received(struct cellar_core *core, uint32_t index, size_t bytes, int64_t now_us)
 {
     struct cellar_event event;
@@ -550,6 +578,8 @@ static void line_probe(struct cellar_core *core, uint32_t index, int64_t now_us)
     line->limit_us = now_us + PROBE_US_MAX;
 }
 
+/* Time first, then lines, then calls: what a timer ends is not sent, and a line that is found dead
+ * gets no call. */
 void cellar_core_turn(struct cellar_core *core, int64_t now_us)
 {
     struct cellar_error error;
@@ -572,6 +602,8 @@ void cellar_core_turn(struct cellar_core *core, int64_t now_us)
     }
 }
 
+/* When nothing can be sent only a dial or a timer brings news, so the driver may sleep until the
+ * earlier of them. */
 int64_t cellar_core_next_us(const struct cellar_core *core)
 {
     const struct cellar_timer *first = cellar_timers_first(&core->timers);
@@ -594,6 +626,7 @@ int64_t cellar_core_next_us(const struct cellar_core *core)
     return is_usable ? next_us : CELLAR_MIN(next_us, core->dial_after_us);
 }
 
+/* Calls end before lines, so none of them is tried again over a line that breaks. */
 void cellar_core_stop(struct cellar_core *core, int64_t now_us)
 {
     struct cellar_error error;

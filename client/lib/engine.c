@@ -62,6 +62,7 @@ static void engine_move(struct cellar_engine *engine, enum cellar_engine_state t
     engine->state = to;
 }
 
+/* Allocates nothing: a connection that is never used costs its structure. */
 void cellar_engine_init(struct cellar_engine *engine)
 {
     memset(engine, 0, sizeof *engine);
@@ -71,6 +72,7 @@ void cellar_engine_init(struct cellar_engine *engine)
     CELLAR_ASSERT(engine->slots == NULL && engine->input.data == NULL);
 }
 
+/* From any state. Who waits for answers was told before, by the owner, which knows them. */
 void cellar_engine_fini(struct cellar_engine *engine)
 {
     CELLAR_ASSERT(engine->slot_count <= CELLAR_ENGINE_REQUESTS_MAX);
@@ -84,6 +86,8 @@ void cellar_engine_fini(struct cellar_engine *engine)
     memset(engine, 0, sizeof *engine);
 }
 
+/* The first reason stays: what follows it (an end of input, a failed send) is mostly its
+ * consequence. */
 void cellar_engine_break(struct cellar_engine *engine, const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
@@ -122,7 +126,8 @@ static void engine_break_memory(struct cellar_engine *engine)
 
 /* ---- output -------------------------------------------------------------------------------- */
 
-/* Queues one message; makes room at the front first. */
+/* Queues one message; makes room at the front first. Moved once for each message and only by what
+ * was sent since, so that a buffer that always has something to send does not grow without end. */
 static enum cellar_status output_put(struct cellar_engine *engine, const struct cellar_frame *frame,
                                      struct cellar_slice body)
 {
@@ -134,6 +139,8 @@ static enum cellar_status output_put(struct cellar_engine *engine, const struct 
     return cellar_frame_append(&engine->output, frame, body);
 }
 
+/* Preface and HELLO leave in one piece. Without memory nothing is left of them, so the owner may
+ * try again. */
 enum cellar_status cellar_engine_greet(struct cellar_engine *engine, const char *name)
 {
     static const struct cellar_frame frame = {
@@ -159,7 +166,8 @@ enum cellar_status cellar_engine_greet(struct cellar_engine *engine, const char 
     return status;
 }
 
-/* Checks that a request may be queued now. */
+/* Checks that a request may be queued now. The server's limits, from HELLO's reply, are kept here
+ * rather than found out by its refusals. */
 static enum cellar_status submit_check(const struct cellar_engine *engine, struct cellar_slice body,
                                        struct cellar_error *error)
 {
@@ -188,7 +196,8 @@ static enum cellar_status submit_check(const struct cellar_engine *engine, struc
     return CELLAR_OK;
 }
 
-/* A free slot, made if need be; NULL without memory. */
+/* A free slot, made if need be; NULL without memory. The lowest free one, so that the slots in use
+ * stay together and their number near that of requests in flight. */
 static struct cellar_engine_slot *slot_take(struct cellar_engine *engine)
 {
     CELLAR_ASSERT(engine->in_flight_count <= engine->slot_count);
@@ -212,6 +221,7 @@ static struct cellar_engine_slot *slot_take(struct cellar_engine *engine)
     return &slots[first];
 }
 
+/* The sequence moves on only when the request is queued: an id that was never sent may be used. */
 enum cellar_status cellar_engine_submit(struct cellar_engine *engine, uint16_t operation,
                                         struct cellar_slice body, uint32_t *id,
                                         struct cellar_error *error)
@@ -238,7 +248,8 @@ enum cellar_status cellar_engine_submit(struct cellar_engine *engine, uint16_t o
     return CELLAR_OK;
 }
 
-/* The slot of a request in flight, or NULL. */
+/* The slot of a request in flight, or NULL. The whole id must fit, not only the slot's bits: that
+ * is what keeps late answers apart. */
 static struct cellar_engine_slot *slot_find(const struct cellar_engine *engine, uint32_t id)
 {
     uint32_t index = id & (CELLAR_ENGINE_REQUESTS_MAX - 1);
@@ -249,6 +260,7 @@ static struct cellar_engine_slot *slot_find(const struct cellar_engine *engine, 
     return &engine->slots[index];
 }
 
+/* A stream that has ended needs no credit; the server would ignore it too. */
 enum cellar_status cellar_engine_credit(struct cellar_engine *engine, uint32_t id, uint64_t bytes)
 {
     struct cellar_frame frame = {.request_id = id, .kind = CELLAR_FRAME_CREDIT};
@@ -266,6 +278,7 @@ enum cellar_status cellar_engine_credit(struct cellar_engine *engine, uint32_t i
     return status;
 }
 
+/* The slot stays taken until the answer comes, which it does, cancelled or not. */
 enum cellar_status cellar_engine_cancel(struct cellar_engine *engine, uint32_t id)
 {
     struct cellar_frame frame = {.request_id = id, .kind = CELLAR_FRAME_CANCEL};
@@ -286,6 +299,8 @@ struct cellar_slice cellar_engine_output(const struct cellar_engine *engine)
                              engine->output.bytes - engine->output_start);
 }
 
+/* An empty buffer begins at its front again; mostly all is sent at once, and nothing is ever moved.
+ */
 void cellar_engine_sent(struct cellar_engine *engine, size_t bytes)
 {
     CELLAR_ASSERT(bytes <= engine->output.bytes - engine->output_start);
@@ -298,6 +313,8 @@ void cellar_engine_sent(struct cellar_engine *engine, size_t bytes)
 
 /* ---- input --------------------------------------------------------------------------------- */
 
+/* What was taken is dropped here rather than with each frame: one move a read, and slices of the
+ * events before stay good until then. */
 enum cellar_status cellar_engine_room(struct cellar_engine *engine, uint8_t **room, size_t *bytes)
 {
     CELLAR_ASSERT(engine->input_start <= engine->input.bytes);
@@ -324,7 +341,9 @@ void cellar_engine_received(struct cellar_engine *engine, size_t bytes)
     engine->input.bytes += bytes;
 }
 
-/* Takes the next whole frame; false when there is none yet, or the header is wrong. */
+/* Takes the next whole frame; false when there is none yet, or the header is wrong. Only the header
+ * is judged before all of the frame is there, so a wrong one is found with its 12 bytes and not
+ * after a payload that may never come. */
 static bool frame_take(struct cellar_engine *engine, struct cellar_frame *frame,
                        struct cellar_slice *payload)
 {

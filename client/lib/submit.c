@@ -134,6 +134,7 @@ enum cellar_code cellar_ping_submit(struct cellar_client *client, struct cellar_
 
 /* ---- one row ------------------------------------------------------------------------------- */
 
+/* An empty reply says all there is to say. */
 static enum cellar_status mutate_row_take(struct cellar_async_call *call,
                                           const struct cellar_event *event,
                                           struct cellar_error *error)
@@ -143,7 +144,9 @@ static enum cellar_status mutate_row_take(struct cellar_async_call *call,
     return CELLAR_OK;
 }
 
-/* Encodes the request anew without what the server refused of its token. */
+/* Encodes the request anew without what the server refused of its token. The request is decoded
+ * from its own bytes: nothing else of it was kept. The old body is freed last, since the message's
+ * slices lie in it. */
 static enum cellar_status mutate_row_relax(struct cellar_async_call *call, enum cellar_status code,
                                            bool *is_relaxed)
 {
@@ -171,7 +174,8 @@ static enum cellar_status mutate_row_relax(struct cellar_async_call *call, enum 
 static const struct cellar_async_kind mutate_row_kind = {
     .take = mutate_row_take, .relax = mutate_row_relax, .finish = cellar_future_finish};
 
-/* Encodes MUTATE_ROW, with a token where it needs one. */
+/* Encodes MUTATE_ROW, with a token where it needs one. The mutations are copied into the request;
+ * the program may change or free its list as soon as the call returns. */
 static enum cellar_status mutate_row_encode(struct submission *it, const char *table,
                                             struct cellar_view row,
                                             const struct cellar_mutations *list)
@@ -199,6 +203,8 @@ static enum cellar_status mutate_row_encode(struct submission *it, const char *t
     return status;
 }
 
+/* Whatever went wrong before the call was handed over is told by submission_end(), so that there is
+ * one place that frees what was made. */
 enum cellar_code cellar_mutate_row_submit(struct cellar_client *client, const char *table,
                                           struct cellar_view row,
                                           const struct cellar_mutations *list,
@@ -216,7 +222,8 @@ enum cellar_code cellar_mutate_row_submit(struct cellar_client *client, const ch
 
 /* ---- many rows ----------------------------------------------------------------------------- */
 
-/* Encodes the entries that wait. */
+/* Encodes the entries that wait. Of the entries that have no final answer yet: the first round has
+ * all, later ones the rest. */
 static enum cellar_status mutate_rows_encode(struct cellar_future *future)
 {
     struct cellar_buffer entries = {0};
@@ -235,6 +242,9 @@ static enum cellar_status mutate_rows_encode(struct cellar_future *future)
     return status;
 }
 
+/* An answer after a lost attempt: entries that it calls failed may have been applied by that one,
+ * which cellar_batch_doubt() notes. With entries left to send again the call fails with their code,
+ * and so comes to its next round by the way of all retries. */
 static enum cellar_status mutate_rows_take(struct cellar_async_call *call,
                                            const struct cellar_event *event,
                                            struct cellar_error *error)
@@ -249,6 +259,7 @@ static enum cellar_status mutate_rows_take(struct cellar_async_call *call,
     return cellar_batch_again(batch, error) == 0 ? CELLAR_OK : error->code;
 }
 
+/* The next round is another request, with fewer entries. */
 static enum cellar_status mutate_rows_restart(struct cellar_async_call *call)
 {
     struct cellar_future *future = cellar_future_of(call);
@@ -293,7 +304,7 @@ static const struct cellar_async_kind mutate_rows_kind = {.take = mutate_rows_ta
                                                           .restart = mutate_rows_restart,
                                                           .finish = cellar_future_finish};
 
-/* Fills the future of a batch. */
+/* Fills the future of a batch. The batch is borrowed until the future has its outcome. */
 static enum cellar_status mutate_rows_fill(struct submission *it, const char *table,
                                            struct cellar_batch *batch)
 {
@@ -328,7 +339,8 @@ enum cellar_code cellar_mutate_rows_submit(struct cellar_client *client, const c
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* Gives one row to whom it concerns. */
+/* Gives one row to whom it concerns. Rows that were collected can be thrown away and read again;
+ * rows that a program has seen cannot, so there a scan that breaks off ends with a failure. */
 static enum cellar_status row_give(struct cellar_future *future, const struct cellar_row *row,
                                    struct cellar_error *error)
 {
@@ -344,6 +356,7 @@ static enum cellar_status row_give(struct cellar_future *future, const struct ce
     return CELLAR_OK;
 }
 
+/* A part holds whole rows and pieces of large ones; the reader joins the pieces. */
 static enum cellar_status read_take(struct cellar_async_call *call,
                                     const struct cellar_event *event, struct cellar_error *error)
 {
@@ -362,6 +375,7 @@ static enum cellar_status read_take(struct cellar_async_call *call,
     }
 }
 
+/* The new rows are there before the old ones go, so that without memory the future is as it was. */
 static enum cellar_status read_restart(struct cellar_async_call *call)
 {
     struct cellar_future *future = cellar_future_of(call);
@@ -392,7 +406,9 @@ static void read_settle(struct cellar_future *future)
 static const struct cellar_async_kind read_kind = {
     .take = read_take, .restart = read_restart, .finish = cellar_future_finish};
 
-/* Encodes READ_ROWS; a scan without a time limit of its own is bounded from part to part. */
+/* Encodes READ_ROWS; a scan without a time limit of its own is bounded from part to part. A scan
+ * for a program that takes rows at its own pace has no time limit as a whole; silence between two
+ * parts has. UINT64_MAX stands for a time that is filled in with each attempt. */
 static enum cellar_status read_encode(struct submission *it, const char *table,
                                       const struct cellar_read *read)
 {
@@ -434,6 +450,7 @@ enum cellar_code cellar_get_submit(struct cellar_client *client, const char *tab
     return submission_end(&it, "READ_ROWS", future);
 }
 
+/* The read is built and gone within the call: its request is encoded by then. */
 enum cellar_code cellar_get_row_submit(struct cellar_client *client, const char *table,
                                        struct cellar_view key, struct cellar_submit *submit,
                                        struct cellar_future **future)

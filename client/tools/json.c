@@ -24,7 +24,7 @@ struct reader {
 static enum cellar_status value_read(struct reader *reader, struct cellar_json *value,
                                      uint32_t depth);
 
-/* The failure at the reader's place. */
+/* The failure at the reader's place. Bytes are counted from 1, as editors do it. */
 static enum cellar_status wrong(const struct reader *reader, const char *what)
 {
     CELLAR_ASSERT(reader->from.at >= reader->start);
@@ -39,7 +39,8 @@ static enum cellar_status no_memory(const struct reader *reader)
     return cellar_error_set(reader->error, CELLAR_NO_MEMORY, "No memory to read JSON");
 }
 
-/* Steps over the four bytes that JSON calls whitespace. */
+/* Steps over the four bytes that JSON calls whitespace. Byte order marks and other blanks of
+ * Unicode are none of JSON's. */
 static void space_skip(struct reader *reader)
 {
     CELLAR_ASSERT(reader->from.at <= reader->from.end);
@@ -57,7 +58,8 @@ static uint8_t peek(const struct reader *reader)
     return reader->from.at < reader->from.end ? *reader->from.at : 0;
 }
 
-/* Takes `literal` if it stands there. */
+/* Takes `literal` if it stands there. What follows is not looked at: "trueish" fails at the next
+ * token, where a comma is missing. */
 static bool literal_take(struct reader *reader, const char *literal)
 {
     struct cellar_slice left =
@@ -92,7 +94,8 @@ static bool hex4_take(struct reader *reader, uint32_t *code)
     return true;
 }
 
-/* Writes a code point as UTF-8; returns the first byte behind it. */
+/* Writes a code point as UTF-8; returns the first byte behind it. The caller has room: an escape is
+ * never shorter than what it stands for. */
 static uint8_t *utf8_put(uint8_t *to, uint32_t code)
 {
     CELLAR_ASSERT(code <= 0x10ffff);
@@ -115,7 +118,8 @@ static uint8_t *utf8_put(uint8_t *to, uint32_t code)
     return to;
 }
 
-/* Takes what stands behind \u, with a second half where it is a surrogate. */
+/* Takes what stands behind \u, with a second half where it is a surrogate. A lone half of a pair
+ * names no character and could not be written as UTF-8 again, so it is refused. */
 static bool unicode_take(struct reader *reader, uint32_t *code)
 {
     uint32_t low;
@@ -134,7 +138,8 @@ static bool unicode_take(struct reader *reader, uint32_t *code)
     return true;
 }
 
-/* Takes an escape, behind its backslash, and writes what it stands for. */
+/* Takes an escape, behind its backslash, and writes what it stands for. The end of the document
+ * stands for no escape. */
 static bool escape_take(struct reader *reader, uint8_t **to)
 {
     static const char names[] = "\"\\/bfnrt";
@@ -162,7 +167,8 @@ static bool escape_take(struct reader *reader, uint8_t **to)
     return true;
 }
 
-/* Finds the end of a string: its closing quote, or NULL. */
+/* Finds the end of a string: its closing quote, or NULL. A byte behind a backslash is stepped over
+ * whatever it is; whether it may stand there is escape_take()'s to say. */
 static const uint8_t *string_end(const struct reader *reader, bool *has_escape)
 {
     *has_escape = false;
@@ -203,7 +209,8 @@ static enum cellar_status string_decode(struct reader *reader, const uint8_t *en
     return CELLAR_OK;
 }
 
-/* Reads a string; without escapes it stays where it lies in the document. */
+/* Reads a string; without escapes it stays where it lies in the document. UTF-8 is checked on the
+ * raw bytes: an escape can only add characters that are whole. */
 static enum cellar_status string_read(struct reader *reader, struct cellar_slice *text)
 {
     bool has_escape;
@@ -243,7 +250,8 @@ static bool digits_take(struct reader *reader)
     return reader->from.at > start;
 }
 
-/* Reads a number by the grammar, and keeps it as text. */
+/* Reads a number by the grammar, and keeps it as text. Leading zeros need no rule of their own:
+ * behind "0" the number is at its end, and a digit there is no JSON. */
 static enum cellar_status number_read(struct reader *reader, struct cellar_slice *text)
 {
     /* number = [ "-" ] ( "0" / digits ) [ "." digits ] [ "e" [ "+" / "-" ] digits ] */
@@ -267,7 +275,9 @@ static enum cellar_status number_read(struct reader *reader, struct cellar_slice
     return CELLAR_OK;
 }
 
-/* Reads a member's name and its colon; refuses a name that is in the object already. */
+/* Reads a member's name and its colon; refuses a name that is in the object already. Of a member
+ * that comes twice one would be lost without a word. The walk is quadratic, hence the bound on
+ * members. */
 static enum cellar_status name_read(struct reader *reader, const struct cellar_json *object,
                                     struct cellar_slice *name)
 {
@@ -289,7 +299,8 @@ static enum cellar_status name_read(struct reader *reader, const struct cellar_j
     return literal_take(reader, ":") ? CELLAR_OK : wrong(reader, "a ':' is missing");
 }
 
-/* Reads the children of an array or object, behind its opening bracket. */
+/* Reads the children of an array or object, behind its opening bracket. Children are linked in
+ * their order; a child is linked when it is whole, so a failure leaves no half one in the tree. */
 static enum cellar_status children_read(struct reader *reader, struct cellar_json *parent,
                                         uint32_t depth)
 {
@@ -323,7 +334,8 @@ static enum cellar_status children_read(struct reader *reader, struct cellar_jso
     }
 }
 
-/* Reads any value into `value`, which is zeroed; `depth` counts open brackets. */
+/* Reads any value into `value`, which is zeroed; `depth` counts open brackets. The first byte tells
+ * the kind; what begins like none of them is read as a number and fails as one. */
 static enum cellar_status value_read(struct reader *reader, struct cellar_json *value,
                                      uint32_t depth)
 {
@@ -355,6 +367,7 @@ static enum cellar_status value_read(struct reader *reader, struct cellar_json *
     }
 }
 
+/* `text` must live as long as the tree, whose strings lie in it where they have no escapes. */
 enum cellar_status cellar_json_read(struct cellar_slice text, struct cellar_arena *arena,
                                     const struct cellar_json **root, struct cellar_error *error)
 {
@@ -386,6 +399,8 @@ const struct cellar_json *cellar_json_member(const struct cellar_json *object, c
     return NULL;
 }
 
+/* A fraction or an exponent is no integer here, not even 1e3: whoever writes timestamps writes them
+ * out. */
 bool cellar_json_integer(const struct cellar_json *value, int64_t *integer)
 {
     CELLAR_ASSERT(value->kind == CELLAR_JSON_NUMBER);
