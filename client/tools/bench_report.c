@@ -10,7 +10,7 @@
 
 #include <inttypes.h>
 
-#include "client/tools/json.h"
+#include "client/tools/json_write.h"
 
 #define NS_PER_US 1000.0
 

@@ -1,5 +1,5 @@
 /*
- * A strict JSON reader and the writing of strings.
+ * A strict JSON reader.
  *
  * The reader goes down by recursion, bounded by CELLAR_JSON_DEPTH_MAX, and builds a tree in the
  * caller's arena, which dies with it. It accepts exactly RFC 8259: no comments, no trailing commas,
@@ -10,7 +10,6 @@
 
 #include "client/tools/json.h"
 
-#include "client/tools/base64.h"
 #include "client/tools/escape.h"
 
 /* One document being read. */
@@ -19,6 +18,8 @@ struct reader {
     struct cellar_cursor from;
     struct cellar_arena *arena;
     struct cellar_error *error;
+    size_t values_left;      /* that may still be read */
+    size_t string_bytes_max; /* of one string, as it is written */
 };
 
 static enum cellar_status value_read(struct reader *reader, struct cellar_json *value,
@@ -221,6 +222,9 @@ static enum cellar_status string_read(struct reader *reader, struct cellar_slice
     if (end == NULL) {
         return wrong(reader, "a string without an end");
     }
+    if ((size_t)(end - start) > reader->string_bytes_max) {
+        return wrong(reader, "a string that is too long");
+    }
     struct cellar_slice raw = cellar_slice_make(start, (size_t)(end - start));
     for (const uint8_t *at = start; at < end; at++) {
         if (*at < 0x20) {
@@ -312,6 +316,10 @@ static enum cellar_status children_read(struct reader *reader, struct cellar_jso
         return CELLAR_OK;
     }
     for (;;) {
+        if (reader->values_left == 0) {
+            return wrong(reader, "too many values");
+        }
+        reader->values_left--;
         struct cellar_json *child = cellar_arena_alloc(reader->arena, sizeof *child);
         if (child == NULL) {
             return no_memory(reader);
@@ -371,8 +379,12 @@ static enum cellar_status value_read(struct reader *reader, struct cellar_json *
 enum cellar_status cellar_json_read(struct cellar_slice text, struct cellar_arena *arena,
                                     const struct cellar_json **root, struct cellar_error *error)
 {
-    struct reader reader = {
-        .start = text.data, .from = cellar_cursor_make(text), .arena = arena, .error = error};
+    struct reader reader = {.start = text.data,
+                            .from = cellar_cursor_make(text),
+                            .arena = arena,
+                            .error = error,
+                            .values_left = SIZE_MAX,
+                            .string_bytes_max = SIZE_MAX};
     CELLAR_ASSERT(root != NULL);
     struct cellar_json *value = cellar_arena_alloc(arena, sizeof *value);
     if (value == NULL) {
@@ -421,67 +433,78 @@ bool cellar_json_integer(const struct cellar_json *value, int64_t *integer)
     return true;
 }
 
-/* Appends a character that is escaped, as one \uXXXX or a pair of surrogates. */
-static enum cellar_status character_put(struct cellar_buffer *to, uint32_t code)
+/* ---- step by step -------------------------------------------------------------------------- */
+
+/* A reader at the place of a walk, with the bounds of one. */
+static struct reader walk_reader(const struct cellar_json_walk *walk, struct cellar_error *error)
 {
-    static const char names[] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
-    CELLAR_ASSERT(code <= 0x10ffff);
-    if (code == '"' || code == '\\') {
-        return cellar_buffer_printf(to, "\\%c", (char)code);
-    }
-    if (code < sizeof names && names[code] != 0) {
-        return cellar_buffer_printf(to, "\\%c", names[code]);
-    }
-    if (code > 0xffff) {
-        CELLAR_TRY(cellar_buffer_printf(to, "\\u%04x", 0xd800u + ((code - 0x10000u) >> 10)));
-        code = 0xdc00u + ((code - 0x10000u) & 0x3ffu);
-    }
-    return cellar_buffer_printf(to, "\\u%04x", code);
+    CELLAR_ASSERT(walk->at <= walk->text.bytes);
+    struct reader reader = {.start = walk->text.data,
+                            .from = cellar_cursor_make(walk->text),
+                            .arena = walk->arena,
+                            .error = error,
+                            .values_left = CELLAR_JSON_WALK_VALUES_MAX,
+                            .string_bytes_max = CELLAR_JSON_WALK_STRING_BYTES_MAX};
+    reader.from.at += walk->at;
+    return reader;
 }
 
-/* The length of the character at the start of `text`, and whether it needs an escape. */
-static size_t character_next(struct cellar_slice text, uint32_t *code, bool *is_escaped)
+/* Moves the walk to where its reader came. */
+static void walk_move(struct cellar_json_walk *walk, const struct reader *reader)
 {
-    size_t length = cellar_utf8_next(text, code);
-    CELLAR_ASSERT(text.bytes > 0);
-    if (length == 0) { /* no UTF-8: the caller broke its word, but a reader must not */
-        *code = 0xfffd;
-    }
-    *is_escaped = length == 0 || (*code == '"' || *code == '\\' || cellar_escape_is_hidden(*code));
-    return CELLAR_MAX(length, (size_t)1);
+    size_t at = walk->text.bytes - cellar_cursor_left(&reader->from);
+    CELLAR_ASSERT(at >= walk->at);
+    walk->at = at;
 }
 
-enum cellar_status cellar_json_put_string(struct cellar_buffer *to, struct cellar_slice text)
+bool cellar_json_walk_enter(struct cellar_json_walk *walk, enum cellar_json_kind kind)
 {
-    size_t plain = 0; /* bytes at the start of what is left that need no escape */
-    CELLAR_ASSERT(text.data != NULL || text.bytes == 0);
-    CELLAR_TRY(cellar_buffer_append(to, "\"", 1));
-    while (plain < text.bytes) {
-        uint32_t code;
-        bool is_escaped;
-        size_t length = character_next(cellar_slice_make(text.data + plain, text.bytes - plain),
-                                       &code, &is_escaped);
-        if (!is_escaped) {
-            plain += length;
-            continue;
-        }
-        CELLAR_TRY(cellar_buffer_append(to, text.data, plain));
-        CELLAR_TRY(character_put(to, code));
-        text = cellar_slice_make(text.data + plain + length, text.bytes - plain - length);
-        plain = 0;
-    }
-    CELLAR_TRY(cellar_buffer_append(to, text.data, plain));
-    return cellar_buffer_append(to, "\"", 1);
+    struct reader reader = walk_reader(walk, NULL);
+    CELLAR_ASSERT(kind == CELLAR_JSON_ARRAY || kind == CELLAR_JSON_OBJECT);
+    space_skip(&reader);
+    bool is_entered = literal_take(&reader, kind == CELLAR_JSON_OBJECT ? "{" : "[");
+    walk_move(walk, &reader);
+    walk->is_first = is_entered;
+    return is_entered;
 }
 
-enum cellar_status cellar_json_put_bytes(struct cellar_buffer *to, struct cellar_slice bytes)
+enum cellar_status cellar_json_walk_next(struct cellar_json_walk *walk, enum cellar_json_kind kind,
+                                         struct cellar_slice *name, bool *has_next,
+                                         struct cellar_error *error)
 {
-    CELLAR_ASSERT(bytes.data != NULL || bytes.bytes == 0);
-    if (cellar_utf8_check(bytes)) {
-        return cellar_json_put_string(to, bytes);
+    struct reader reader = walk_reader(walk, error);
+    const struct cellar_json object = {.kind = CELLAR_JSON_OBJECT};
+    CELLAR_ASSERT(kind == CELLAR_JSON_ARRAY || kind == CELLAR_JSON_OBJECT);
+    space_skip(&reader);
+    *has_next = !literal_take(&reader, kind == CELLAR_JSON_OBJECT ? "}" : "]");
+    if (*has_next && !walk->is_first && !literal_take(&reader, ",")) {
+        return wrong(&reader, "a ',' or a closing bracket is missing");
     }
-    CELLAR_TRY(cellar_buffer_append(to, "{\"b64\":\"", 8));
-    CELLAR_TRY(cellar_base64_encode(bytes, to));
-    return cellar_buffer_append(to, "\"}", 2);
+    if (*has_next && kind == CELLAR_JSON_OBJECT) {
+        space_skip(&reader);
+        CELLAR_TRY(name_read(&reader, &object, name));
+    }
+    walk->is_first = false;
+    walk_move(walk, &reader);
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_json_walk_value(struct cellar_json_walk *walk, struct cellar_json *value,
+                                          struct cellar_error *error)
+{
+    struct reader reader = walk_reader(walk, error);
+    CELLAR_ASSERT(walk->arena != NULL);
+    memset(value, 0, sizeof *value);
+    CELLAR_TRY(value_read(&reader, value, 1));
+    walk_move(walk, &reader);
+    return CELLAR_OK;
+}
+
+enum cellar_status cellar_json_walk_end(struct cellar_json_walk *walk, struct cellar_error *error)
+{
+    struct reader reader = walk_reader(walk, error);
+    space_skip(&reader);
+    CELLAR_ASSERT(reader.from.at <= reader.from.end);
+    return reader.from.at == reader.from.end ? CELLAR_OK
+                                             : wrong(&reader, "something behind the value");
 }

@@ -4,10 +4,17 @@
 #include "common/buf.h"
 #include "common/mem.h"
 
-/* JSON (RFC 8259): a strict reader of one document into a tree, and a writer of its strings. */
+/*
+ * JSON (RFC 8259): a strict reader of one document into a tree, or of one that is too large for a
+ * tree step by step.
+ */
 
 #define CELLAR_JSON_DEPTH_MAX 32u
 #define CELLAR_JSON_MEMBER_COUNT_MAX 1024u /* of one object */
+
+/* What a walk reads into memory at once. */
+#define CELLAR_JSON_WALK_VALUES_MAX 4096u
+#define CELLAR_JSON_WALK_STRING_BYTES_MAX 33554432u /* as it is written */
 
 enum cellar_json_kind {
     CELLAR_JSON_NULL,
@@ -49,12 +56,46 @@ const struct cellar_json *cellar_json_member(const struct cellar_json *object, c
 /** Reads a NUMBER that is an integer of 64 bits in plain digits; false when it is not. */
 bool cellar_json_integer(const struct cellar_json *value, int64_t *integer);
 
-/** Appends a JSON string with its quotes; `text` is UTF-8. CELLAR_NO_MEMORY. */
-enum cellar_status cellar_json_put_string(struct cellar_buffer *to, struct cellar_slice text)
-    CELLAR_MUST_USE;
+/**
+ * A document that is stepped through, so that memory is bounded whatever its length: containers are
+ * entered, and only what stands in them is read into trees. Set text and arena; a copy is a place
+ * to go back to.
+ */
+struct cellar_json_walk {
+    struct cellar_slice text;   /* UTF-8; borrowed as long as values are used */
+    struct cellar_arena *arena; /* gives values their memory; may be reset between two of them */
+    size_t at;
+    bool is_first; /* nothing of the container that was entered last has been read */
+};
 
-/** Appends bytes: a string where they are UTF-8, otherwise {"b64":".."}. CELLAR_NO_MEMORY. */
-enum cellar_status cellar_json_put_bytes(struct cellar_buffer *to, struct cellar_slice bytes)
+/** Steps into an array or object. @return false, and stays, when something else stands there */
+bool cellar_json_walk_enter(struct cellar_json_walk *walk, enum cellar_json_kind kind);
+
+/**
+ * Steps to the next child of the innermost container that was entered, or out of it.
+ *
+ * @param kind      of that container
+ * @param name      receives a member's name; of an array nothing. Names that come twice are the
+ *                  caller's to refuse
+ * @param has_next  receives whether there is one: read it or enter it then
+ * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT, as cellar_json_read(); CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_json_walk_next(struct cellar_json_walk *walk, enum cellar_json_kind kind,
+                                         struct cellar_slice *name, bool *has_next,
+                                         struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Reads the value at the walk's place.
+ *
+ * @param value  receives it; what hangs below lies in the arena
+ * @return as cellar_json_read(); CELLAR_INVALID_ARGUMENT also above CELLAR_JSON_WALK_VALUES_MAX and
+ *         CELLAR_JSON_WALK_STRING_BYTES_MAX
+ */
+enum cellar_status cellar_json_walk_value(struct cellar_json_walk *walk, struct cellar_json *value,
+                                          struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Checks that nothing stands behind the document; CELLAR_INVALID_ARGUMENT. */
+enum cellar_status cellar_json_walk_end(struct cellar_json_walk *walk, struct cellar_error *error)
     CELLAR_MUST_USE;
 
 #endif

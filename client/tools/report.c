@@ -11,7 +11,7 @@
 
 #include <inttypes.h>
 
-#include "client/tools/json.h"
+#include "client/tools/json_write.h"
 
 /* Appends a field's value, not its bytes. */
 static enum cellar_status figure_put(const struct cellar_report_field *field,

@@ -17,7 +17,7 @@
 #include <inttypes.h>
 
 #include "client/tools/escape.h"
-#include "client/tools/json.h"
+#include "client/tools/json_write.h"
 
 #define COLUMN_WIDTH_MAX 40u /* longer names do not push the others to the right */
 

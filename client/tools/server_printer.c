@@ -17,7 +17,7 @@
 
 #include "client/tools/duration.h"
 #include "client/tools/escape.h"
-#include "client/tools/json.h"
+#include "client/tools/json_write.h"
 
 #define LABEL_WIDTH 16
 

@@ -13,7 +13,7 @@
 
 #include "client/tools/escape.h"
 #include "client/tools/family_text.h"
-#include "client/tools/json.h"
+#include "client/tools/json_write.h"
 
 /* A view of the public header as the slice that common works with. */
 static struct cellar_slice slice_of(struct cellar_view view)
