@@ -484,7 +484,8 @@ static enum cellar_status source_begin(struct job *job, struct cellar_error *err
         source->timestamp_us = (has_file_time ? info->mtime_us : job->time_us) / 1000 * 1000;
     }
     source->has_raw = job->options->rejects_path != NULL;
-    source->table = job->options->importer.is_dry ? job->table : NULL;
+    source->is_checked = job->options->importer.is_dry;
+    source->table = job->table;
     CELLAR_TRY(cellar_import_source_open(source, job->input, &job->source, error));
     if (job->rejects.bytes == 0) {
         /* So that the rejects can be corrected and imported by the same command. */

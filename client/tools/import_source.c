@@ -1,7 +1,8 @@
 /*
  * Rows out of lines.
  *
- *     lines -> jsonl.c  -> record      a row a line
+ *     lines -> jsonl.c  -> record      a row a line; a row that is too large for one write is a few
+ *                                      records, and its line stays in memory until the last of them
  *     lines -> deb822.c -> stanza -> record      a row a stanza, whose key is its Package field
  *     lines -> import_csv.c -> record            a row a CSV record, or one for a few of them
  *
@@ -30,13 +31,19 @@
 #include "common/mem.h"
 
 static const char line_too_long[] = "The line is longer than 32 MiB";
+static const char row_line_too_long[] =
+    "The line is longer than 256 MiB; `cellar export` writes such a row as several lines";
 static_assert(CELLAR_IMPORT_LINE_BYTES_MAX == 32 * 1024 * 1024, "as the text says");
+static_assert(CELLAR_IMPORT_ROW_LINE_BYTES_MAX == 256 * 1024 * 1024, "as the text says");
+static_assert(CELLAR_IMPORT_ROW_LINE_BYTES_MAX == CELLAR_REQUEST_BYTES_MAX, "as a request");
 
 struct cellar_import_source {
     struct cellar_source_options options;
     struct cellar_line_reader lines;
     struct cellar_import_place place;
     struct cellar_arena arena;
+    struct cellar_jsonl_rest rest; /* of a row that is given in parts */
+    struct cellar_line rest_line;  /* the line it stands in */
     struct cellar_deb822 stanza;
     struct cellar_name_count packages;
     struct cellar_import_csv csv;
@@ -87,43 +94,69 @@ static bool is_empty(struct cellar_slice text)
     return blanks == text.bytes;
 }
 
-/* Makes a record of one line. */
+/* Makes a record of one line, or of the first part of it. */
 static enum cellar_status jsonl_line(struct cellar_import_source *source,
+                                     const struct cellar_jsonl_defaults *defaults,
                                      const struct cellar_line *line, struct cellar_record *record,
                                      struct cellar_error *error)
 {
-    struct cellar_jsonl_defaults defaults = {.family = source->options.family,
-                                             .timestamp_us = source->options.timestamp_us};
     if (line->is_too_long) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "%s", line_too_long);
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "%s", row_line_too_long);
     }
     CELLAR_ASSERT(record->cell_count == 0);
     enum cellar_status status =
-        cellar_jsonl_decode(line->text, &defaults, &source->arena, record, error);
+        cellar_jsonl_decode(line->text, defaults, &source->arena, record, &source->rest, error);
     cellar_arena_reset(&source->arena);
     return status;
 }
 
-/* The next line that is not empty, as a row. */
+/* Reads lines up to one that is not empty; false at the end. */
+static enum cellar_status jsonl_line_find(struct cellar_import_source *source, bool *has_line,
+                                          struct cellar_error *error)
+{
+    struct cellar_line *line = &source->rest_line;
+    for (;;) {
+        CELLAR_TRY(cellar_line_reader_next(&source->lines, line, has_line, error));
+        if (!*has_line || line->is_too_long || !is_empty(line->text)) {
+            return CELLAR_OK;
+        }
+        CELLAR_ASSERT(line->number > 0);
+        source->place = (struct cellar_import_place){source->lines.position, line->number};
+    }
+}
+
+/* The next line that is not empty, as a row, or the next part of such a row. */
 static enum cellar_status jsonl_next(struct cellar_import_source *source,
                                      struct cellar_record *record,
                                      enum cellar_source_outcome *outcome,
                                      struct cellar_error *error)
 {
-    struct cellar_line line;
-    bool has_line = false;
-    do {
-        CELLAR_TRY(cellar_line_reader_next(&source->lines, &line, &has_line, error));
-        if (!has_line) {
-            *outcome = CELLAR_SOURCE_END;
-            return CELLAR_OK;
-        }
-        source->place = (struct cellar_import_place){source->lines.position, line.number};
-    } while (!line.is_too_long && is_empty(line.text));
-    CELLAR_ASSERT(line.number > 0);
-    record->line = line.number;
-    CELLAR_TRY(raw_add(source, &line, record, error));
-    return outcome_of(jsonl_line(source, &line, record, error), outcome);
+    const struct cellar_jsonl_defaults defaults = {.family = source->options.family,
+                                                   .timestamp_us = source->options.timestamp_us,
+                                                   .table = source->options.table};
+    const struct cellar_line *line = &source->rest_line;
+    bool is_rest = source->rest.has_more;
+    bool has_line = true;
+    if (!is_rest) {
+        CELLAR_TRY(jsonl_line_find(source, &has_line, error));
+    }
+    if (!has_line) {
+        *outcome = CELLAR_SOURCE_END;
+        return CELLAR_OK;
+    }
+    enum cellar_status status =
+        is_rest ? cellar_jsonl_rest_decode(&source->rest, &defaults, record, error)
+                : jsonl_line(source, &defaults, line, record, error);
+    CELLAR_ASSERT(status != CELLAR_INVALID_ARGUMENT || !is_rest); /* it was checked as a whole */
+    record->is_rest = is_rest;
+    record->value_bytes -= is_rest ? record->key.bytes : 0; /* the first part counted it */
+    record->line = line->number;
+    record->line_last = line->number;
+    if (!record->has_more) {
+        source->place = (struct cellar_import_place){source->lines.position, line->number};
+        CELLAR_TRY(raw_add(source, line, record, error));
+    }
+    return outcome_of(status, outcome);
 }
 
 /* ---- deb822 -------------------------------------------------------------------------------- */
@@ -287,7 +320,9 @@ enum cellar_status cellar_import_source_open(const struct cellar_source_options 
     made->lines = (struct cellar_line_reader){.source = {.read = cellar_import_input_read,
                                                          .skip = cellar_import_input_skip,
                                                          .context = input},
-                                              .bytes_max = CELLAR_IMPORT_LINE_BYTES_MAX};
+                                              .bytes_max = options->format == CELLAR_IMPORT_JSONL
+                                                               ? CELLAR_IMPORT_ROW_LINE_BYTES_MAX
+                                                               : CELLAR_IMPORT_LINE_BYTES_MAX};
     if (options->format == CELLAR_IMPORT_CSV) {
         made->csv.has_raw = options->has_raw;
         enum cellar_status status =
@@ -314,7 +349,7 @@ enum cellar_status cellar_import_source_next(struct cellar_import_source *source
                                              struct cellar_error *error)
 {
     CELLAR_ASSERT(record->cell_count == 0 && record->raw.bytes == 0);
-    record->table = source->options.table;
+    record->table = source->options.is_checked ? source->options.table : NULL;
     switch (source->options.format) {
     case CELLAR_IMPORT_JSONL:
         return jsonl_next(source, record, outcome, error);
@@ -379,6 +414,7 @@ void cellar_import_source_close(struct cellar_import_source *source)
     CELLAR_ASSERT(source->lines.bytes_max > 0);
     cellar_line_reader_fini(&source->lines);
     cellar_arena_fini(&source->arena);
+    cellar_jsonl_rest_fini(&source->rest);
     cellar_deb822_fini(&source->stanza);
     cellar_name_count_fini(&source->packages);
     cellar_import_csv_fini(&source->csv);

@@ -8,7 +8,8 @@
 
 /* The rows of an input, whatever its format. */
 
-#define CELLAR_IMPORT_LINE_BYTES_MAX 33554432u /* of a line, and of a CSV record */
+#define CELLAR_IMPORT_LINE_BYTES_MAX 33554432u      /* of a line, and of a CSV record */
+#define CELLAR_IMPORT_ROW_LINE_BYTES_MAX 268435456u /* of a line of jsonl, which is a whole row */
 
 enum cellar_import_format {
     CELLAR_IMPORT_JSONL,
@@ -24,7 +25,8 @@ struct cellar_source_options {
     int64_t timestamp_us;                  /* of cells that have none */
     const struct cellar_args *args;        /* the options of CSV; NULL for other formats */
     bool has_raw;                          /* records keep their lines */
-    const struct cellar_table_info *table; /* what cells are checked against; NULL: nothing */
+    bool is_checked;                       /* every cell against the table, else rows in parts */
+    const struct cellar_table_info *table; /* NULL: any */
 };
 
 enum cellar_source_outcome {
@@ -48,7 +50,8 @@ enum cellar_status cellar_import_source_open(const struct cellar_source_options 
                                              struct cellar_error *error) CELLAR_MUST_USE;
 
 /**
- * Reads the next row.
+ * Reads the next row, or the next part of one that is too large for one write: record->has_more.
+ * A row is checked as a whole before its first part is given.
  *
  * @param record   empty before
  * @param outcome  receives what came
@@ -62,7 +65,7 @@ enum cellar_status cellar_import_source_next(struct cellar_import_source *source
 /** The lines of the header, which rejects begin with; empty where there is none. */
 struct cellar_slice cellar_import_source_header(const struct cellar_import_source *source);
 
-/** The place behind the last row, refused or not. */
+/** The place behind the last row, refused or not; before it while more of it is to come. */
 struct cellar_import_place cellar_import_source_place(const struct cellar_import_source *source);
 
 /**

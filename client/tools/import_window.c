@@ -6,8 +6,12 @@
  *
  * Settling moves `first` over everything that is answered, in the input's order: so the sums always
  * speak of a beginning of the input, refusals come out by line, and whoever goes on at the settled
- * place neither leaves a row out nor tells a refusal twice. Lines of refusals are bounded in bytes,
- * rows in number; the reader waits when either is reached. Pure; the importer's lock guards it.
+ * place neither leaves a row out nor tells a refusal twice. Lines are bounded in bytes, rows in
+ * number; the reader waits when either is reached.
+ *
+ * A row may be a few entries. They are settled one by one, so that a row of any size passes through
+ * a small ring; what is known of it is added up beside the ring until its last entry, which alone
+ * moves the place and the counts. Pure; the importer's lock guards it.
  */
 
 #include "client/tools/import_window.h"
@@ -19,11 +23,12 @@
 enum entry_state { ENTRY_WAITING, ENTRY_WRITTEN, ENTRY_REFUSED };
 
 struct cellar_window_entry {
-    struct cellar_import_place place;
+    struct cellar_window_item item;
     enum entry_state state;
     uint64_t cell_count;
     uint64_t value_bytes;
     struct cellar_refusal *refusal;
+    struct cellar_buffer raw; /* kept for the refusal of a part before */
 };
 
 struct cellar_refusal *cellar_refusal_new(const char *text)
@@ -65,7 +70,9 @@ void cellar_window_fini(struct cellar_import_window *window)
 {
     for (uint64_t at = window->first; at < window->next; at++) {
         cellar_refusal_free(entry_of(window, at)->refusal);
+        cellar_buffer_fini(&entry_of(window, at)->raw);
     }
+    cellar_refusal_free(window->row_refusal);
     CELLAR_ASSERT(window->next - window->first <= window->capacity);
     cellar_mem_free(window->entries);
     memset(window, 0, sizeof *window);
@@ -75,16 +82,27 @@ bool cellar_window_is_full(const struct cellar_import_window *window)
 {
     CELLAR_ASSERT(window->next - window->first <= window->capacity);
     return window->next - window->first == window->capacity ||
-           window->refused_bytes > CELLAR_WINDOW_REFUSED_BYTES_MAX;
+           window->raw_bytes > CELLAR_WINDOW_RAW_BYTES_MAX;
 }
 
-uint64_t cellar_window_add(struct cellar_import_window *window, struct cellar_import_place place)
+uint64_t cellar_window_add(struct cellar_import_window *window,
+                           const struct cellar_window_item *item)
 {
     uint64_t sequence = window->next;
     CELLAR_ASSERT(window->next - window->first < window->capacity);
     window->next++;
-    *entry_of(window, sequence) = (struct cellar_window_entry){.place = place};
+    *entry_of(window, sequence) = (struct cellar_window_entry){.item = *item};
+    window->raw_bytes += item->raw_bytes;
     return sequence;
+}
+
+void cellar_window_keep_take(struct cellar_import_window *window, uint64_t sequence,
+                             struct cellar_buffer *raw)
+{
+    struct cellar_window_entry *entry = entry_of(window, sequence);
+    CELLAR_ASSERT(entry->raw.data == NULL && !entry->item.has_more);
+    entry->raw = *raw;
+    *raw = (struct cellar_buffer){0};
 }
 
 void cellar_window_written(struct cellar_import_window *window, uint64_t sequence,
@@ -104,7 +122,53 @@ void cellar_window_refused_take(struct cellar_import_window *window, uint64_t se
     CELLAR_ASSERT(entry->state == ENTRY_WAITING && refusal != NULL);
     entry->state = ENTRY_REFUSED;
     entry->refusal = refusal;
-    window->refused_bytes += refusal->raw.bytes;
+}
+
+/* Adds an answered entry to what is known of its row. */
+static void entry_settle(struct cellar_import_window *window, struct cellar_window_entry *entry)
+{
+    CELLAR_ASSERT(entry->state != ENTRY_WAITING && window->raw_bytes >= entry->item.raw_bytes);
+    window->raw_bytes -= entry->item.raw_bytes;
+    window->row_cell_count += entry->cell_count;
+    window->row_value_bytes += entry->value_bytes;
+    if (entry->refusal != NULL && window->row_refusal == NULL) {
+        window->row_refusal = entry->refusal;
+    } else if (entry->refusal != NULL) {
+        if (window->row_refusal->raw.bytes == 0) { /* the lines come with the last part */
+            cellar_buffer_fini(&window->row_refusal->raw);
+            window->row_refusal->raw = entry->refusal->raw;
+            entry->refusal->raw = (struct cellar_buffer){0};
+        }
+        cellar_refusal_free(entry->refusal);
+    }
+    entry->refusal = NULL;
+}
+
+/* Ends the row whose last entry was settled. @return its refusal, or NULL */
+static struct cellar_refusal *row_settle(struct cellar_import_window *window,
+                                         struct cellar_window_entry *last,
+                                         struct cellar_import_counts *counts)
+{
+    struct cellar_refusal *refusal = window->row_refusal;
+    CELLAR_ASSERT(!last->item.has_more);
+    if (refusal == NULL) {
+        counts->row_count++;
+        counts->cell_count += window->row_cell_count;
+        counts->value_bytes += window->row_value_bytes;
+    } else {
+        counts->refused_count++;
+        if (refusal->raw.bytes == 0) {
+            cellar_buffer_fini(&refusal->raw);
+            refusal->raw = last->raw;
+            last->raw = (struct cellar_buffer){0};
+        }
+    }
+    cellar_buffer_fini(&last->raw);
+    counts->place = last->item.place;
+    window->row_cell_count = 0;
+    window->row_value_bytes = 0;
+    window->row_refusal = NULL;
+    return refusal;
 }
 
 struct cellar_refusal *cellar_window_settle(struct cellar_import_window *window,
@@ -117,20 +181,15 @@ struct cellar_refusal *cellar_window_settle(struct cellar_import_window *window,
         if (entry->state == ENTRY_WAITING) {
             break;
         }
-        if (entry->state == ENTRY_WRITTEN) {
-            counts->row_count++;
-            counts->cell_count += entry->cell_count;
-            counts->value_bytes += entry->value_bytes;
-        } else {
-            counts->refused_count++;
-            CELLAR_ASSERT(window->refused_bytes >= entry->refusal->raw.bytes);
-            window->refused_bytes -= entry->refusal->raw.bytes;
-            *end = entry->refusal;
-            end = &entry->refusal->next;
-            entry->refusal = NULL;
+        entry_settle(window, entry);
+        struct cellar_refusal *refusal =
+            entry->item.has_more ? NULL : row_settle(window, entry, counts);
+        if (refusal != NULL) {
+            *end = refusal;
+            end = &refusal->next;
         }
-        counts->place = entry->place;
         window->first++;
     }
+    CELLAR_ASSERT(window->first <= window->next);
     return first;
 }

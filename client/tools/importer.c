@@ -10,7 +10,8 @@
  * one when it is full, as soon as the worker has finished the one before; until then the reader
  * waits, so that memory is bounded by two batches a worker and the window. Records of one row pass
  * through one worker, one batch after the other, and never twice in a batch, whose entries have no
- * order: so the later line wins, as it would in a file that is applied line by line.
+ * order: so the later line wins, as it would in a file that is applied line by line. A row that is
+ * too large for one write comes as several records, which for the same reason are written in order.
  *
  * A shard, as the lock sees it:
  *
@@ -129,6 +130,9 @@ static void result_note(struct cellar_importer *importer, struct cellar_record *
     CELLAR_ASSERT(record->line > 0);
     cellar_mutex_lock(&importer->lock);
     if (failure->code == CELLAR_E_OK) {
+        if (record->is_rest && !record->has_more) {
+            cellar_window_keep_take(&importer->window, record->sequence, &record->raw);
+        }
         cellar_window_written(&importer->window, record->sequence, record->cell_count,
                               record->value_bytes);
     } else if (refusal != NULL) {
@@ -444,8 +448,10 @@ static void batch_put(struct import_batch *batch, struct cellar_record *record, 
 static void window_add(struct cellar_importer *importer, struct cellar_record *record,
                        struct cellar_import_place place)
 {
+    const struct cellar_window_item item = {
+        .place = place, .raw_bytes = record->raw.bytes, .has_more = record->has_more};
     cellar_mutex_lock(&importer->lock);
-    record->sequence = cellar_window_add(&importer->window, place);
+    record->sequence = cellar_window_add(&importer->window, &item);
     if (importer->options.is_dry) {
         cellar_window_written(&importer->window, record->sequence, record->cell_count,
                               record->value_bytes);
@@ -494,13 +500,14 @@ enum cellar_status cellar_importer_refuse(struct cellar_importer *importer,
     char text[256];
     (void)snprintf(text, sizeof text, "%.255s", error->text);
     CELLAR_TRY(room_wait(importer, error));
+    const struct cellar_window_item item = {.place = place, .raw_bytes = record->raw.bytes};
     struct cellar_refusal *refusal = refusal_of(record, text);
-    CELLAR_ASSERT(record->line > 0);
+    CELLAR_ASSERT(record->line > 0 && !record->has_more);
     if (refusal == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an import");
     }
     cellar_mutex_lock(&importer->lock);
-    uint64_t sequence = cellar_window_add(&importer->window, place);
+    uint64_t sequence = cellar_window_add(&importer->window, &item);
     cellar_window_refused_take(&importer->window, sequence, refusal);
     cellar_mutex_unlock(&importer->lock);
     cellar_record_clear(record);

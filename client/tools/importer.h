@@ -44,8 +44,9 @@ enum cellar_status cellar_importer_start(const struct cellar_importer_options *o
 /**
  * Hands a row over; waits while its worker is busy.
  *
- * @param record  taken on success: it comes back empty
- * @param place   behind it in the input
+ * @param record  taken on success: it comes back empty. Records of a row that has_more follow each
+ *                other, the last with the row's lines
+ * @param place   behind it in the input; before the row, while it has_more
  * @return CELLAR_OK; CELLAR_CANCELLED when on_wait said so; the failure that stopped the import:
  *         nothing more is sent
  */

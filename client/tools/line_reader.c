@@ -9,6 +9,9 @@
 #include "client/tools/line_reader.h"
 
 #define READ_BYTES 65536u
+#define KEPT_BYTES_MAX                                                                             \
+    4194304u /* of the buffer when it holds nothing: a long line comes rarely                      \
+              */
 
 void cellar_line_reader_fini(struct cellar_line_reader *reader)
 {
@@ -24,6 +27,9 @@ static enum cellar_status more_read(struct cellar_line_reader *reader, struct ce
     CELLAR_ASSERT(!reader->is_end);
     cellar_buffer_consume(&reader->data, reader->start);
     reader->start = 0;
+    if (reader->data.bytes == 0 && reader->data.capacity > KEPT_BYTES_MAX) {
+        cellar_buffer_fini(&reader->data);
+    }
     if (cellar_buffer_reserve(&reader->data, READ_BYTES) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory to read line %llu",
                                 (unsigned long long)reader->number + 1);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROW(key) "{\"row\":\"" key "\",\"cells\":[{\"qualifier\":\"q\",\"value\":\"v\"}]}\n"
@@ -188,32 +189,71 @@ static void files_of_an_import_that_cannot_be_used_are_told(void **state)
     tool_expect_ok(RUN("table", "drop", "files", "--yes"));
 }
 
-static void rows_too_large_for_one_write_are_refused_by_line(void **state)
+/* Adds a row of `count` cells of `bytes` bytes each, the last in a family of its own. */
+static void row_put(struct cellar_buffer *to, const char *key, unsigned count, int bytes,
+                    const char *last_family)
+{
+    assert_int_equal(cellar_buffer_printf(to, "{\"row\":\"%s\",\"cells\":[", key), CELLAR_OK);
+    for (unsigned index = 0; index < count; index++) {
+        assert_int_equal(
+            cellar_buffer_printf(to,
+                                 "%s{\"family\":\"%s\",\"qualifier\":\"%06u\",\"timestamp\":0,"
+                                 "\"value\":\"%0*d\"}",
+                                 index == 0 ? "" : ",", index + 1 == count ? last_family : "f",
+                                 index, bytes, 1),
+            CELLAR_OK);
+    }
+    assert_int_equal(cellar_buffer_printf(to, "]}\n"), CELLAR_OK);
+}
+
+static void rows_too_large_for_one_write_are_written_in_several(void **state)
 {
     (void)state;
     struct cellar_buffer text = {0};
-    assert_int_equal(cellar_buffer_printf(&text, "{\"row\":\"wide\",\"cells\":["), CELLAR_OK);
-    for (int index = 0; index < 100001; index++) {
-        assert_int_equal(cellar_buffer_printf(&text,
-                                              "%s{\"qualifier\":\"%d\",\"timestamp\":0,\"value\":"
-                                              "\"\"}",
-                                              index == 0 ? "" : ",", index),
-                         CELLAR_OK);
-    }
-    assert_int_equal(cellar_buffer_printf(&text,
-                                          "]}\n{\"row\":\"ok\",\"cells\":[{\"qualifier\":"
-                                          "\"q\",\"timestamp\":0,\"value\":\"\"}]}\n%c",
-                                          0),
-                     CELLAR_OK);
+    row_put(&text, "bytes", 12, 1000000, "f");
+    row_put(&text, "cells", 100001, 1, "f");
+    row_put(&text, "ok", 1, 1, "f");
+    assert_int_equal(cellar_buffer_append(&text, "", 1), CELLAR_OK);
     tool_expect_ok(RUN("table", "create", "wide", "--family", "f"));
-    assert_int_equal(RUN("import", "wide", tool_stage_file("wide.jsonl", (const char *)text.data),
-                         "--family", "f"),
-                     1);
-    tool_expect_err("cellar: line 1 refused: A row may have at most 100000 cells in one write");
-    tool_expect_ok(RUN("count", "wide"));
-    tool_expect_out("1\n");
+    const char *path = tool_stage_file("wide.jsonl", (const char *)text.data);
+    tool_expect_ok(RUN("import", "wide", path, "--dry-run"));
+    assert_memory_equal(tool_stage.out, "would write 3 rows, 100014 cells, 12700098 bytes", 48);
+    tool_expect_ok(RUN("import", "wide", path, "--batch", "1", "--parallel", "1"));
+    assert_memory_equal(tool_stage.out, "wrote 3 rows, 100014 cells, 12700098 bytes", 42);
+    tool_expect_ok(RUN("scan", "wide", "--format", "jsonl"));
+    tool_expect_out((const char *)text.data);
     cellar_buffer_fini(&text);
     tool_expect_ok(RUN("table", "drop", "wide", "--yes"));
+}
+
+static void a_large_row_with_a_mistake_is_refused_once_and_not_begun(void **state)
+{
+    (void)state;
+    char rejects[400];
+    struct cellar_buffer text = {0};
+    struct cellar_buffer wanted = {0};
+    row_put(&wanted, "large", 12, 1000000, "nope");
+    assert_int_equal(cellar_buffer_printf(&text, ROW("before") "%.*s" ROW("behind"),
+                                          (int)wanted.bytes, (const char *)wanted.data),
+                     CELLAR_OK);
+    assert_int_equal(cellar_buffer_append(&text, "", 1), CELLAR_OK);
+    (void)snprintf(rejects, sizeof rejects, "%s/large", tool_stage.loopback.folder);
+    tool_expect_ok(RUN("table", "create", "large", "--family", "f"));
+    assert_int_equal(RUN("import", "large", tool_stage_file("large.jsonl", (const char *)text.data),
+                         "--family", "f", "--rejects", rejects),
+                     1);
+    tool_expect_err("cellar: line 2 refused: The table has no family 'nope'\n");
+    assert_null(strstr(tool_stage.err, "more refused"));
+    assert_memory_equal(tool_stage.out, "wrote 2 rows, 2 cells, ", 23);
+    assert_non_null(strstr(tool_stage.out, "; refused 1\n"));
+    struct stat file;
+    assert_int_equal(stat(rejects, &file), 0);
+    assert_int_equal(file.st_size, wanted.bytes);
+    tool_expect_ok(RUN("scan", "large", "--keys-only"));
+    tool_expect_out("before\nbehind\n");
+    cellar_buffer_fini(&text);
+    cellar_buffer_fini(&wanted);
+    tool_expect_ok(RUN("table", "drop", "large", "--yes"));
 }
 
 int main(void)
@@ -225,7 +265,8 @@ int main(void)
         cmocka_unit_test(rejects_may_go_on_in_another_file),
         cmocka_unit_test(a_dry_import_checks_everything_and_writes_nothing),
         cmocka_unit_test(files_of_an_import_that_cannot_be_used_are_told),
-        cmocka_unit_test(rows_too_large_for_one_write_are_refused_by_line),
+        cmocka_unit_test(rows_too_large_for_one_write_are_written_in_several),
+        cmocka_unit_test(a_large_row_with_a_mistake_is_refused_once_and_not_begun),
     };
     return cmocka_run_group_tests_name("client_tool_import", tests, tool_stage_open,
                                        tool_stage_close);

@@ -122,6 +122,74 @@ static void json_lines_are_rows(void **state)
     stage_end(&stage);
 }
 
+/* A line of ten cells of 900000 bytes. */
+static struct cellar_buffer large_line(const char *end)
+{
+    struct cellar_buffer text = {0};
+    assert_int_equal(cellar_buffer_printf(&text, A "\n{\"row\":\"l\",\"cells\":["), CELLAR_OK);
+    for (int index = 0; index < 10; index++) {
+        assert_int_equal(cellar_buffer_printf(&text,
+                                              "%s{\"qualifier\":\"%d\",\"value\":\"%0900000d\"}",
+                                              index == 0 ? "" : ",", index, 1),
+                         CELLAR_OK);
+    }
+    assert_int_equal(cellar_buffer_printf(&text, "]}%s\n" B, end), CELLAR_OK);
+    assert_int_equal(cellar_buffer_append(&text, "", 1), CELLAR_OK);
+    return text;
+}
+
+static void a_large_row_comes_in_parts_and_moves_the_place_with_the_last(void **state)
+{
+    (void)state;
+    struct cellar_buffer text = large_line("");
+    struct stage stage = stage_of(&jsonl, (const char *)text.data);
+    expect_next(&stage, "ROW a 1 1..1 " A "\n");
+    uint64_t cell_count = 0;
+    uint64_t value_bytes = 0;
+    for (int part = 0; part < 5; part++) {
+        struct cellar_record record = {0};
+        enum cellar_source_outcome outcome;
+        assert_int_equal(cellar_import_source_next(stage.source, &record, &outcome, NULL),
+                         CELLAR_OK);
+        assert_int_equal(outcome, CELLAR_SOURCE_ROW);
+        assert_int_equal(record.line, 2);
+        assert_int_equal(record.line_last, 2);
+        assert_int_equal(record.is_rest, part > 0);
+        assert_int_equal(record.has_more, part < 4);
+        assert_int_equal(record.raw.bytes > 0, part == 4);
+        assert_int_equal(cellar_import_source_place(stage.source).line, part < 4 ? 1 : 2);
+        cell_count += record.cell_count;
+        value_bytes += record.value_bytes;
+        cellar_record_fini(&record);
+    }
+    assert_int_equal(cell_count, 10);
+    assert_int_equal(value_bytes, 1 + 10 * 900001);
+    expect_next(&stage, "ROW b 1 3..3 " B "\n");
+    expect_next(&stage, "END");
+    stage_end(&stage);
+    cellar_buffer_fini(&text);
+}
+
+static void a_large_row_that_is_none_is_one_refusal(void **state)
+{
+    (void)state;
+    struct cellar_buffer text = large_line("}");
+    struct stage stage = stage_of(&jsonl, (const char *)text.data);
+    struct cellar_record record = {0};
+    struct cellar_error error;
+    enum cellar_source_outcome outcome;
+    expect_next(&stage, "ROW a 1 1..1 " A "\n");
+    assert_int_equal(cellar_import_source_next(stage.source, &record, &outcome, &error), CELLAR_OK);
+    assert_int_equal(outcome, CELLAR_SOURCE_REFUSED);
+    assert_non_null(strstr(error.text, "something behind the value"));
+    assert_int_equal(record.line, 2);
+    assert_true(record.raw.bytes > 9000000);
+    cellar_record_fini(&record);
+    expect_next(&stage, "ROW b 1 3..3 " B "\n");
+    stage_end(&stage);
+    cellar_buffer_fini(&text);
+}
+
 #define STANZAS                                                                                    \
     "\nPackage: p\nVersion: 1\n\n\n"                                                               \
     "# about q\nPackage: q\nDepends: p,\n r\n\n"                                                   \
@@ -342,6 +410,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_lines_are_rows),
+        cmocka_unit_test(a_large_row_comes_in_parts_and_moves_the_place_with_the_last),
+        cmocka_unit_test(a_large_row_that_is_none_is_one_refusal),
         cmocka_unit_test(stanzas_are_rows),
         cmocka_unit_test(csv_records_are_rows),
         cmocka_unit_test(csv_cells_of_a_row_are_written_together),

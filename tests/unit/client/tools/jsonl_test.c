@@ -17,9 +17,12 @@ static enum cellar_status decode(const char *line, const char *family, struct ce
 {
     struct cellar_jsonl_defaults defaults = {.family = family, .timestamp_us = 5000};
     struct cellar_arena arena = {0};
+    struct cellar_jsonl_rest rest = {0};
     memset(record, 0, sizeof *record);
     enum cellar_status status =
-        cellar_jsonl_decode(cellar_slice_text(line), &defaults, &arena, record, error);
+        cellar_jsonl_decode(cellar_slice_text(line), &defaults, &arena, record, &rest, error);
+    assert_true(status != CELLAR_OK || !rest.has_more);
+    cellar_jsonl_rest_fini(&rest);
     cellar_arena_fini(&arena);
     return status;
 }
@@ -110,6 +113,9 @@ static void mistakes_are_refused_by_name(void **state)
         {"{\"row\":\"r\",\"cells\":[]}", "one cell or more"},
         {"{\"row\":\"r\",\"cells\":[1]}", "array of objects"},
         {"{\"row\":\"r\",\"cells\":[],\"more\":1}", "Unknown member \"more\""},
+        {"{\"row\":\"r\",\"row\":\"r\",\"cells\":[]}", "The member \"row\" comes twice"},
+        {"{\"cells\":[],\"row\":\"r\",\"cells\":[]}", "The member \"cells\" comes twice"},
+        {"{\"row\":\"r\",\"cells\":[]} x", "something behind the value"},
         {CELL("\"qualifier\":\"q\""), "\"value\" must be"},
         {CELL("\"value\":\"v\""), "\"qualifier\" must be"},
         {CELL("\"family\":\"\",\"qualifier\":\"q\",\"value\":\"v\""), "\"family\" must be"},
@@ -204,6 +210,135 @@ static void a_row_is_bounded_in_cells_and_bytes(void **state)
     cellar_record_fini(&record);
 }
 
+/* A row of `count` cells, whose i-th has the qualifier i and a value of `bytes` bytes; `row` stands
+ * before or behind the cells. */
+static struct cellar_buffer row_line(unsigned count, size_t bytes, bool is_row_last,
+                                     const char *last_family)
+{
+    struct cellar_buffer line = {0};
+    const char *row = "\"row\":\"r\"";
+    assert_int_equal(cellar_buffer_printf(&line, "{%s\"cells\":[", is_row_last ? "" : row),
+                     CELLAR_OK);
+    if (!is_row_last) { /* the comma between the members */
+        line.bytes -= strlen("\"cells\":[");
+        assert_int_equal(cellar_buffer_printf(&line, ",\"cells\":["), CELLAR_OK);
+    }
+    for (unsigned index = 0; index < count; index++) {
+        assert_int_equal(cellar_buffer_printf(
+                             &line, "%s{\"family\":\"%s\",\"qualifier\":\"%u\",\"value\":\"",
+                             index == 0 ? "" : ",", index + 1 == count ? last_family : "f", index),
+                         CELLAR_OK);
+        assert_int_equal(cellar_buffer_reserve(&line, bytes), CELLAR_OK);
+        memset(line.data + line.bytes, 'v', bytes);
+        line.bytes += bytes;
+        assert_int_equal(cellar_buffer_append(&line, "\"}", 2), CELLAR_OK);
+    }
+    assert_int_equal(
+        cellar_buffer_printf(&line, "]%s%s}", is_row_last ? "," : "", is_row_last ? row : ""),
+        CELLAR_OK);
+    return line;
+}
+
+/* Decodes a line in as many records as it takes; checks each, and that the cells come in order. */
+static unsigned parts_of(struct cellar_slice line, unsigned cell_count)
+{
+    static struct cellar_mutation cells[CELLAR_RECORD_CELL_COUNT_MAX];
+    struct cellar_jsonl_defaults defaults = {.timestamp_us = 5000};
+    struct cellar_arena arena = {0};
+    struct cellar_jsonl_rest rest = {0};
+    struct cellar_record record = {0};
+    struct cellar_error error;
+    unsigned part_count = 0;
+    unsigned next = 0;
+    enum cellar_status status =
+        cellar_jsonl_decode(line, &defaults, &arena, &record, &rest, &error);
+    for (;;) {
+        if (status != CELLAR_OK) {
+            fail_msg("part %u: %s", part_count, error.text);
+        }
+        part_count++;
+        assert_true(cellar_slice_equal(cellar_slice_of(&record.key), cellar_slice_text("r")));
+        uint32_t count = mutations_of(&record, cells, CELLAR_RECORD_CELL_COUNT_MAX);
+        for (uint32_t index = 0; index < count; index++) {
+            char name[20];
+            (void)snprintf(name, sizeof name, "%u", next++);
+            assert_true(cellar_slice_equal(cells[index].qualifier, cellar_slice_text(name)));
+        }
+        assert_int_equal(record.has_more, rest.has_more);
+        assert_true(cellar_mutations_bytes(record.list) <= (part_count == 1 && !record.has_more
+                                                                ? CELLAR_RECORD_BYTES_MAX
+                                                                : CELLAR_RECORD_PART_BYTES_MAX));
+        if (!rest.has_more) {
+            break;
+        }
+        cellar_record_clear(&record);
+        status = cellar_jsonl_rest_decode(&rest, &defaults, &record, &error);
+    }
+    assert_int_equal(next, cell_count);
+    cellar_record_fini(&record);
+    cellar_jsonl_rest_fini(&rest);
+    cellar_arena_fini(&arena);
+    return part_count;
+}
+
+static void a_row_that_is_too_large_for_one_write_comes_in_parts(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned cell_count;
+        size_t value_bytes;
+        unsigned part_count;
+    } cases[] = {
+        {3, 1048576, 1}, {4, 1048576, 4}, {10, 900000, 5}, {90000, 0, 1}, {100001, 0, 2},
+    };
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
+        for (int is_row_last = 0; is_row_last <= 1; is_row_last++) {
+            struct cellar_buffer line =
+                row_line(cases[index].cell_count, cases[index].value_bytes, is_row_last == 1, "f");
+            assert_int_equal(parts_of(cellar_slice_of(&line), cases[index].cell_count),
+                             cases[index].part_count);
+            cellar_buffer_fini(&line);
+        }
+    }
+}
+
+static void a_row_in_parts_is_checked_before_the_first_of_them(void **state)
+{
+    (void)state;
+    struct cellar_family_info family = {.name = "f"};
+    const struct cellar_table_info table = {.families = &family, .family_count = 1};
+    struct cellar_jsonl_defaults defaults = {.timestamp_us = 5000, .table = &table};
+    struct cellar_arena arena = {0};
+    struct cellar_jsonl_rest rest = {0};
+    struct cellar_record record = {0};
+    struct cellar_error error;
+    struct cellar_buffer line = row_line(10, 900000, false, "nope");
+    assert_int_equal(
+        cellar_jsonl_decode(cellar_slice_of(&line), &defaults, &arena, &record, &rest, &error),
+        CELLAR_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "The table has no family 'nope'");
+    assert_false(rest.has_more);
+    cellar_record_clear(&record);
+    cellar_buffer_fini(&line);
+    line = row_line(10, 900000, false, "f");
+    line.bytes--; /* without its bracket */
+    assert_int_equal(
+        cellar_jsonl_decode(cellar_slice_of(&line), &defaults, &arena, &record, &rest, &error),
+        CELLAR_INVALID_ARGUMENT);
+    assert_false(rest.has_more);
+    cellar_record_clear(&record);
+    cellar_buffer_fini(&line);
+    line = row_line(4, 1048577, false, "f");
+    assert_int_equal(
+        cellar_jsonl_decode(cellar_slice_of(&line), &defaults, &arena, &record, &rest, &error),
+        CELLAR_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "A value may have at most 1048576 bytes, but got 1048577");
+    cellar_buffer_fini(&line);
+    cellar_record_fini(&record);
+    cellar_jsonl_rest_fini(&rest);
+    cellar_arena_fini(&arena);
+}
+
 static enum cellar_status decode_some(void *context)
 {
     struct cellar_record record;
@@ -230,6 +365,8 @@ int main(void)
         cmocka_unit_test(a_key_has_at_most_4096_bytes),
         cmocka_unit_test(what_the_printer_writes_is_read),
         cmocka_unit_test(a_row_is_bounded_in_cells_and_bytes),
+        cmocka_unit_test(a_row_that_is_too_large_for_one_write_comes_in_parts),
+        cmocka_unit_test(a_row_in_parts_is_checked_before_the_first_of_them),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
     };
     return cmocka_run_group_tests_name("jsonl", tests, NULL, NULL);
