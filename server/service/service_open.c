@@ -34,6 +34,7 @@ void svc_options_init(struct svc_options *options)
     };
 }
 
+/* The front ends know no storage header, hence two structures with the same fields. */
 static struct store_engine_options engine_options_of(const struct svc_options *options)
 {
     CELLAR_ASSERT(options->data_dir != NULL);
@@ -88,6 +89,8 @@ enum cellar_status svc_limits_set(struct svc *svc, const struct svc_limits *limi
     return store_engine_limits_set(tablet_db_engine(svc->db), &engine_limits, error);
 }
 
+/* Polling, since it happens once in the life of a server: a condition variable would cost every
+ * write something. */
 void svc_drain(struct svc *svc)
 {
     const struct timespec pause = {.tv_nsec = DRAIN_POLL_NS};
@@ -108,6 +111,8 @@ void svc_close(struct svc *svc)
     cellar_mem_free(svc);
 }
 
+/* The moment was fixed when the request came, so a request that waited in a queue too long is not
+ * begun. */
 enum cellar_status svc_deadline_check(const struct svc_request *request, struct cellar_error *error)
 {
     if (request == NULL || request->deadline_us == 0) {
@@ -132,7 +137,8 @@ enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *req
     return tablet_db_find(svc->db, &parts, table, error);
 }
 
-/* The memory of the process that is in RAM; 0 when the system does not say. */
+/* The memory of the process that is in RAM; 0 when the system does not say. statm counts pages; its
+ * second number is what is in memory. */
 static uint64_t resident_bytes(void)
 {
     char text[128] = "";
@@ -146,6 +152,7 @@ static uint64_t resident_bytes(void)
     return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
+/* The names are what `cellar info` and programs show; they stay as they are. */
 size_t svc_figures(struct svc *svc, struct svc_figure *figures)
 {
     struct store_figure storage[STORE_FIGURE_COUNT];

@@ -36,6 +36,8 @@ static enum cellar_status options_check(const struct svc_read_options *options,
     return CELLAR_OK;
 }
 
+/* The slices stay the front end's, which keeps the request until the read is closed; only the array
+ * is of the tablet layer's own type. */
 static enum cellar_status columns_copy(struct svc_read *read,
                                        const struct svc_read_options *options,
                                        struct cellar_error *error)
@@ -78,7 +80,8 @@ static enum cellar_status read_start(struct svc *svc, struct tablet_table *table
     return tablet_scan_start(read->scan, svc->db, table, &scan, error);
 }
 
-/* A spare read of the thread, or a new one. NULL without memory. */
+/* A spare read of the thread, or a new one. NULL without memory. Of the calling thread, so no lock:
+ * each loop opens and closes its own reads. */
 static struct svc_read *read_take(void)
 {
     struct svc_scratch *scratch = svc_scratch_get();
@@ -111,6 +114,7 @@ void svc_reads_free(struct svc_read *reads)
     }
 }
 
+/* The scan holds a reference to the table by itself; ours was for looking. */
 enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *request,
                                  const struct svc_read_options *options, struct svc_read **read,
                                  struct cellar_error *error)
@@ -155,6 +159,7 @@ static enum cellar_status sink_row_end(void *context, bool has_more)
     return sink->row_end(sink, has_more);
 }
 
+/* The deadline is looked at once a chunk, which lasts ten milliseconds at most. */
 enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
                                  bool *is_done, struct cellar_error *error)
 {
@@ -166,6 +171,7 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
     return tablet_scan_next(read->scan, &inner, bytes_max, is_done, error);
 }
 
+/* Also for a read that never began: tablet_scan_stop() takes one in any state. */
 void svc_read_close(struct svc_read *read)
 {
     if (read == NULL) {

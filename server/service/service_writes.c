@@ -36,7 +36,8 @@ struct entry {
     struct tablet_items items;
 };
 
-/* Counts a request in, unless the server drains. */
+/* Counts a request in, unless the server drains. Counted first and taken back if it may not enter:
+ * the other way round svc_drain() could see no write and go on while one slips in. */
 static enum cellar_status write_enter(struct svc *svc, struct cellar_error *error)
 {
     atomic_fetch_add(&svc->write_count, 1);
@@ -54,13 +55,15 @@ static enum cellar_status write_enter(struct svc *svc, struct cellar_error *erro
     return CELLAR_OK;
 }
 
+/* The last thing that is done for a request: behind it the service may be closed. */
 static void write_leave(struct svc *svc)
 {
     uint64_t before = atomic_fetch_sub(&svc->write_count, 1);
     CELLAR_ASSERT(before > 0);
 }
 
-/* Finds the table and the scratch for a request that was counted in, and the end of its tokens. */
+/* Finds the table and the scratch for a request that was counted in, and the end of its tokens. One
+ * time for all tokens of a request, so that its entries end together. */
 static enum cellar_status submit_begin(struct submit *submit, const struct svc_request *request,
                                        struct cellar_slice table,
                                        const struct svc_token_time *token_time)
@@ -94,7 +97,9 @@ static void result_set(struct cellar_error *result, enum cellar_status status)
     }
 }
 
-/* Checked items into a payload in the scratch. */
+/* Checked items into a payload in the scratch. The server's time is asked for only where a cell
+ * needs it. The payload is copied once more into the batch; the scratch is used again by the next
+ * entry. */
 static enum cellar_status payload_make(struct submit *submit, struct entry *entry,
                                        struct cellar_error *error)
 {
@@ -112,7 +117,8 @@ static enum cellar_status payload_make(struct submit *submit, struct entry *entr
                                       : status;
 }
 
-/* A checked row into the log. */
+/* A checked row into the log. The family's error comes here and not in the check: in a batch it
+ * refuses its entry alone; among the checks it would refuse the request. */
 static enum cellar_status entry_append(struct submit *submit, struct entry *entry,
                                        struct tablet_write *write, struct cellar_error *error)
 {
@@ -142,6 +148,8 @@ struct row_write {
     void *context;
 };
 
+/* On the log's thread. `done` and its context lie in the block, which goes behind it; leaving comes
+ * last, as it lets a drain go on. */
 static void row_done(struct store_log_record *record, enum cellar_status status)
 {
     struct tablet_write *write = CELLAR_CONTAINER_OF(record, struct tablet_write, record);
@@ -167,6 +175,8 @@ static enum cellar_status row_submit(struct submit *submit, const struct svc_row
     return entry_append(submit, &entry, &queued->write, submit->error);
 }
 
+/* The block is allocated before the service is entered: a refusal for want of memory need not leave
+ * again. */
 enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *request,
                                   const struct svc_row_write *write, struct cellar_error *error)
 {
@@ -220,7 +230,8 @@ static const struct cellar_error entry_no_memory = {
     .text = "no memory to tell what became of the entry",
 };
 
-/* Keeps an entry's error. */
+/* Keeps an entry's error. An error that cannot be kept is told as unknown: to say nothing would
+ * call it applied. */
 static void entry_fail(struct rows_write *rows, size_t index, const struct cellar_error *error)
 {
     struct cellar_error *kept = cellar_mem_alloc(sizeof *kept);
@@ -233,6 +244,7 @@ static void entry_fail(struct rows_write *rows, size_t index, const struct cella
 
 static void rows_write_free(struct rows_write *rows)
 {
+    CELLAR_ASSERT(rows == NULL || atomic_load(&rows->left) == 0 || rows->results == NULL);
     for (uint32_t i = 0; rows != NULL && rows->results != NULL && i < rows->count; i++) {
         if (rows->results[i] != &entry_no_memory) {
             cellar_mem_free((void *)(uintptr_t)rows->results[i]);
@@ -257,6 +269,7 @@ static void entries_count(const struct rows_write *rows)
     cellar_counter_add_shared(&totals[CELLAR_OK], rows->count - failed_count);
 }
 
+/* Entries end in any order and on any thread; whoever takes the count to zero tells the results. */
 static void rows_release(struct rows_write *rows)
 {
     if (atomic_fetch_sub(&rows->left, 1) > 1) {
@@ -300,7 +313,8 @@ static enum cellar_status entry_token(struct cellar_cursor *from, struct entry *
     return svc_token_check(entry->token, error);
 }
 
-/* Reads [row, mutations] or [row, mutations, token] and checks its form. */
+/* Reads [row, mutations] or [row, mutations, token] and checks its form. The form is checked for
+ * all entries before any is applied, so here the request can still be refused whole. */
 static enum cellar_status entry_decode(const struct submit *submit, struct cellar_cursor *from,
                                        struct entry *entry)
 {
@@ -401,6 +415,8 @@ static enum cellar_status rows_write_new(struct svc *svc, uint32_t count, struct
     return CELLAR_OK;
 }
 
+/* Appended one by one, each in its own hold of the append lock: other writers come in between, and
+ * a batch is no transaction. */
 static enum cellar_status rows_submit(struct submit *submit, const struct svc_rows_write *write)
 {
     struct entry *entries = NULL;

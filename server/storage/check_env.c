@@ -49,6 +49,7 @@ struct env_check {
     bool is_circle;             /* more entries were met through marks than there are */
 };
 
+/* With the table, so that people read a name and not a store's number. */
 static struct store_check_place place_make(const struct env_check *check)
 {
     struct store_check_place place = {
@@ -72,7 +73,8 @@ static void env_damage(struct env_check *check, uint64_t offset, const char *why
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* Says a fault of the pages, with the rows behind it when they are known. */
+/* Says a fault of the pages, with the rows behind it when they are known. From here on the
+ * environment has a hole, and sums that do not fit would say nothing new. */
 static void page_fault(void *context, const struct store_check_fault *fault)
 {
     struct env_check *check = context;
@@ -119,6 +121,7 @@ static enum cellar_status name_visit(void *context, const struct store_check_ent
     return CELLAR_OK;
 }
 
+/* Environments from before there were tokens have no database for them. */
 static enum cellar_status names_check(struct env_check *check)
 {
     struct store_check_walk walk = {.pages = &check->pages,
@@ -183,7 +186,9 @@ static enum cellar_status state_visit(void *context, const struct store_check_en
     return CELLAR_OK;
 }
 
-/* Holds the state against catalog, log and file. */
+/* Holds the state against catalog, log and file. An environment that is ahead of the log cannot be
+ * of this directory's present: the log was cut off, or one of the two was copied at another time.
+ */
 static void state_compare(struct env_check *check)
 {
     const struct store_env_state *state = &check->state;
@@ -231,7 +236,8 @@ static bool is_mark(struct cellar_slice part)
            part.data[STORE_ENV_KEY_PART_MAX] == ENV_MARK;
 }
 
-/* An entry of the layers' database by itself. */
+/* An entry of the layers' database by itself. Only what an entry shows by itself: which mark leads
+ * to it is seen on the way down from the maps. */
 static enum cellar_status layers_visit(void *context, const struct store_check_entry *entry)
 {
     struct env_check *check = context;
@@ -266,6 +272,8 @@ static enum cellar_status item_check(struct env_check *check, struct cellar_slic
                : store_check_cells_item(&check->cells, key, entry->value, entry->offset);
 }
 
+/* More entries than the database has can only be met by going round in a circle, so this ends it.
+ */
 static enum cellar_status layer_entry_visit(void *context, const struct store_check_entry *entry)
 {
     struct layer_visit *visit = context;
@@ -292,7 +300,8 @@ static enum cellar_status layer_entry_visit(void *context, const struct store_ch
 }
 
 /* Reads the layer behind a mark; check->key holds the key down to the mark, the mark's byte
- * included. */
+ * included. Each layer is a walk of its own through the layers' tree, bounded to its ids: pages
+ * without one of them are not read. */
 static enum cellar_status mark_follow(struct env_check *check, uint32_t level,
                                       const struct store_check_entry *mark)
 {
@@ -350,7 +359,9 @@ static enum cellar_status root_visit(void *context, const struct store_check_ent
                : item_check(check, key, entry);
 }
 
-/* Holds what was met against the state and the layers' count; of use where every page was read. */
+/* Holds what was met against the state and the layers' count; of use where every page was read.
+ * Reached only where every page could be read: what is missing now is missing in the data, not in
+ * our sight. */
 static void sums_check(struct env_check *check)
 {
     const struct store_env_state *state = &check->state;
@@ -377,6 +388,7 @@ static void sums_check(struct env_check *check)
     }
 }
 
+/* Pages that nobody counts cost space and nothing else, hence a note. */
 static enum cellar_status free_check(struct env_check *check)
 {
     uint64_t lost_count = 0;
@@ -415,6 +427,8 @@ static enum cellar_status content_check(struct env_check *check)
     return check->fault_count == 0 ? free_check(check) : CELLAR_OK;
 }
 
+/* The structure is large, and checks run one after the other: it lives on the heap for the time of
+ * one. */
 enum cellar_status store_check_env(struct store_check_report *report,
                                    const struct store_check_env_options *options,
                                    struct store_env_state *state, bool *has_state)

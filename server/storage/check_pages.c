@@ -51,6 +51,7 @@ void store_check_fault_tell(const struct store_check_pages *pages, struct store_
 
 /* ---- meta pages ------------------------------------------------------------------------------ */
 
+/* LMDB's struct MDB_db, field by field. */
 static void tree_read(const uint8_t *from, uint64_t offset, struct store_check_tree *tree)
 {
     CELLAR_ASSERT(tree != NULL);
@@ -66,6 +67,7 @@ static void tree_read(const uint8_t *from, uint64_t offset, struct store_check_t
     };
 }
 
+/* The first four bytes are the page size of fixed-size duplicates, which nobody uses here. */
 bool store_check_tree_decode(const struct store_check_entry *entry, struct store_check_tree *tree)
 {
     if (!entry->is_tree || entry->value.bytes != TREE_BYTES) {
@@ -97,6 +99,7 @@ static const char *meta_check(const uint8_t *page, uint64_t number)
                                           : NULL;
 }
 
+/* Bounds before anything is allocated by these numbers: memory follows the count of pages. */
 static enum cellar_status meta_use(struct store_check_pages *pages, const uint8_t *page,
                                    uint64_t offset)
 {
@@ -118,6 +121,8 @@ static enum cellar_status meta_use(struct store_check_pages *pages, const uint8_
     return CELLAR_OK;
 }
 
+/* Two transactions alternate between the two pages. If they do not follow each other, one of them
+ * was not written by the other's successor, and neither can be trusted to be the newest. */
 static enum cellar_status metas_read(struct store_check_pages *pages)
 {
     uint8_t bytes[META_PAGE_COUNT * PAGE];
@@ -152,6 +157,8 @@ static enum cellar_status metas_read(struct store_check_pages *pages)
     return status == CELLAR_OK ? meta_use(pages, bytes + newest, newest) : status;
 }
 
+/* The file may be shorter than the meta page says: pages that were given out and taken back in one
+ * transaction were never written. */
 enum cellar_status store_check_pages_open(struct store_check_pages *pages, const char *path)
 {
     struct stat facts;
@@ -199,7 +206,8 @@ struct free_check {
     uint64_t behind_count; /* behind its end: given out and taken back, never written */
 };
 
-/* One page number of the list; NULL when it may stand there. */
+/* One page number of the list; NULL when it may stand there. The page is marked as used when it is
+ * met as free, so a second mention shows. */
 static const char *free_page_check(struct free_check *check, uint64_t number)
 {
     struct store_check_pages *pages = check->pages;
@@ -219,7 +227,8 @@ static const char *free_page_check(struct free_check *check, uint64_t number)
     return NULL;
 }
 
-/* An entry: a transaction, its number of pages and the pages, the greatest first. */
+/* An entry: a transaction, its number of pages and the pages, the greatest first. One fault an
+ * entry, so that a damaged one does not fill the report. */
 static enum cellar_status free_visit(void *context, const struct store_check_entry *entry)
 {
     struct free_check *check = context;
@@ -248,6 +257,8 @@ static enum cellar_status mark_visit(void *context, const struct store_check_ent
     return CELLAR_OK;
 }
 
+/* The tree of the free list lies in pages itself: they are marked first, since the list must not
+ * name them either. Spare pages of overwritten values count as used here. */
 enum cellar_status store_check_free_pages(struct store_check_pages *pages, uint64_t *lost_count)
 {
     struct free_check check = {.pages = pages};

@@ -25,6 +25,7 @@ struct writer {
     bool has_field; /* a separator is due */
 };
 
+/* Keys of any bytes on a terminal: nothing that it would obey gets through. */
 static void bytes_put(const struct writer *writer, struct cellar_slice bytes)
 {
     CELLAR_ASSERT(bytes.bytes == 0 || bytes.data != NULL);
@@ -38,6 +39,7 @@ static void bytes_put(const struct writer *writer, struct cellar_slice bytes)
     }
 }
 
+/* The one place that knows where separators go. */
 static void name_put(struct writer *writer, const char *name)
 {
     CELLAR_ASSERT(name[0] != '\0');
@@ -51,12 +53,14 @@ static void name_put(struct writer *writer, const char *name)
 
 static void number_put(struct writer *writer, const char *name, uint64_t number)
 {
+    CELLAR_ASSERT(writer->out != NULL);
     name_put(writer, name);
     (void)fprintf(writer->out, "%" PRIu64, number);
 }
 
 static void quoted_put(struct writer *writer, const char *name, struct cellar_slice bytes)
 {
+    CELLAR_ASSERT(writer->out != NULL);
     name_put(writer, name);
     (void)fputc('"', writer->out);
     bytes_put(writer, bytes);
@@ -128,6 +132,7 @@ static void lsn_put(struct writer *writer, const struct store_check_place *place
     }
 }
 
+/* From the file to the cell: the order in which somebody looks for it. */
 static void place_put(struct writer *writer, const struct store_check_place *place)
 {
     CELLAR_ASSERT(place != NULL);
@@ -160,6 +165,7 @@ static void place_put(struct writer *writer, const struct store_check_place *pla
     }
 }
 
+/* Findings must not stand behind half a line of progress. */
 static void progress_wipe(struct store_check_report *report)
 {
     if (report->has_progress) {
@@ -192,6 +198,8 @@ static void finding_print(struct store_check_report *report, enum store_check_se
     (void)fputc('\n', report->out);
 }
 
+/* Counted always, printed up to the limit: the exit code and the summary depend on the counts
+ * alone. */
 void store_check_find(struct store_check_report *report, enum store_check_severity severity,
                       const struct store_check_place *place, const char *format, ...)
 {
@@ -232,6 +240,7 @@ void store_check_scope_end(struct store_check_report *report)
     report->scope_count = 0;
 }
 
+/* Five times a second at most: a terminal over a network takes longer than the check. */
 void store_check_progress(struct store_check_report *report, const char *what, uint64_t done,
                           uint64_t total)
 {
@@ -250,6 +259,7 @@ void store_check_progress(struct store_check_report *report, const char *what, u
     (void)fflush(report->progress);
 }
 
+/* The names of the figures are part of what programs read; they stay. */
 void store_check_report_end(struct store_check_report *report)
 {
     const struct store_check_counts *counts = &report->counts;

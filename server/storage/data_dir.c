@@ -50,7 +50,8 @@ static enum cellar_status fail(struct cellar_error *error, const char *what, con
         "%s %s: %s", what, path, strerror(code));
 }
 
-/* @param flags  of open(2) */
+/* @param flags of open(2) flock(2) rather than a file with a process id: nothing is left to clean
+ * up after a kill, and two containers on one volume see each other. */
 static enum cellar_status lock_take(struct store_data_dir *dir, int flags,
                                     struct cellar_error *error)
 {
@@ -77,7 +78,8 @@ static enum cellar_status lock_take(struct store_data_dir *dir, int flags,
     return CELLAR_OK;
 }
 
-/* Writes a small file and syncs it and the directory. */
+/* Writes a small file and syncs it and the directory. Small, but synced with its name: everything
+ * that comes after relies on it. */
 static enum cellar_status format_write(const struct store_data_dir *dir, const char *name,
                                        struct cellar_error *error)
 {
@@ -100,6 +102,7 @@ static enum cellar_status format_write(const struct store_data_dir *dir, const c
     return store_directory_sync(dir->path, error);
 }
 
+/* Compared as a whole line: a number is not parsed, as only one is known. */
 static enum cellar_status format_check(const struct store_data_dir *dir, struct cellar_error *error)
 {
     char path[PATH_MAX];
@@ -128,7 +131,8 @@ static enum cellar_status format_check(const struct store_data_dir *dir, struct 
     return CELLAR_OK;
 }
 
-/* Whether the directory holds nothing but what we put there before FORMAT. */
+/* Whether the directory holds nothing but what we put there before FORMAT. lost+found is what a
+ * fresh file system has at its top. */
 static bool is_blank(const struct store_data_dir *dir)
 {
     DIR *directory = opendir(dir->path);
@@ -146,6 +150,8 @@ static bool is_blank(const struct store_data_dir *dir)
     return is_empty;
 }
 
+/* FORMAT.new says "this is ours, but nothing was ever served from it", and with it log/ and stores/
+ * may be removed. Without it nothing is. */
 static enum cellar_status first_start(struct store_data_dir *dir, struct cellar_error *error)
 {
     char path[PATH_MAX];
@@ -185,6 +191,8 @@ static enum cellar_status path_set(const char *path, struct store_data_dir *dir,
     return CELLAR_OK;
 }
 
+/* The lock comes before any look inside: what is found there is another server's while that runs.
+ */
 enum cellar_status store_data_dir_open(const char *path, struct store_data_dir *dir,
                                        struct cellar_error *error)
 {
@@ -238,6 +246,7 @@ static enum cellar_status format_look(const struct store_data_dir *dir,
     return is_format && *kind != STORE_DATA_DIR_WHOLE ? format_check(dir, error) : CELLAR_OK;
 }
 
+/* Nothing is made, so a read-only copy will do, which mostly has a LOCK file as well. */
 enum cellar_status store_data_dir_inspect(const char *path, struct store_data_dir *dir,
                                           enum store_data_dir_kind *kind, bool *has_lock,
                                           struct cellar_error *error)
@@ -266,6 +275,7 @@ enum cellar_status store_data_dir_inspect(const char *path, struct store_data_di
     return status;
 }
 
+/* rename(2) is atomic: a start finds FORMAT or FORMAT.new, never half of either. */
 enum cellar_status store_data_dir_commit(struct store_data_dir *dir, struct cellar_error *error)
 {
     char from[PATH_MAX];
@@ -316,7 +326,8 @@ enum cellar_status store_data_dir_store_remove(const struct store_data_dir *dir,
     return store_directory_remove(path, error);
 }
 
-/* A whole decimal number as a name; false for anything else. */
+/* A whole decimal number as a name; false for anything else. Only what is a number from end to end:
+ * "1.old", which somebody put aside, is not store 1. */
 static bool name_number(const char *name, uint64_t *number)
 {
     char *end = NULL;
@@ -327,6 +338,7 @@ static bool name_number(const char *name, uint64_t *number)
     return name[0] >= '0' && name[0] <= '9' && *end == '\0' && errno == 0;
 }
 
+/* A folder without generations is visited once, as generation 0, so that it can be removed. */
 static enum cellar_status store_walk(const struct store_data_dir *dir, uint32_t store_id,
                                      store_generation_fn *visit, void *context)
 {

@@ -29,10 +29,12 @@ struct found {
 
 void store_env_cursor_init(struct store_env_cursor *cursor, struct store_env_txn *txn)
 {
+    CELLAR_ASSERT(txn != NULL);
     cursor->key = (struct cellar_buffer){0};
     store_env_cursor_move(cursor, txn);
 }
 
+/* The key's memory stays: a scan moves its cursor to a fresh transaction with each chunk. */
 void store_env_cursor_move(struct store_env_cursor *cursor, struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->cells != NULL && txn->layers != NULL);
@@ -45,6 +47,7 @@ void store_env_cursor_move(struct store_env_cursor *cursor, struct store_env_txn
     cursor->layers[0] = 0;
 }
 
+/* Few transactions look at tokens, so the native cursor is opened by the first that does. */
 enum cellar_status store_env_cursor_init_tokens(struct store_env_cursor *cursor,
                                                 struct store_env_txn *txn)
 {
@@ -76,17 +79,20 @@ static MDB_cursor *native_at(const struct store_env_cursor *cursor)
 static void native_get(const struct store_env_cursor *cursor, MDB_cursor_op operation,
                        struct found *found)
 {
+    CELLAR_ASSERT(found != NULL);
     found->code = mdb_cursor_get(native_at(cursor), &found->key, &found->value, operation);
 }
 
 static void native_seek(const struct store_env_cursor *cursor, const struct env_raw_key *raw,
                         struct found *found)
 {
+    CELLAR_ASSERT(raw->count > 0);
     found->key = store_env_raw_val(raw);
     native_get(cursor, MDB_SET_RANGE, found);
 }
 
-/* Whether what was found lies in the current layer. */
+/* Whether what was found lies in the current layer. All layers lie in one database, each under its
+ * id, so the end of a layer shows by the id of the next. */
 static bool is_in_level(const struct store_env_cursor *cursor, const struct found *found)
 {
     if (found->code != MDB_SUCCESS || cursor->level == 0) {
@@ -97,7 +103,7 @@ static bool is_in_level(const struct store_env_cursor *cursor, const struct foun
            cellar_get_u64be(found->key.mv_data) == cursor->layers[cursor->level];
 }
 
-/* The part of the key behind the layer's id. */
+/* The part of the key behind the layer's id. Borrowed from the map, like all that LMDB gives. */
 static struct cellar_slice part_of(const struct store_env_cursor *cursor, const struct found *found)
 {
     size_t head = cursor->level == 0 ? 0 : 8;
@@ -105,7 +111,8 @@ static struct cellar_slice part_of(const struct store_env_cursor *cursor, const 
     return cellar_slice_make((const uint8_t *)found->key.mv_data + head, found->key.mv_size - head);
 }
 
-/* Makes `key` the bytes of the levels passed, and then `part`. */
+/* Makes `key` the bytes of the levels passed, and then `part`. Only the last part is copied: what
+ * the levels above contribute stands in the buffer already. */
 static enum cellar_status key_extend(struct store_env_cursor *cursor, struct cellar_slice part)
 {
     cursor->key.bytes = (size_t)cursor->level * STORE_ENV_KEY_PART_MAX;
@@ -116,6 +123,7 @@ static enum cellar_status key_extend(struct store_env_cursor *cursor, struct cel
 /* From the mark that was found into its layer. */
 static enum cellar_status descend(struct store_env_cursor *cursor, const struct found *found)
 {
+    CELLAR_ASSERT(found->code == MDB_SUCCESS);
     struct cellar_slice part = part_of(cursor, found);
     part.bytes = STORE_ENV_KEY_PART_MAX;
     uint64_t layer =
@@ -129,7 +137,8 @@ static enum cellar_status descend(struct store_env_cursor *cursor, const struct 
     return CELLAR_OK;
 }
 
-/* To the first or last entry of the layer just entered. */
+/* To the first or last entry of the layer just entered. Backwards there is no "last of this layer"
+ * to ask for: the first of the next layer is looked for, and one step back from it. */
 static void layer_enter(const struct store_env_cursor *cursor, enum direction direction,
                         struct found *found)
 {
@@ -146,7 +155,8 @@ static void layer_enter(const struct store_env_cursor *cursor, enum direction di
     native_get(cursor, found->code == MDB_NOTFOUND ? MDB_LAST : MDB_PREV, found);
 }
 
-/* Back to the mark that led into the current layer, and one on from there. */
+/* Back to the mark that led into the current layer, and one on from there. A layer knows nothing of
+ * where it hangs: the mark is found by the key's own bytes. */
 static enum cellar_status ascend(struct store_env_cursor *cursor, enum direction direction,
                                  struct found *found)
 {
@@ -167,6 +177,7 @@ static enum cellar_status ascend(struct store_env_cursor *cursor, enum direction
     return CELLAR_OK;
 }
 
+/* The checksum is noted, not checked: who only counts keys need not read the values' pages. */
 static enum cellar_status item_load(struct store_env_cursor *cursor, const struct found *found)
 {
     if (found->value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
@@ -190,7 +201,9 @@ enum cellar_status store_env_cursor_check(const struct store_env_cursor *cursor)
                : CELLAR_DATA_LOSS;
 }
 
-/* Moves between levels until the cursor is on an item or at the end. */
+/* Moves between levels until the cursor is on an item or at the end. Ends, since each turn goes to
+ * another level or stops: a layer that was entered and is empty is damage, and marks cannot nest
+ * deeper than STORE_ENV_LEVEL_COUNT_MAX. */
 static enum cellar_status settle(struct store_env_cursor *cursor, enum direction direction,
                                  struct found *found)
 {
@@ -218,6 +231,8 @@ static enum cellar_status settle(struct store_env_cursor *cursor, enum direction
     }
 }
 
+/* Without a mark for the beginning of a long key there is no such key; the LMDB cursor then stands
+ * where the search goes on. */
 enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct cellar_slice key)
 {
     struct env_raw_key raw;
@@ -247,6 +262,8 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
     return settle(cursor, FORWARD, &found);
 }
 
+/* The item at or behind the key, and one back. Without such an item, or a key, the last one of all.
+ */
 enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
                                                 struct cellar_slice key)
 {

@@ -20,6 +20,8 @@ struct place {
     uint64_t layers[STORE_ENV_LEVEL_COUNT_MAX];
 };
 
+/* Every code of LMDB in a write passes here, so no failure can be overlooked between a hundred
+ * thousand puts. */
 static enum cellar_status stick(struct store_env_txn *txn, int code)
 {
     if (code != MDB_SUCCESS && txn->status == CELLAR_OK) {
@@ -29,6 +31,8 @@ static enum cellar_status stick(struct store_env_txn *txn, int code)
     return txn->status;
 }
 
+/* The checksum covers the mark's key, hence its place: a mark that stands elsewhere leads nowhere.
+ */
 uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value)
 {
     if (value.bytes != STORE_ENV_ITEM_HEAD_BYTES + 8) {
@@ -41,7 +45,9 @@ uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice 
                : 0;
 }
 
-/* Makes a new layer and the mark that leads to it. @return its id, 0 on failure */
+/* Makes a new layer and the mark that leads to it. @return its id, 0 on failure The counter goes on
+ * with the transaction's state: an id is given out only where the commit that counts it is durable
+ * too. */
 static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw)
 {
     uint8_t bytes[STORE_ENV_ITEM_HEAD_BYTES + 8];
@@ -61,7 +67,8 @@ static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct en
     return layer;
 }
 
-/* The layer behind a mark, made when asked for. @return 0 when there is none, or on failure */
+/* The layer behind a mark, made when asked for. @return 0 when there is none, or on failure 0 has
+ * two meanings, which txn->status tells apart. */
 static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw,
                          bool may_make)
 {
@@ -84,7 +91,8 @@ static uint64_t mark_get(struct store_env_txn *txn, MDB_dbi dbi, const struct en
 }
 
 /* Walks down from place->root to where `key` stands. @return false when a layer is missing, or on
- * failure */
+ * failure Marks that were made on the way to an item whose put then fails go with the transaction.
+ */
 static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool may_make,
                        struct place *place)
 {
@@ -109,7 +117,8 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
 }
 
 /* Takes the item that stands at a place, if any, out of count and sum. @return whether there was
- * one */
+ * one count and sum are kept by what goes out and comes in, so the check can hold the whole
+ * environment against two numbers. */
 static bool place_uncount(struct store_env_txn *txn, const struct place *place)
 {
     MDB_val key = store_env_raw_val(&place->raw);
@@ -128,6 +137,8 @@ static bool place_uncount(struct store_env_txn *txn, const struct place *place)
     return true;
 }
 
+/* MDB_RESERVE gives the place in the page, so that the value is copied once. put_count estimates
+ * the pages that this transaction dirties: one an item, and those of a long value. */
 static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
                                    struct cellar_slice value)
 {
@@ -168,7 +179,8 @@ enum cellar_status store_env_token_put(struct store_env_txn *txn, struct cellar_
     return item_put(txn, txn->env->tokens_dbi, key, value);
 }
 
-/* Whether a layer holds no item any more. */
+/* Whether a layer holds no item any more. Asked after each deletion in a layer only; keys of more
+ * than 250 bytes are rare. */
 static bool layer_is_empty(struct store_env_txn *txn, uint64_t layer)
 {
     struct env_raw_key raw;
@@ -190,7 +202,8 @@ static bool layer_is_empty(struct store_env_txn *txn, uint64_t layer)
     return is_empty;
 }
 
-/* Removes the marks of layers that became empty, from the innermost outwards. */
+/* Removes the marks of layers that became empty, from the innermost outwards. Else empty layers
+ * would pile up, and a cursor would take one for damage. */
 static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, struct place *place)
 {
     while (place->level > 0 && layer_is_empty(txn, place->layers[place->level])) {
@@ -228,17 +241,20 @@ static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
 
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
 {
+    CELLAR_ASSERT(txn->is_write);
     return item_delete(txn, txn->env->cells_dbi, key);
 }
 
 enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cellar_slice key)
 {
+    CELLAR_ASSERT(txn->is_write);
     return item_delete(txn, txn->env->tokens_dbi, key);
 }
 
 enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
                                        struct cellar_slice *value)
 {
+    CELLAR_ASSERT(key.bytes > 0);
     struct place place = {.root = txn->env->tokens_dbi};
     if (txn->status != CELLAR_OK || !place_find(txn, key, false, &place)) {
         return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
@@ -264,6 +280,7 @@ enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_
 
 /* ---- begin and end --------------------------------------------------------------------------- */
 
+/* Holds the gate like a reader: a reopening waits for the checkpoint too. */
 enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
 {
     memset(txn, 0, sizeof *txn);
@@ -284,6 +301,8 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     return status;
 }
 
+/* LMDB keeps dirtied pages for reuse until the environment is closed; what that may be at most is
+ * what the keeper weighs when it looks for memory to give back. */
 static void write_end(struct store_env_txn *txn)
 {
     struct store_env *env = txn->env;
@@ -311,6 +330,7 @@ void store_env_abort(struct store_env_txn *txn)
     write_end(txn);
 }
 
+/* The state goes in last, with the count and sum of all that went before. */
 enum cellar_status store_env_commit(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write && txn->txn != NULL);

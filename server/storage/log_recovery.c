@@ -67,6 +67,9 @@ struct store_log_segment store_log_segments_shift(struct store_log_segments *seg
 
 /* ---- step 1: the files ----------------------------------------------------------------------- */
 
+/* A header of another version ends the start, since its file may hold records that we cannot see;
+ * one that cannot be read at all makes the file free, and free_check() looks whether that hides
+ * something. */
 static enum cellar_status segment_load(struct store_log *log, uint64_t index,
                                        struct cellar_error *error)
 {
@@ -106,7 +109,8 @@ static enum cellar_status segment_load(struct store_log *log, uint64_t index,
     return status;
 }
 
-/* The index in "%08u.log", or 0 for another name. */
+/* The index in "%08u.log", or 0 for another name. Eight digits exactly: other names are none of
+ * ours and stay untouched. */
 static uint64_t index_of_name(const char *name)
 {
     uint64_t index = 0;
@@ -142,12 +146,15 @@ static enum cellar_status files_load(struct store_log *log, struct cellar_error 
 
 static int segment_order(const void *a, const void *b)
 {
+    CELLAR_ASSERT(a != NULL && b != NULL);
     uint64_t left = ((const struct store_log_segment *)a)->header.number;
     uint64_t right = ((const struct store_log_segment *)b)->header.number;
     return left < right ? -1 : (left > right ? 1 : 0);
 }
 
-/* Keeps in the chain what is linked to the last segment; the rest becomes free. */
+/* Keeps in the chain what is linked to the last segment; the rest becomes free. The link is number
+ * and incarnation of the segment before: a file of an earlier life with the right number does not
+ * fit. */
 static enum cellar_status chain_link(struct store_log *log, struct cellar_error *error)
 {
     struct store_log_segments *chain = &log->chain;
@@ -189,6 +196,7 @@ static enum cellar_status chain_link(struct store_log *log, struct cellar_error 
 
 /* ---- steps 2 to 4: the groups ---------------------------------------------------------------- */
 
+/* While only the end is looked for nobody cares for gaps; the replay walks again and tells them. */
 static enum cellar_status visit_gap(struct walk *walk, uint64_t last_lsn)
 {
     uint64_t first_lsn = walk->expected_lsn;
@@ -198,6 +206,8 @@ static enum cellar_status visit_gap(struct walk *walk, uint64_t last_lsn)
                                  : walk->visitor->gap(walk->visitor->context, first_lsn, last_lsn);
 }
 
+/* Each group names the LSN that was durable when it was written, which proves all groups up to
+ * there: what lies behind the last such proof is the tail that a start writes again. */
 static enum cellar_status visit_group(struct walk *walk, const struct store_log_group *group)
 {
     struct cellar_slice records = group->records;
@@ -221,6 +231,7 @@ static enum cellar_status visit_group(struct walk *walk, const struct store_log_
 static bool group_search(struct cellar_slice bytes, const struct store_log_header *header,
                          uint64_t offset, uint64_t expected_lsn, struct store_log_group *group)
 {
+    CELLAR_ASSERT(header->alignment >= STORE_LOG_ALIGNMENT_MIN);
     for (; offset < bytes.bytes; offset += header->alignment) {
         if (store_log_group_decode(bytes, offset, header->incarnation, group) &&
             group->first_lsn > expected_lsn) {
@@ -246,12 +257,11 @@ static enum cellar_status overlap_error(const struct walk *walk)
         walk->log->directory);
 }
 
-/**
- * Walks one segment's groups.
+/* Walks one segment's groups.
  *
- * @param end_lsn  the last LSN that belongs to it; UINT64_MAX for the last segment, whose end may
- * be torn
- */
+ * @param end_lsn the last LSN that belongs to it; UINT64_MAX for the last segment, whose end may be
+ * torn A hole in the last segment is a gap only if a later group says that what is missing was
+ * durable; else it is where the log ended when the power went. */
 static enum cellar_status walk_groups(struct walk *walk, const struct store_log_header *header,
                                       struct cellar_slice bytes, uint64_t end_lsn)
 {
@@ -283,6 +293,7 @@ static enum cellar_status walk_groups(struct walk *walk, const struct store_log_
     return CELLAR_OK;
 }
 
+/* The whole segment in memory: groups are searched in it, and 64 MiB are free at a start. */
 static enum cellar_status walk_segment(struct walk *walk, const struct store_log_segment *segment,
                                        uint64_t end_lsn)
 {
@@ -305,6 +316,8 @@ static enum cellar_status walk_segment(struct walk *walk, const struct store_log
     return status;
 }
 
+/* Records at or below the low-water LSN are visited where they still are, but their absence is no
+ * gap. */
 static enum cellar_status walk_chain(struct walk *walk)
 {
     const struct store_log_segments *chain = &walk->log->chain;

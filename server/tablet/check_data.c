@@ -40,6 +40,7 @@ struct data_check {
 
 /* ---- what the tables say of rows and cells --------------------------------------------------- */
 
+/* A row outside its tablet would be found by no read. */
 static const char *tablet_row_check(void *context, struct cellar_slice row)
 {
     const struct data_check *check = context;
@@ -50,7 +51,8 @@ static const char *tablet_row_check(void *context, struct cellar_slice row)
     return is_inside ? NULL : "the row lies outside its tablet's range";
 }
 
-/* A family that is not there may have been dropped, once the schema has changed. */
+/* A family that is not there may have been dropped, once the schema has changed. Dropped families
+ * leave cells behind until something rewrites their segments; those are no damage. */
 static const char *family_check(const struct tablet_schema *schema, struct cellar_slice name,
                                 uint32_t generation)
 {
@@ -79,6 +81,7 @@ static const char *tablet_cell_check(void *context, struct cellar_slice row,
     return why != NULL ? why : timestamp_check(schema, cell->cell.timestamp_us);
 }
 
+/* The name is kept in the check, as the place only borrows it. */
 static void tablet_place(void *context, struct cellar_slice row, struct store_check_place *place)
 {
     struct data_check *check = context;
@@ -96,6 +99,7 @@ static void tablet_place(void *context, struct cellar_slice row, struct store_ch
 
 /* ---- store 0 --------------------------------------------------------------------------------- */
 
+/* What a memory failure is cannot be said from here, so it waits in check->status. */
 static const char *catalog_cell_take(void *context, struct cellar_slice row,
                                      const struct store_cell *cell)
 {
@@ -120,6 +124,7 @@ static void catalog_place(void *context, struct cellar_slice row, struct store_c
     place->table = cellar_slice_text("(catalog)");
 }
 
+/* Its rows and cells do not go into the counts, in which users look for their own. */
 static enum cellar_status catalog_env_check(struct data_check *check)
 {
     const struct store_check_env_options options = {
@@ -160,7 +165,8 @@ static void record_say(struct data_check *check, const struct store_log_entry *e
     store_check_find(&check->report, severity, &place, "%s", why);
 }
 
-/* Whether a payload is a whole mutation. */
+/* Whether a payload is a whole mutation. To the last byte: something behind the items is damage
+ * too. */
 static bool mutation_is_sound(struct cellar_slice payload)
 {
     struct cellar_cursor from = cellar_cursor_make(payload);
@@ -174,7 +180,8 @@ static bool mutation_is_sound(struct cellar_slice payload)
     return is_sound && from.at == from.end;
 }
 
-/* A record by itself, and what it does to the catalog. */
+/* A record by itself, and what it does to the catalog. Records that every store has applied are
+ * copies of what the environments hold, so damage to them costs nothing and is a note. */
 static enum cellar_status record_take(void *context, const struct store_log_entry *entry)
 {
     struct data_check *check = context;
@@ -230,6 +237,8 @@ static const char *mutation_check(struct data_check *check, struct cellar_slice 
     return why;
 }
 
+/* What a start would apply is held against the tables as they are in the end: a record of a table
+ * that was dropped since is skipped by a start too. */
 static enum cellar_status record_fit(void *context, const struct store_log_entry *entry)
 {
     struct data_check *check = context;
@@ -251,7 +260,8 @@ static enum cellar_status record_fit(void *context, const struct store_log_entry
     return CELLAR_OK;
 }
 
-/* What no store needs of the log: FORMAT.md, "Recovery of the log", 4. */
+/* What no store needs of the log: FORMAT.md, "Recovery of the log", 4. A store whose state cannot
+ * be read may need everything. */
 static uint64_t needed_lsn(const struct data_check *check)
 {
     uint64_t low_lsn = store_check_log_low_water(&check->log);
@@ -266,7 +276,8 @@ static uint64_t needed_lsn(const struct data_check *check)
 
 /* ---- stores ---------------------------------------------------------------------------------- */
 
-/* @param store  NULL: one that the damaged catalog does not name */
+/* @param store NULL: one that the damaged catalog does not name Without its table a store's rows
+ * can be read, but nothing says which ones belong to it. */
 static enum cellar_status store_env_check(struct data_check *check, uint32_t id,
                                           uint64_t generation, struct tablet_check_store *store)
 {
@@ -306,7 +317,9 @@ static enum cellar_status stores_check(struct data_check *check)
     return CELLAR_OK;
 }
 
-/* A folder of stores/: named, a leftover, or, when the catalog is damaged, perhaps a store. */
+/* A folder of stores/: named, a leftover, or, when the catalog is damaged, perhaps a store. With a
+ * damaged catalog an unnamed folder may be a table that was lost with its row, so its content is
+ * looked at before anybody removes it. */
 static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_t generation)
 {
     struct data_check *check = context;

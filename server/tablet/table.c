@@ -134,6 +134,7 @@ static enum cellar_status tablets_encode(const struct tablet_table *table, struc
     return CELLAR_OK;
 }
 
+/* Numbered fields, so that a later version can add some and this one steps over them. */
 enum cellar_status tablet_table_encode(const struct tablet_table *table, struct cellar_buffer *to)
 {
     CELLAR_ASSERT(table->schema.version > 0);
@@ -200,6 +201,8 @@ static enum cellar_status families_decode(struct tablet_table *table, struct cel
     return CELLAR_OK;
 }
 
+/* Only starts are stored: an end is the next one's start, so a value cannot describe a gap. The
+ * order is checked, since routing searches it by halves. */
 static enum cellar_status tablets_decode(struct tablet_table *table, struct cellar_cursor *from)
 {
     uint32_t count = 0;
@@ -236,6 +239,7 @@ static enum cellar_status tablets_decode(struct tablet_table *table, struct cell
     return CELLAR_OK;
 }
 
+/* A field that a newer version added is stepped over, not refused. */
 static enum cellar_status field_decode(struct tablet_table *table, uint64_t number,
                                        struct cellar_cursor *from)
 {
@@ -264,6 +268,7 @@ static enum cellar_status field_decode(struct tablet_table *table, uint64_t numb
     }
 }
 
+/* Every field must have come: a table without tablets or granularity would answer reads wrongly. */
 enum cellar_status tablet_table_decode(struct tablet_table *table, struct cellar_slice value)
 {
     struct cellar_cursor from = cellar_cursor_make(value);
