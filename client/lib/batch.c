@@ -140,54 +140,10 @@ size_t cellar_batch_bytes(const struct cellar_batch *batch)
 struct rounds {
     struct cellar_client *client;
     struct cellar_batch *batch;
-    struct cellar_slice table;
     int64_t deadline_us;
     struct cellar_retry retry;
-    struct cellar_slice row;             /* of the round's first entry: by it the server is found */
-    const struct cellar_place *previous; /* the place that sent the last round on, */
-    bool is_moved;                       /* if it did */
+    struct cellar_batch_course course;
 };
-
-/* The place of an entry's row; only good to be compared. */
-static const struct cellar_place *place_of(const struct rounds *rounds, uint32_t index)
-{
-    struct cellar_slice row = cellar_batch_row(rounds->batch, index);
-    struct cellar_place *place = cellar_places_pick(&rounds->client->places, rounds->table, &row);
-    CELLAR_ASSERT(index < rounds->batch->count);
-    cellar_places_release(&rounds->client->places, place);
-    return place;
-}
-
-/*
- * Leaves those entries waiting that are served in one place, and queues the others.
- *
- * After a place sent a round on, the rows that it named go first: their answers show that the batch
- * gets on, so that only a round which is sent on and on is given up.
- */
-static void round_pick(struct rounds *rounds)
-{
-    struct cellar_batch *batch = rounds->batch;
-    const struct cellar_place *picked = NULL;
-    bool is_picked = false;
-    CELLAR_ASSERT(batch->count >= 1);
-    for (uint32_t pass = 0; pass < 2 && !is_picked; pass++) {
-        for (uint32_t index = 0; index < batch->count; index++) {
-            struct cellar_batch_entry *entry = &batch->entries[index];
-            if (entry->state > CELLAR_BATCH_WAITING) {
-                continue;
-            }
-            const struct cellar_place *place = place_of(rounds, index);
-            if (!is_picked && (pass == 1 || !rounds->is_moved || place != rounds->previous)) {
-                is_picked = true;
-                picked = place;
-                rounds->row = cellar_batch_row(batch, index);
-            }
-            entry->state =
-                is_picked && place == picked ? CELLAR_BATCH_WAITING : CELLAR_BATCH_QUEUED;
-        }
-    }
-    rounds->previous = picked;
-}
 
 /* Sends the entries that wait and takes their results. */
 static enum cellar_status round_run(struct rounds *rounds, struct cellar_error *error)
@@ -196,20 +152,20 @@ static enum cellar_status round_run(struct rounds *rounds, struct cellar_error *
     struct cellar_buffer reply = {0};
     struct cellar_batch *batch = rounds->batch;
     bool is_in_doubt = false;
-    struct cellar_msg_mutate_rows_request message = {.table = rounds->table};
+    struct cellar_msg_mutate_rows_request message = {.table = rounds->course.table};
     struct cellar_request request = {.operation = CELLAR_OP_MUTATE_ROWS,
                                      .safety = cellar_batch_safety(batch),
                                      .type = &cellar_msg_mutate_rows_request_type,
                                      .message = &message,
                                      .table = &message.table,
-                                     .row = &rounds->row,
+                                     .row = &rounds->course.row,
                                      .timeout_us = &message.timeout_us,
                                      .token = cellar_batch_times(batch, &message),
-                                     .is_moved = &rounds->is_moved,
+                                     .is_moved = &rounds->course.is_moved,
                                      .is_in_doubt = &is_in_doubt};
     enum cellar_status status = cellar_batch_round(batch, &entries);
-    CELLAR_ASSERT(rounds->table.bytes > 0);
-    rounds->is_moved = false;
+    CELLAR_ASSERT(rounds->course.table.bytes > 0);
+    rounds->course.is_moved = false;
     if (status != CELLAR_OK) {
         status = cellar_error_set(error, status, "No memory for a batch");
     } else {
@@ -233,7 +189,7 @@ static bool round_again(struct rounds *rounds, struct cellar_error *error)
 {
     struct cellar_batch *batch = rounds->batch;
     CELLAR_ASSERT(batch->count >= 1);
-    if (rounds->is_moved) {
+    if (rounds->course.is_moved) {
         return cellar_call_again(rounds->client, &rounds->retry, CELLAR_ATTEMPT_MOVED, error);
     }
     if (!cellar_batch_is_answered(batch)) {
@@ -259,9 +215,9 @@ static enum cellar_status rounds_run(struct rounds *rounds, struct cellar_error 
         cellar_call_retry(rounds->client, CELLAR_SAFETY_IDEMPOTENT, rounds->deadline_us);
     cellar_batch_protect(rounds->batch, rounds->client);
     do {
-        round_pick(rounds);
+        cellar_batch_pick(rounds->batch, &rounds->course);
         enum cellar_status status = round_run(rounds, error);
-        if (status != CELLAR_OK && !rounds->is_moved) {
+        if (status != CELLAR_OK && !rounds->course.is_moved) {
             return status;
         }
         CELLAR_ASSERT(rounds->batch->count >= 1);
@@ -279,10 +235,11 @@ enum cellar_code cellar_mutate_rows(struct cellar_client *client, const char *ta
     if (cellar_batch_begin(batch, &error) == CELLAR_OK &&
         cellar_call_deadline(client, call, &deadline_us, &error) == CELLAR_OK &&
         cellar_client_table_name(client, table, name, &error) == CELLAR_OK) {
-        struct rounds rounds = {.client = client,
-                                .batch = batch,
-                                .table = cellar_slice_text(name),
-                                .deadline_us = deadline_us};
+        struct rounds rounds = {
+            .client = client,
+            .batch = batch,
+            .deadline_us = deadline_us,
+            .course = {.places = &client->places, .table = cellar_slice_text(name)}};
         (void)rounds_run(&rounds, &error);
     }
     if (batch != NULL) {

@@ -3,6 +3,7 @@
 
 #include <cellar/cellar.h>
 
+#include "client/lib/places.h"
 #include "client/lib/token.h"
 #include "common/message.h"
 
@@ -61,6 +62,26 @@ enum cellar_safety cellar_batch_safety(const struct cellar_batch *batch);
 /** The places of the tokens' times in a round's message; none when no entry that waits has one. */
 struct cellar_token_fields cellar_batch_times(const struct cellar_batch *batch,
                                               struct cellar_msg_mutate_rows_request *message);
+
+/** By what the entries of a round are chosen, and what is known of the rounds before. */
+struct cellar_batch_course {
+    struct cellar_places *places;
+    struct cellar_slice table;           /* its full name; borrowed */
+    struct cellar_slice row;             /* of the round's first entry: by it the server is found */
+    const struct cellar_place *previous; /* the place that sent the last round on, */
+    bool is_moved;                       /* if it did */
+};
+
+/**
+ * Leaves those entries waiting that are served in one place, and queues the others.
+ *
+ * After a place sent a round on, the rows that it named go first: their answers show that the batch
+ * gets on, so that only a round which is sent on and on is given up.
+ *
+ * @param batch   has an entry that waits or is queued
+ * @param course  receives the round's row, borrowed from the batch, and place
+ */
+void cellar_batch_pick(struct cellar_batch *batch, struct cellar_batch_course *course);
 
 /** Appends MUTATE_ROWS's entries: those that wait, at least one; CELLAR_NO_MEMORY. */
 enum cellar_status cellar_batch_round(const struct cellar_batch *batch, struct cellar_buffer *to)

@@ -111,6 +111,41 @@ struct cellar_slice cellar_batch_row(const struct cellar_batch *batch, uint32_t 
     return row;
 }
 
+/* The place of an entry's row; only good to be compared. */
+static const struct cellar_place *place_of(const struct cellar_batch *batch,
+                                           const struct cellar_batch_course *course, uint32_t index)
+{
+    struct cellar_slice row = cellar_batch_row(batch, index);
+    struct cellar_place *place = cellar_places_pick(course->places, course->table, &row);
+    CELLAR_ASSERT(index < batch->count);
+    cellar_places_release(course->places, place);
+    return place;
+}
+
+void cellar_batch_pick(struct cellar_batch *batch, struct cellar_batch_course *course)
+{
+    const struct cellar_place *picked = NULL;
+    bool is_picked = false;
+    for (uint32_t pass = 0; pass < 2 && !is_picked; pass++) {
+        for (uint32_t index = 0; index < batch->count; index++) {
+            struct cellar_batch_entry *entry = &batch->entries[index];
+            if (entry->state > CELLAR_BATCH_WAITING) {
+                continue;
+            }
+            const struct cellar_place *place = place_of(batch, course, index);
+            if (!is_picked && (pass == 1 || !course->is_moved || place != course->previous)) {
+                is_picked = true;
+                picked = place;
+                course->row = cellar_batch_row(batch, index);
+            }
+            entry->state =
+                is_picked && place == picked ? CELLAR_BATCH_WAITING : CELLAR_BATCH_QUEUED;
+        }
+    }
+    CELLAR_ASSERT(is_picked);
+    course->previous = picked;
+}
+
 /* Appends an entry: [row, mutations], or [row, mutations, token]. */
 static enum cellar_status entry_encode(const struct cellar_batch *batch, uint32_t index,
                                        struct cellar_buffer *to)
