@@ -38,7 +38,7 @@ static_assert(CELLAR_SUBMIT_CONNECTIONS_MAX == CELLAR_CORE_LINES_MAX, "the optio
 struct cellar_async {
     struct cellar_client *client;
     struct cellar_async_thread *thread; /* NULL: a loop of the program's drives */
-    struct cellar_async_io io;          /* the driver's */
+    struct cellar_peers peers;          /* the driver's */
     struct cellar_mutex lock;
     struct cellar_cond room; /* signalled when calls ended */
     struct cellar_async_list inbox CELLAR_GUARDED_BY(lock);
@@ -100,7 +100,7 @@ static bool inbox_take(struct cellar_async *async, int64_t now_us)
     cellar_mutex_unlock(&async->lock);
     bool has_any = inbox.first != NULL || newest != NULL;
     while ((call = cellar_async_take(&inbox)) != NULL) {
-        cellar_core_add(&async->io.core, call, now_us);
+        cellar_core_add(&async->peers.home.core, call, now_us);
     }
     struct cellar_async_task *oldest = NULL;
     while (newest != NULL) {
@@ -114,7 +114,7 @@ static bool inbox_take(struct cellar_async *async, int64_t now_us)
         oldest = task->next;
         CELLAR_ASSERT(task->run != NULL);
         task->next = NULL;
-        task->run(task, &async->io.core, now_us);
+        task->run(task, &async->peers.home.core, now_us);
     }
     return has_any;
 }
@@ -125,7 +125,7 @@ static bool outcomes_give(struct cellar_async *async)
 {
     struct cellar_async_call *call;
     bool has_any = false;
-    while ((call = cellar_core_finished(&async->io.core)) != NULL) {
+    while ((call = cellar_peers_finished(&async->peers)) != NULL) {
         cellar_mutex_lock(&async->lock);
         if (call->charged_bytes > 0) {
             CELLAR_ASSERT(async->call_count > 0 && async->call_bytes >= call->charged_bytes);
@@ -140,28 +140,45 @@ static bool outcomes_give(struct cellar_async *async)
     return has_any;
 }
 
-/* Copies the core's figures to where others can read them. Once a turn rather than when somebody
- * asks: cellar_client_health() then needs no driver, and works while the driver is stuck in a
- * callback. */
-static void health_note(struct cellar_async *async)
+/* Adds a core's figures up. */
+static void health_add(struct cellar_health *seen, const struct cellar_core *core)
 {
-    const struct cellar_core *core = &async->io.core;
-    struct cellar_health seen = {.in_flight_count = 0};
+    uint32_t in_flight_count = 0;
     for (uint32_t index = 0; index < core->line_count; index++) {
         const struct cellar_line *line = &core->lines[index];
-        seen.in_flight_count += line->call_count;
-        seen.connection_count +=
+        in_flight_count += line->call_count;
+        seen->connection_count +=
             line->state == CELLAR_LINE_UP && line->engine.state == CELLAR_ENGINE_OPEN ? 1u : 0u;
     }
-    CELLAR_ASSERT(core->call_count >= seen.in_flight_count);
+    CELLAR_ASSERT(core->call_count >= in_flight_count);
+    seen->in_flight_count += in_flight_count;
+    seen->waiting_count += core->call_count - in_flight_count;
+}
+
+/* Copies the cores' figures, and the newest failure, to where others can read them. Once a turn
+ * rather than when somebody asks: cellar_client_health() then needs no driver, and works while the
+ * driver is stuck in a callback. */
+static void health_note(struct cellar_async *async)
+{
+    const struct cellar_async_io *io;
+    const struct cellar_async_io *failed = &async->peers.home;
+    struct cellar_health seen = {.in_flight_count = 0};
+    char where[CELLAR_FAILURE_WHERE_BYTES];
+    uint32_t at = 0;
+    while ((io = cellar_peers_next(&async->peers, &at)) != NULL) {
+        health_add(&seen, &io->core);
+        failed = io->core.last_failure_us > failed->core.last_failure_us ? io : failed;
+    }
+    (void)snprintf(where, sizeof where, "%s port %s", failed->address.host, failed->address.port);
     cellar_mutex_lock(&async->lock);
     async->health.connection_count = seen.connection_count;
     async->health.in_flight_count = seen.in_flight_count;
-    async->health.waiting_count = core->call_count - seen.in_flight_count;
-    if (async->failure_us != core->last_failure_us) {
-        async->failure_us = core->last_failure_us;
-        cellar_failure_fill(&async->health.last_failure, &core->last_failure,
-                            async->client->endpoint);
+    async->health.waiting_count = seen.waiting_count;
+    if (failed->core.last_failure_us > async->failure_us) {
+        CELLAR_ASSERT(failed->core.last_failure.code != CELLAR_OK);
+        async->failure_us = failed->core.last_failure_us;
+        cellar_failure_fill(&async->health.last_failure, &failed->core.last_failure,
+                            failed == &async->peers.home ? async->client->endpoint : where);
     }
     cellar_mutex_unlock(&async->lock);
 }
@@ -176,15 +193,15 @@ static void driver_turn(void *context)
     for (unsigned round = 0; round < ROUNDS_MAX && has_more; round++) {
         int64_t now_us = cellar_clock_monotonic_us();
         bool has_new = inbox_take(async, now_us);
-        cellar_async_io_turn(&async->io, now_us);
+        cellar_peers_turn(&async->peers, now_us);
         has_more = outcomes_give(async) || has_new;
     }
     health_note(async);
-    int64_t next_us = has_more ? 0 : cellar_core_next_us(&async->io.core);
+    int64_t next_us = has_more ? 0 : cellar_peers_next_us(&async->peers);
     int64_t now_us = cellar_clock_monotonic_us();
     int64_t delay_us = next_us == INT64_MAX ? -1 : CELLAR_MAX(next_us - now_us, INT64_C(0));
     CELLAR_ASSERT(delay_us >= -1);
-    async->io.loop.timer(async->io.loop.context, delay_us);
+    async->peers.home.loop.timer(async->peers.home.loop.context, delay_us);
     inside_set(async, false);
 }
 
@@ -194,7 +211,7 @@ static void driver_ready(void *context, int fd, int events)
     struct cellar_async *async = context;
     CELLAR_ASSERT((events & ~(CELLAR_LOOP_READ | CELLAR_LOOP_WRITE)) == 0);
     inside_set(async, true);
-    cellar_async_io_ready(&async->io, fd, cellar_clock_monotonic_us());
+    cellar_peers_ready(&async->peers, fd, cellar_clock_monotonic_us());
     inside_set(async, false);
 }
 
@@ -213,11 +230,11 @@ static void driver_stop(void *context)
     bool has_more = true;
     while (has_more) {
         has_more = inbox_take(async, now_us);
-        cellar_async_io_stop(&async->io, now_us);
+        cellar_peers_stop(&async->peers, now_us);
         has_more = outcomes_give(async) || has_more;
     }
     health_note(async);
-    async->io.loop.timer(async->io.loop.context, -1);
+    async->peers.home.loop.timer(async->peers.home.loop.context, -1);
     inside_set(async, false);
 }
 
@@ -229,9 +246,9 @@ void cellar_async_here(struct cellar_async *async, struct cellar_async_task *tas
     CELLAR_ASSERT(!cellar_async_is_inside(async));
     inside_set(async, true);
     (void)inbox_take(async, now_us);
-    task->run(task, &async->io.core, now_us);
+    task->run(task, &async->peers.home.core, now_us);
     while (outcomes_give(async)) {
-        cellar_core_turn(&async->io.core, now_us);
+        cellar_core_turn(&async->peers.home.core, now_us);
     }
     inside_set(async, false);
 }
@@ -248,7 +265,7 @@ static enum cellar_status async_init(struct cellar_async *async, struct cellar_c
                                       .dial_us_max = DIAL_US_MAX,
                                       .seed = cellar_client_random(client)};
     CELLAR_ASSERT(async->client == NULL);
-    CELLAR_TRY(cellar_async_io_init(&async->io, &client->pool.address, &terms, loop));
+    CELLAR_TRY(cellar_peers_init(&async->peers, client, &terms, loop));
     async->client = client;
     async->inside = pthread_self(); /* a loop's; the client's own thread says so itself */
     async->has_driver = async->thread == NULL;
@@ -261,7 +278,7 @@ static enum cellar_status async_init(struct cellar_async *async, struct cellar_c
 static void async_free(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(async->inbox.first == NULL && async->tasks == NULL);
-    cellar_async_io_fini(&async->io);
+    cellar_peers_fini(&async->peers);
     cellar_cond_fini(&async->room);
     cellar_mutex_fini(&async->lock);
     cellar_mem_free(async);
@@ -371,9 +388,9 @@ static enum cellar_status room_wait(struct cellar_async *async,
  * call, so it is made without the lock and once for a burst. */
 static void wake_after(struct cellar_async *async, bool was_woken)
 {
-    CELLAR_ASSERT(async->io.loop.wake != NULL);
+    CELLAR_ASSERT(async->peers.home.loop.wake != NULL);
     if (!was_woken) {
-        async->io.loop.wake(async->io.loop.context);
+        async->peers.home.loop.wake(async->peers.home.loop.context);
     }
 }
 

@@ -1,8 +1,8 @@
 #ifndef CELLAR_CLIENT_ASYNC_H
 #define CELLAR_CLIENT_ASYNC_H
 
-#include "client/lib/async_io.h"
 #include "client/lib/client.h"
+#include "client/lib/peers.h"
 
 /*
  * The asynchronous half of a client: the one place where the threads that submit meet the one that

@@ -11,6 +11,7 @@
  */
 
 struct cellar_async_call;
+struct cellar_core;
 
 /** What one kind of call does with its answers. Called on the thread that drives the core. */
 struct cellar_async_kind {
@@ -18,8 +19,9 @@ struct cellar_async_kind {
      * Takes a PART or the REPLY.
      *
      * @param event  its body is borrowed until return
-     * @return CELLAR_OK; otherwise the failure of this attempt, and `error` is filled: after
-     *         CELLAR_UNAVAILABLE the call goes again, for want of an answer to a part of it
+     * @return CELLAR_OK, the call has its outcome unless it `goes_on`; otherwise the failure of
+     * this attempt, and `error` is filled: after CELLAR_UNAVAILABLE the call goes again, for want
+     *         of an answer to a part of it
      */
     enum cellar_status (*take)(struct cellar_async_call *call, const struct cellar_event *event,
                                struct cellar_error *error);
@@ -27,9 +29,12 @@ struct cellar_async_kind {
      * server refused; CELLAR_NO_MEMORY. May be NULL. */
     enum cellar_status (*relax)(struct cellar_async_call *call, enum cellar_status code,
                                 bool *is_relaxed);
-    /** Forgets what the failed attempt brought, before the next one; CELLAR_NO_MEMORY. May be NULL.
-     */
-    enum cellar_status (*restart)(struct cellar_async_call *call);
+    /** After a MOVED: notes what the next attempt is to know of it, before that is decided;
+     * CELLAR_NO_MEMORY. May be NULL. */
+    enum cellar_status (*moved)(struct cellar_async_call *call, struct cellar_slice body);
+    /** Before the next attempt, whose body it may change: CELLAR_OK, and whether nothing is left to
+     * be asked for, which ends the call well; otherwise why it cannot be. May be NULL. */
+    enum cellar_status (*restart)(struct cellar_async_call *call, bool *is_over);
     /** Gives the outcome, call->error, to whom it concerns; the call is free to go. */
     void (*finish)(struct cellar_async_call *call);
 };
@@ -50,10 +55,16 @@ struct cellar_async_call {
     struct cellar_buffer body; /* as cellar_async_body_encode() makes it; freed by the owner */
     bool has_time_limit;       /* the body has one, to be filled in for each attempt */
     int64_t idle_us;           /* > 0: each answer moves the deadline to so much after it */
+    struct cellar_slice table; /* by which, and by a row, its server is found; empty = the first */
+    struct cellar_slice row;
+    bool has_row;
+    bool is_final;             /* only a MOVED has another attempt follow */
+    bool goes_on;              /* set by its kind's take: goes again at once, with another body */
     struct cellar_retry retry; /* its deadline is that of the call */
     struct cellar_error error; /* the outcome; until then the last attempt's failure */
 
     enum cellar_async_place place;
+    struct cellar_core *core;    /* where it is; NULL while NEW */
     enum cellar_attempt attempt; /* how the last one failed */
     struct cellar_async_call *next;
     struct cellar_async_call *previous;

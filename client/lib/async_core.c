@@ -22,6 +22,10 @@
  *
  * A line that was idle for long is probed with a PING before a call is trusted to it.
  *
+ * With several servers each has a core, and a call that is to be queued goes to the one that the
+ * router picks for it, so that a call which was sent on, or whose server was lost, goes again
+ * elsewhere. A core with a router is one of many; all of them belong to one driver.
+ *
  * Whether a failed call goes again is said by cellar_retry_again(), as for blocking calls. What a
  * broken line had not sent in full (`sent_mark`) was not applied. When connecting fails and no line
  * is left, each call that waits counts it; between two tries lies a pause that grows.
@@ -98,12 +102,27 @@ static void call_end(struct cellar_core *core, struct cellar_async_call *call)
     cellar_async_append(&core->finished, call);
 }
 
+/* The core that a call is to be queued at, which counts it from here on. */
+static struct cellar_core *call_route(struct cellar_core *core, struct cellar_async_call *call)
+{
+    const struct cellar_core_router *router = core->terms.router;
+    struct cellar_core *to = router == NULL ? core : router->pick(router->context, call);
+    CELLAR_ASSERT(core->call_count > 0);
+    core->call_count--;
+    to->call_count++;
+    return to;
+}
+
 /* Puts a call into a place that is no list but the timers. Every call that waits has a timer, so
  * without memory for one the call ends here; it could not end in time else. */
 static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
                       enum cellar_async_place place, int64_t at_us)
 {
     CELLAR_ASSERT(place != CELLAR_ASYNC_OVER);
+    if (place == CELLAR_ASYNC_QUEUED) {
+        core = call_route(core, call);
+    }
+    call->core = core;
     call->place = place;
     if (place == CELLAR_ASYNC_QUEUED) {
         cellar_async_append(&core->queued, call);
@@ -115,23 +134,48 @@ static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
     }
 }
 
+/* Prepares another attempt; false when the call has ended instead. */
+static bool call_restart(struct cellar_core *core, struct cellar_async_call *call)
+{
+    bool is_over = false;
+    CELLAR_ASSERT(call->error.code != CELLAR_OK);
+    if (call->kind->restart == NULL) {
+        return true;
+    }
+    enum cellar_status status = call->kind->restart(call, &is_over);
+    if (status == CELLAR_OK && !is_over) {
+        return true;
+    }
+    if (is_over) {
+        cellar_error_clear(&call->error);
+    } else {
+        (void)cellar_error_set(&call->error, status,
+                               status == CELLAR_NO_MEMORY
+                                   ? "No memory to call again"
+                                   : "What is left of the call cannot be asked for");
+    }
+    call_end(core, call);
+    return false;
+}
+
 /* Decides over a call, which is nowhere, after a failed attempt. The kind's restart comes after the
- * decision and before the wait: what a read has collected is thrown away only when it is read
- * again. */
+ * decision and before the wait: what a request has collected is touched only when there is another.
+ */
 static void call_failed(struct cellar_core *core, struct cellar_async_call *call,
                         enum cellar_attempt attempt, int64_t now_us)
 {
     int64_t delay_us;
     CELLAR_ASSERT(call->error.code != CELLAR_OK);
     call->attempt = attempt;
+    if (call->is_final && attempt != CELLAR_ATTEMPT_MOVED) {
+        call->retry.attempts_max = 0;
+    }
     if (!cellar_retry_again(&call->retry, attempt, chance_make(core, now_us), &call->error,
                             &delay_us)) {
         call_end(core, call);
         return;
     }
-    if (call->kind->restart != NULL && call->kind->restart(call) != CELLAR_OK) {
-        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call again");
-        call_end(core, call);
+    if (!call_restart(core, call)) {
         return;
     }
     if (delay_us > 0) {
@@ -143,11 +187,12 @@ static void call_failed(struct cellar_core *core, struct cellar_async_call *call
 
 /* attempts_max 0 leaves cellar_retry_again() one answer, but it still says whether the outcome is
  * unknown: a write whose bytes were sent may have been applied. */
-void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
-                       const struct cellar_error *error, int64_t now_us)
+void cellar_core_abort(struct cellar_async_call *call, const struct cellar_error *error,
+                       int64_t now_us)
 {
     enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
-    CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER);
+    struct cellar_core *core = call->core;
+    CELLAR_ASSERT(core != NULL && call->place != CELLAR_ASYNC_OVER);
     if (call->place == CELLAR_ASYNC_FLYING) {
         struct cellar_line *line = &core->lines[call->line_index];
         attempt = cellar_line_attempt(line, call);
@@ -168,6 +213,7 @@ static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
     struct cellar_error error;
     char last[CELLAR_ERROR_TEXT_BYTES_MAX / 2];
     CELLAR_ASSERT(call->place >= CELLAR_ASYNC_QUEUED && call->place <= CELLAR_ASYNC_FLYING);
+    CELLAR_ASSERT(call->core == core);
     if (call->place == CELLAR_ASYNC_PAUSED) {
         call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
         return;
@@ -186,7 +232,7 @@ static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
                                "The time limit passed before the request could be sent again: %s",
                                last);
     }
-    cellar_core_abort(core, call, &error, now_us);
+    cellar_core_abort(call, &error, now_us);
 }
 
 void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, int64_t now_us)
@@ -201,7 +247,7 @@ void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, i
 
 /* A write in flight is left to its answer: cancelling could not undo it, and the answer tells what
  * became of it. */
-void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call)
+void cellar_core_cancel(struct cellar_async_call *call)
 {
     struct cellar_error error;
     CELLAR_ASSERT(call->place != CELLAR_ASYNC_NEW);
@@ -210,7 +256,7 @@ void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call
         return;
     }
     (void)cellar_error_set(&error, CELLAR_CANCELLED, "The call was cancelled");
-    cellar_core_abort(core, call, &error, 0);
+    cellar_core_abort(call, &error, 0);
 }
 
 struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
@@ -301,6 +347,9 @@ static void dial_note(struct cellar_core *core, const struct cellar_error *error
         if (cellar_line_is_usable(&core->lines[index])) {
             return;
         }
+    }
+    if (core->terms.router != NULL) {
+        core->terms.router->lost(core->terms.router->context, core);
     }
     struct cellar_async_list waiting = core->queued;
     core->queued = (struct cellar_async_list){NULL, NULL};
@@ -473,33 +522,73 @@ static bool call_relax(struct cellar_core *core, struct cellar_async_call *call)
     return is_relaxed;
 }
 
+/* Takes the REPLY of a call, which is nowhere. */
+static void reply_take(struct cellar_core *core, struct cellar_async_call *call,
+                       const struct cellar_event *event, int64_t now_us)
+{
+    CELLAR_ASSERT(event->kind == CELLAR_EVENT_REPLY && !call->goes_on);
+    cellar_error_clear(&call->error);
+    if (call->kind->take(call, event, &call->error) != CELLAR_OK) {
+        /* An answer that cannot be understood or kept says nothing about a write. */
+        call_failed(core, call,
+                    call->error.code == CELLAR_UNAVAILABLE ? CELLAR_ATTEMPT_ANSWERED
+                                                           : CELLAR_ATTEMPT_SENT,
+                    now_us);
+        return;
+    }
+    cellar_error_clear(&call->error);
+    if (call->goes_on) {
+        call->goes_on = false;
+        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+    } else {
+        call_end(core, call);
+    }
+}
+
+/* What an ERROR says of an attempt. */
+static enum cellar_attempt error_decode(struct cellar_core *core, struct cellar_async_call *call,
+                                        struct cellar_slice body)
+{
+    const struct cellar_core_router *router = core->terms.router;
+    if (router != NULL) {
+        return router->refused(router->context, call, body, &call->error);
+    }
+    bool is_read = cellar_call_error_decode(body, &call->error);
+    CELLAR_ASSERT(call->error.code != CELLAR_OK);
+    return is_read ? CELLAR_ATTEMPT_ANSWERED : CELLAR_ATTEMPT_SENT;
+}
+
+/* Takes the ERROR of a call, which is nowhere. */
+static void error_take(struct cellar_core *core, struct cellar_async_call *call,
+                       const struct cellar_event *event, int64_t now_us)
+{
+    CELLAR_ASSERT(event->kind == CELLAR_EVENT_ERROR);
+    enum cellar_attempt attempt = error_decode(core, call, event->body);
+    if (attempt == CELLAR_ATTEMPT_ANSWERED && call_relax(core, call)) {
+        return;
+    }
+    if (attempt == CELLAR_ATTEMPT_MOVED && call->kind->moved != NULL &&
+        call->kind->moved(call, event->body) != CELLAR_OK) {
+        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call elsewhere");
+        attempt = CELLAR_ATTEMPT_ANSWERED;
+    }
+    call_failed(core, call, attempt, now_us);
+}
+
 /* Takes the REPLY or ERROR that ends a request. dial_failure_count ends here, with an answer, and
  * not with a connection that was made: what accepts and never answers is as good as down. */
 static void answer_take(struct cellar_core *core, struct cellar_async_call *call,
                         const struct cellar_event *event, int64_t now_us)
 {
-    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
     CELLAR_ASSERT(event->kind != CELLAR_EVENT_PART);
     core->lines[call->line_index].has_answered = true;
     core->dial_failure_count = 0;
     call_leave(core, call);
     if (event->kind == CELLAR_EVENT_REPLY) {
-        cellar_error_clear(&call->error);
-        if (call->kind->take(call, event, &call->error) == CELLAR_OK) {
-            cellar_error_clear(&call->error);
-            call_end(core, call);
-            return;
-        }
-        /* An answer that cannot be understood or kept says nothing about a write. */
-        if (call->error.code != CELLAR_UNAVAILABLE) {
-            attempt = CELLAR_ATTEMPT_SENT;
-        }
-    } else if (!cellar_call_error_decode(event->body, &call->error)) {
-        attempt = CELLAR_ATTEMPT_SENT;
-    } else if (call_relax(core, call)) {
-        return;
+        reply_take(core, call, event, now_us);
+    } else {
+        error_take(core, call, event, now_us);
     }
-    call_failed(core, call, attempt, now_us);
 }
 
 /* After events were taken: what became of the line. A line that is left is kept until its calls are
@@ -636,7 +725,7 @@ void cellar_core_stop(struct cellar_core *core, int64_t now_us)
         for (uint32_t place = 0; place < core->timers.count; place++) {
             struct cellar_timer *timer = core->timers.heap[place];
             if (timer->fire == call_fire) {
-                cellar_core_abort(core, CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
+                cellar_core_abort(CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
                                   &error, now_us);
             }
         }

@@ -4,8 +4,9 @@
 #include "client/lib/async_line.h"
 
 /*
- * Many calls over few connections, without a socket, a thread or a clock: what a driver has to do
- * is asked for, what happened is told. A connection is a `line` here, known by its index.
+ * Many calls over few connections to one server, without a socket, a thread or a clock: what a
+ * driver has to do is asked for, what happened is told. A connection is a `line` here, known by its
+ * index.
  *
  *     cellar_core_add() a call
  *     loop: cellar_core_turn()                                   deadlines, pauses, queue -> lines
@@ -25,12 +26,25 @@
     1048576u /* a read's first credit; what is taken is given again                                \
               */
 
+/** Where calls go when there are several servers, each with a core of its own. */
+struct cellar_core_router {
+    void *context;
+    /** The core for the next attempt of a call, which is at none or at any. */
+    struct cellar_core *(*pick)(void *context, const struct cellar_async_call *call);
+    /** Takes an ERROR, as cellar_call_refused(). */
+    enum cellar_attempt (*refused)(void *context, const struct cellar_async_call *call,
+                                   struct cellar_slice body, struct cellar_error *error);
+    /** A core's server cannot be reached: calls are better picked another. */
+    void (*lost)(void *context, const struct cellar_core *core);
+};
+
 /** What a core is made with. */
 struct cellar_core_terms {
     const char *client_name; /* for HELLO; static */
     uint32_t lines_max;      /* connections wanted at once, 1..CELLAR_CORE_LINES_MAX */
     int64_t dial_us_max;     /* how long connecting and greeting may take */
     uint64_t seed;           /* of the jitter */
+    const struct cellar_core_router *router; /* outlives the core; NULL = there is one server */
 };
 
 /** The state; fields are for reading only. */
@@ -56,15 +70,17 @@ enum cellar_status cellar_core_init(struct cellar_core *core, const struct cella
 /** Frees its memory; every call is OVER and taken, every line FREE. */
 void cellar_core_fini(struct cellar_core *core);
 
-/** Takes a NEW call in; without memory it is OVER at once. */
+/** Takes a NEW call in, or gives it to the core of its server; without memory it is OVER at once.
+ */
 void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, int64_t now_us);
 
-/** Ends a call CANCELLED: at once, unless it is a write in flight, which is awaited as ever. */
-void cellar_core_cancel(struct cellar_core *core, struct cellar_async_call *call);
+/** Ends a call that was added CANCELLED: at once, unless it is a write in flight, which is awaited
+ * as ever. */
+void cellar_core_cancel(struct cellar_async_call *call);
 
 /** Ends a call that is not OVER with a code after which it does not go again. */
-void cellar_core_abort(struct cellar_core *core, struct cellar_async_call *call,
-                       const struct cellar_error *error, int64_t now_us);
+void cellar_core_abort(struct cellar_async_call *call, const struct cellar_error *error,
+                       int64_t now_us);
 
 /** Ends all calls CANCELLED, writes in flight as OUTCOME_UNKNOWN, and all lines. */
 void cellar_core_stop(struct cellar_core *core, int64_t now_us);

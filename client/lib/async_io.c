@@ -242,7 +242,7 @@ static void socket_send(struct cellar_async_io *io, uint32_t index)
     }
 }
 
-void cellar_async_io_ready(struct cellar_async_io *io, int fd, int64_t now_us)
+bool cellar_async_io_ready(struct cellar_async_io *io, int fd, int64_t now_us)
 {
     CELLAR_ASSERT(fd >= 0);
     for (uint32_t index = 0; index < io->core.line_count; index++) {
@@ -257,8 +257,9 @@ void cellar_async_io_ready(struct cellar_async_io *io, int fd, int64_t now_us)
                 read_count++;
             }
         }
-        return;
+        return true;
     }
+    return false;
 }
 
 /* ---- turns --------------------------------------------------------------------------------- */

@@ -42,8 +42,9 @@ enum cellar_status cellar_async_io_init(struct cellar_async_io *io,
 /** Frees what init made, after cellar_async_io_stop() and when every call was taken. */
 void cellar_async_io_fini(struct cellar_async_io *io);
 
-/** Reads from, or finishes connecting, the socket that the loop says is ready. */
-void cellar_async_io_ready(struct cellar_async_io *io, int fd, int64_t now_us);
+/** Reads from, or finishes connecting, the socket that the loop says is ready; false when it is
+ * none of these. */
+bool cellar_async_io_ready(struct cellar_async_io *io, int fd, int64_t now_us);
 
 /** Does what is due: core, new connections, sending; and tells the loop what to watch. */
 void cellar_async_io_turn(struct cellar_async_io *io, int64_t now_us);

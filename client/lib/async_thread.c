@@ -2,7 +2,8 @@
  * The background thread of a client: an event loop of a few lines.
  *
  * It watches the client's few sockets with poll(), and an eventfd by which other threads wake it. A
- * client has some dozens of sockets at most, so that a table of them is searched from its start.
+ * client has some dozens of sockets, and some hundreds at most where there are as many servers, so
+ * that a table of them is searched from its start.
  * All signals are blocked on the thread: a program's handlers run on threads that it knows.
  *
  *     turn --> poll(sockets, until the timer) --> ready for each that is --> turn ...
@@ -20,10 +21,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "client/lib/peers.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
-#define SOCKET_COUNT_MAX 64u
+#define SOCKET_COUNT_MAX CELLAR_PEERS_SOCKETS_MAX
 #define POLL_MS_MAX 3600000
 
 struct cellar_async_thread {

@@ -177,7 +177,8 @@ static void cancel_run(struct cellar_async_task *task, struct cellar_core *core,
 {
     struct cellar_future *future = CELLAR_CONTAINER_OF(task, struct cellar_future, cancel);
     CELLAR_ASSERT(now_us > 0);
-    cellar_core_cancel(core, &future->call);
+    CELLAR_ASSERT(core != NULL);
+    cellar_core_cancel(&future->call);
     cellar_future_free(future);
 }
 

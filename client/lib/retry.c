@@ -27,6 +27,15 @@
 #define BACKOFF_DOUBLINGS_MAX 6u
 #define HOPS_MAX 5u
 
+void cellar_retry_renew(struct cellar_retry *retry)
+{
+    CELLAR_ASSERT(retry->sent_count <= retry->attempt_count);
+    retry->attempt_count = 0;
+    retry->connect_attempt_count = 0;
+    retry->hop_count = 0;
+    retry->sent_count = 0;
+}
+
 /* splitmix64 */
 uint64_t cellar_random_next(uint64_t *state)
 {

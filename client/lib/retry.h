@@ -42,6 +42,9 @@ struct cellar_retry_chance {
     uint64_t random; /* any 64 bits */
 };
 
+/** Counts from nothing again: the call got on since, and no attempt of what is left was lost. */
+void cellar_retry_renew(struct cellar_retry *retry);
+
 /** The next 64 random bits of a sequence that `state` holds; good for jitter only. */
 uint64_t cellar_random_next(uint64_t *state);
 

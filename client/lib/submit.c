@@ -260,10 +260,10 @@ static enum cellar_status mutate_rows_take(struct cellar_async_call *call,
 }
 
 /* The next round is another request, with fewer entries. */
-static enum cellar_status mutate_rows_restart(struct cellar_async_call *call)
+static enum cellar_status mutate_rows_restart(struct cellar_async_call *call, bool *is_over)
 {
     struct cellar_future *future = cellar_future_of(call);
-    CELLAR_ASSERT(call->operation == CELLAR_OP_MUTATE_ROWS);
+    CELLAR_ASSERT(call->operation == CELLAR_OP_MUTATE_ROWS && !*is_over);
     cellar_batch_restart(future->batch);
     return mutate_rows_encode(future);
 }
@@ -376,9 +376,10 @@ static enum cellar_status read_take(struct cellar_async_call *call,
 }
 
 /* The new rows are there before the old ones go, so that without memory the future is as it was. */
-static enum cellar_status read_restart(struct cellar_async_call *call)
+static enum cellar_status read_restart(struct cellar_async_call *call, bool *is_over)
 {
     struct cellar_future *future = cellar_future_of(call);
+    CELLAR_ASSERT(!*is_over);
     cellar_row_reader_fini(&future->reader);
     if (future->taker.take != NULL) {
         return CELLAR_OK;

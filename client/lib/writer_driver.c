@@ -593,7 +593,7 @@ void cellar_writer_abort(struct cellar_writer *writer, int64_t now_us)
     for (struct cellar_writer_request *request = writer->requests; request != NULL;
          request = request->next) {
         if (request->call.place != CELLAR_ASYNC_OVER) {
-            cellar_core_abort(writer->core, &request->call, &error, now_us);
+            cellar_core_abort(&request->call, &error, now_us);
         }
     }
     /* Newest first: nothing is let go that would have to be ended next. */

@@ -15,6 +15,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/lib/peers.h"
+
+/* What the client may ask the loop for must fit into the public struct. */
+static_assert(CELLAR_LIBEVENT_SOCKETS_MAX >= CELLAR_PEERS_SOCKETS_MAX, "every socket has a place");
+
 #define LONG_US INT64_C(300000000)
 #define TEXT(text) cellar_text(text)
 

@@ -26,7 +26,7 @@ extern "C" {
 struct event;
 struct event_base;
 
-#define CELLAR_LIBEVENT_SOCKETS_MAX 32
+#define CELLAR_LIBEVENT_SOCKETS_MAX 288
 
 /** What ties a client to a loop, in the caller's storage; fields belong to the library. */
 struct cellar_libevent {

@@ -51,8 +51,9 @@ static enum cellar_status call_take(struct cellar_async_call *call,
                                           : cellar_error_set(error, test->take_status, "refused");
 }
 
-static enum cellar_status call_restart(struct cellar_async_call *call)
+static enum cellar_status call_restart(struct cellar_async_call *call, bool *is_over)
 {
+    (void)is_over;
     CELLAR_CONTAINER_OF(call, struct test_call, call)->restart_count++;
     return CELLAR_OK;
 }
@@ -670,9 +671,9 @@ static void cancel_ends_what_is_safe_to_end(void **state)
     struct test_call *write = rig_call(&rig, CELLAR_SAFETY_WRITE, 10 * S);
     rig_run(&rig);
     struct test_call *queued = rig_call(&rig, CELLAR_SAFETY_WRITE, 10 * S);
-    cellar_core_cancel(&rig.core, &read->call);
-    cellar_core_cancel(&rig.core, &write->call);
-    cellar_core_cancel(&rig.core, &queued->call);
+    cellar_core_cancel(&read->call);
+    cellar_core_cancel(&write->call);
+    cellar_core_cancel(&queued->call);
     rig_run(&rig);
     assert_int_equal(read->call.error.code, CELLAR_CANCELLED);
     assert_int_equal(queued->call.error.code, CELLAR_CANCELLED);
