@@ -12,8 +12,10 @@
  * is OPEN, SENT or PAUSED; the others hang on it in their order, so that a row that is sent again
  * never overtakes, or is overtaken by, one of its own key.
  *
- * A request is one call that is never sent again as such: when it fails, each of its rows is judged
- * by cellar_retry_again() with what is safe for that row. A request that is refused whole for one
+ * A request has rows of one server, as far as the client's places know. It is one call that is
+ * never sent again as such: when it fails, or is sent on, each of its rows is judged by
+ * cellar_retry_again() with what is safe for that row, and shares its next request with others of
+ * its server. A request that is refused whole for one
  * malformed row is taken apart. Once the server has answered, an outage is waited out by each row
  * until its time is over.
  *
@@ -33,6 +35,7 @@
 
 #define TOKEN_MARGIN_US INT64_C(5000000)
 #define TOKEN_LIFE_US_MAX INT64_C(900000000)
+#define LOOKS_PER_ROW 4u /* open rows that are looked at for each that a request may have */
 
 /* One MUTATE_ROWS in flight. */
 struct cellar_writer_request {
@@ -340,16 +343,34 @@ static void request_finish(struct cellar_async_call *call)
 static const struct cellar_async_kind request_kind = {.take = request_take,
                                                       .finish = request_finish};
 
-/* Moves rows from a table's open list into a request, as many as fit. In the order of the open
- * list: first come, first sent; a row that goes again stands at its end.
- */
+/* The place of a row; only good to be compared. */
+static const struct cellar_place *place_of(const struct cellar_writer_row *row)
+{
+    struct cellar_places *places = &row->writer->client->places;
+    const struct cellar_slice key = cellar_writer_key(row);
+    struct cellar_place *place =
+        cellar_places_pick(places, cellar_slice_text(row->table->name), &key);
+    CELLAR_ASSERT(key.bytes > 0);
+    cellar_places_release(places, place);
+    return place;
+}
+
+/* Moves rows of one server from a table's open list into a request, as many as fit. In the order of
+ * the open list: first come, first sent; a row that goes again stands at its end. */
 static void request_gather(struct cellar_writer_request *request, struct cellar_writer_table *table)
 {
     const struct cellar_writer_options *options = &request->writer->options;
     struct cellar_writer_row *row = table->open.first;
+    const struct cellar_place *place = place_of(row);
+    uint64_t looks_left = (uint64_t)options->rows_max * LOOKS_PER_ROW;
     uint64_t bytes = 0;
     uint64_t mutation_count = 0;
-    while (row != NULL && request->row_count < options->rows_max) {
+    while (row != NULL && request->row_count < options->rows_max && looks_left-- > 0) {
+        struct cellar_writer_row *next = row->next;
+        if (place_of(row) != place) {
+            row = next;
+            continue;
+        }
         bytes += row->entry.bytes;
         mutation_count += row->mutation_count;
         bool fits = bytes <= options->bytes_max && mutation_count <= CELLAR_MUTATION_COUNT_MAX &&
@@ -362,9 +383,12 @@ static void request_gather(struct cellar_writer_request *request, struct cellar_
         row->place = CELLAR_WRITER_SENT;
         cellar_writer_append(&request->rows, row);
         request->row_count++;
-        row = table->open.first;
+        row = next;
     }
     CELLAR_ASSERT(request->row_count >= 1);
+    request->call.table = cellar_slice_text(table->name);
+    request->call.row = cellar_writer_key(request->rows.first);
+    request->call.has_row = true;
 }
 
 /* Encodes the entries; whether one has a token, and until when the request may take. The request
