@@ -48,10 +48,37 @@ static void future_destroy(struct cellar_future *future) CELLAR_NO_THREAD_SAFETY
     cellar_row_reader_fini(&future->reader);
     cellar_rows_free(future->rows);
     cellar_buffer_fini(&future->call.body);
-    cellar_mem_free(future->table);
+    cellar_buffer_fini(&future->names);
+    cellar_resume_fini(&future->given);
     cellar_cond_fini(&future->changed);
     cellar_mutex_fini(&future->lock);
     cellar_mem_free(future);
+}
+
+enum cellar_status cellar_future_name(struct cellar_future *future, struct cellar_slice table,
+                                      const struct cellar_slice *row)
+{
+    struct cellar_async_call *call = &future->call;
+    CELLAR_ASSERT(table.bytes > 0 && future->names.bytes == 0);
+    CELLAR_TRY(cellar_buffer_reserve(&future->names, table.bytes + (row == NULL ? 0 : row->bytes)));
+    CELLAR_TRY(cellar_buffer_append(&future->names, table.data, table.bytes));
+    call->table = cellar_slice_of(&future->names);
+    return row == NULL ? CELLAR_OK : cellar_future_rename(future, *row);
+}
+
+enum cellar_status cellar_future_rename(struct cellar_future *future, struct cellar_slice row)
+{
+    struct cellar_async_call *call = &future->call;
+    CELLAR_ASSERT(call->table.bytes > 0 && call->table.bytes <= future->names.bytes);
+    CELLAR_TRY(cellar_buffer_reserve(&future->names, row.bytes));
+    call->table.data = future->names.data;
+    future->names.bytes = call->table.bytes;
+    if (row.bytes > 0) {
+        CELLAR_TRY(cellar_buffer_append(&future->names, row.data, row.bytes));
+    }
+    call->row = cellar_slice_make(future->names.data + call->table.bytes, row.bytes);
+    call->has_row = true;
+    return CELLAR_OK;
 }
 
 struct cellar_future *cellar_future_of(struct cellar_async_call *call)

@@ -2,6 +2,8 @@
 #define CELLAR_CLIENT_FUTURE_H
 
 #include "client/lib/async.h"
+#include "client/lib/batch.h"
+#include "client/lib/resume.h"
 #include "client/lib/row_reader.h"
 
 /* What is behind `struct cellar_future`: one submitted call and its outcome. */
@@ -27,10 +29,12 @@ struct cellar_future {
     char where[CELLAR_FAILURE_WHERE_BYTES]; /* of a failure; set with the outcome */
 
     bool is_ready;              /* of a ping */
+    struct cellar_buffer names; /* the call's table, and its row unless that is a batch's */
     struct cellar_batch *batch; /* of a batch; the program's */
-    char *table;                /* of a batch */
+    struct cellar_batch_course course;
     struct cellar_row_reader reader;
-    struct cellar_rows *rows; /* of a get, until they are taken */
+    struct cellar_resume given; /* rows of this request that were kept or taken */
+    struct cellar_rows *rows;   /* of a get, until they are taken */
     struct cellar_row_taker taker;
     bool is_enough; /* the taker wants no more */
 };
@@ -43,6 +47,20 @@ struct cellar_future {
  */
 struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, const char *operation,
                                         const struct cellar_submit *submit);
+
+/**
+ * Names the table of a call, and the row by which its server is found.
+ *
+ * @param table  its full name; copied
+ * @param row    copied; NULL = none is known
+ * @return CELLAR_OK or CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_future_name(struct cellar_future *future, struct cellar_slice table,
+                                      const struct cellar_slice *row) CELLAR_MUST_USE;
+
+/** Names another row; CELLAR_NO_MEMORY. */
+enum cellar_status cellar_future_rename(struct cellar_future *future, struct cellar_slice row)
+    CELLAR_MUST_USE;
 
 /** The future of a call. */
 struct cellar_future *cellar_future_of(struct cellar_async_call *call);

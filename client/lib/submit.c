@@ -10,9 +10,10 @@
  *                   is no time for one
  *     READ_ROWS     parts: into rows (get), or row by row to the program (scan)
  *
- * A get that fails half way forgets its rows and may start again; a scan may until its first row
- * was given to the program. The submitting thread fills the future; then the driver owns its call
- * until the outcome.
+ * A get that fails half way goes on behind its last row; a scan does when a MOVED sends it on, and
+ * otherwise may start again until its first row was given to the program. A batch goes in rounds,
+ * each to one server. The submitting thread fills the future; then the driver owns its call until
+ * the outcome.
  */
 
 #include <string.h>
@@ -188,6 +189,9 @@ static enum cellar_status mutate_row_encode(struct submission *it, const char *t
     struct cellar_msg_mutate_row_request message = {.row = cellar_view_slice(row)};
     CELLAR_TRY(cellar_client_table_name(it->client, table, name, &it->error));
     enum cellar_status status = cellar_mutations_encode(list, &mutations);
+    if (status == CELLAR_OK) {
+        status = cellar_future_name(it->made, cellar_slice_text(name), &message.row);
+    }
     if (status != CELLAR_OK) {
         (void)cellar_error_set(&it->error, status, "No memory for a mutation list");
     } else {
@@ -222,12 +226,22 @@ enum cellar_code cellar_mutate_row_submit(struct cellar_client *client, const ch
 
 /* ---- many rows ----------------------------------------------------------------------------- */
 
-/* Encodes the entries that wait. Of the entries that have no final answer yet: the first round has
- * all, later ones the rest. */
+/* Chooses the entries of the next round, and its server. */
+static void mutate_rows_pick(struct cellar_future *future)
+{
+    CELLAR_ASSERT(future->batch != NULL && future->course.places != NULL);
+    cellar_batch_pick(future->batch, &future->course);
+    future->course.is_moved = false;
+    future->call.row = future->course.row;
+    future->call.has_row = true;
+}
+
+/* Encodes the entries that wait: the first round has those of the first server, later ones the
+ * rest. */
 static enum cellar_status mutate_rows_encode(struct cellar_future *future)
 {
     struct cellar_buffer entries = {0};
-    struct cellar_msg_mutate_rows_request message = {.table = cellar_slice_text(future->table)};
+    struct cellar_msg_mutate_rows_request message = {.table = future->call.table};
     struct cellar_token_fields fields = cellar_batch_times(future->batch, &message);
     CELLAR_ASSERT(future->batch != NULL);
     enum cellar_status status = cellar_batch_round(future->batch, &entries);
@@ -256,15 +270,46 @@ static enum cellar_status mutate_rows_take(struct cellar_async_call *call,
     }
     CELLAR_TRY(cellar_batch_take(batch, event->body, error));
     cellar_error_clear(error);
-    return cellar_batch_again(batch, error) == 0 ? CELLAR_OK : error->code;
+    if (cellar_batch_is_answered(batch)) {
+        return cellar_batch_again(batch, error) == 0 ? CELLAR_OK : error->code;
+    }
+    /* The entries of another server are next; what is in doubt of these has been noted. */
+    cellar_retry_renew(&call->retry);
+    mutate_rows_pick(cellar_future_of(call));
+    if (mutate_rows_encode(cellar_future_of(call)) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a batch");
+    }
+    call->goes_on = true;
+    return CELLAR_OK;
+}
+
+/* A round that is sent on is chosen anew: what is in doubt of this one is noted before. */
+static enum cellar_status mutate_rows_moved(struct cellar_async_call *call,
+                                            struct cellar_slice body)
+{
+    struct cellar_future *future = cellar_future_of(call);
+    CELLAR_ASSERT(body.bytes > 0);
+    if (call->retry.sent_count > 0) {
+        cellar_batch_doubt(future->batch);
+        call->retry.sent_count = 0;
+    }
+    future->course.is_moved = true;
+    return CELLAR_OK;
 }
 
 /* The next round is another request, with fewer entries. */
 static enum cellar_status mutate_rows_restart(struct cellar_async_call *call, bool *is_over)
 {
     struct cellar_future *future = cellar_future_of(call);
+    bool is_answered = cellar_batch_is_answered(future->batch);
     CELLAR_ASSERT(call->operation == CELLAR_OP_MUTATE_ROWS && !*is_over);
-    cellar_batch_restart(future->batch);
+    if (is_answered) {
+        cellar_batch_restart(future->batch);
+    }
+    /* A round whose answer was lost is repeated as it was. */
+    if (is_answered || call->attempt == CELLAR_ATTEMPT_MOVED) {
+        mutate_rows_pick(future);
+    }
     return mutate_rows_encode(future);
 }
 
@@ -301,6 +346,7 @@ static void mutate_rows_settle(struct cellar_future *future)
 
 static const struct cellar_async_kind mutate_rows_kind = {.take = mutate_rows_take,
                                                           .relax = mutate_rows_relax,
+                                                          .moved = mutate_rows_moved,
                                                           .restart = mutate_rows_restart,
                                                           .finish = cellar_future_finish};
 
@@ -316,8 +362,14 @@ static enum cellar_status mutate_rows_fill(struct submission *it, const char *ta
     future->batch = batch;
     future->settle = mutate_rows_settle;
     cellar_batch_protect(batch, it->client);
-    future->table = cellar_mem_strdup(name);
-    if (future->table == NULL || mutate_rows_encode(future) != CELLAR_OK) {
+    enum cellar_status status = cellar_future_name(future, cellar_slice_text(name), NULL);
+    if (status == CELLAR_OK) {
+        future->course = (struct cellar_batch_course){.places = &it->client->places,
+                                                      .table = future->call.table};
+        mutate_rows_pick(future);
+        status = mutate_rows_encode(future);
+    }
+    if (status != CELLAR_OK) {
         return cellar_error_set(&it->error, CELLAR_NO_MEMORY, "No memory for a batch");
     }
     return CELLAR_OK;
@@ -345,10 +397,14 @@ static enum cellar_status row_give(struct cellar_future *future, const struct ce
                                    struct cellar_error *error)
 {
     CELLAR_ASSERT(!future->is_enough);
+    if (cellar_resume_note(&future->given, cellar_view_slice(row->key)) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a read");
+    }
+    cellar_retry_renew(&future->call.retry);
     if (future->taker.take == NULL) {
         return cellar_rows_add(future->rows, row, error);
     }
-    future->call.retry.attempts_max = 0; /* the program has seen a row: no second start */
+    future->call.is_final = true; /* the program has seen a row: no second start */
     if (!future->taker.take(future->taker.context, row)) {
         future->is_enough = true;
         return cellar_error_set(error, CELLAR_CANCELLED, "The program wants no more rows");
@@ -375,23 +431,29 @@ static enum cellar_status read_take(struct cellar_async_call *call,
     }
 }
 
-/* The new rows are there before the old ones go, so that without memory the future is as it was. */
+/* The next attempt finds its server by the start of the range that was named. */
+static enum cellar_status read_moved(struct cellar_async_call *call, struct cellar_slice body)
+{
+    struct cellar_msg_error message;
+    CELLAR_ASSERT(call->operation == CELLAR_OP_READ_ROWS);
+    CELLAR_TRY(
+        cellar_message_decode(&cellar_msg_error_type, body, &message, CELLAR_UNKNOWN_SKIP, NULL));
+    return cellar_future_rename(cellar_future_of(call), message.start);
+}
+
+/* Asks for what is behind the rows that came. */
 static enum cellar_status read_restart(struct cellar_async_call *call, bool *is_over)
 {
     struct cellar_future *future = cellar_future_of(call);
-    CELLAR_ASSERT(!*is_over);
+    struct cellar_error error;
+    CELLAR_ASSERT(future->rows != NULL || future->taker.take != NULL);
     cellar_row_reader_fini(&future->reader);
-    if (future->taker.take != NULL) {
+    call->is_final = false;
+    if (future->given.count == 0) {
         return CELLAR_OK;
     }
-    CELLAR_ASSERT(future->rows != NULL);
-    struct cellar_rows *rows = cellar_rows_new();
-    if (rows == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    cellar_rows_free(future->rows);
-    future->rows = rows;
-    return CELLAR_OK;
+    return cellar_resume_body(&future->given, &call->body, call->has_time_limit ? UINT64_MAX : 0,
+                              is_over, &error);
 }
 
 /* A scan that its program ended is no failure. */
@@ -404,8 +466,10 @@ static void read_settle(struct cellar_future *future)
     }
 }
 
-static const struct cellar_async_kind read_kind = {
-    .take = read_take, .restart = read_restart, .finish = cellar_future_finish};
+static const struct cellar_async_kind read_kind = {.take = read_take,
+                                                   .moved = read_moved,
+                                                   .restart = read_restart,
+                                                   .finish = cellar_future_finish};
 
 /* Encodes READ_ROWS; a scan without a time limit of its own is bounded from part to part. A scan
  * for a program that takes rows at its own pace has no time limit as a whole; silence between two
@@ -415,6 +479,7 @@ static enum cellar_status read_encode(struct submission *it, const char *table,
 {
     char name[CELLAR_TABLE_NAME_BYTES_MAX];
     struct cellar_async_call *call = &it->made->call;
+    struct cellar_slice row;
     struct cellar_read_terms terms = {.credit_bytes = CELLAR_CORE_CREDIT_BYTES};
     CELLAR_TRY(cellar_client_table_name(it->client, table, name, &it->error));
     terms.table = cellar_slice_text(name);
@@ -425,7 +490,9 @@ static enum cellar_status read_encode(struct submission *it, const char *table,
         call->has_time_limit = true;
         terms.timeout_us = UINT64_MAX;
     }
-    if (cellar_read_encode(read, &terms, &call->body) != CELLAR_OK) {
+    bool has_row = cellar_read_place(read, &row);
+    if (cellar_read_encode(read, &terms, &call->body) != CELLAR_OK ||
+        cellar_future_name(it->made, terms.table, has_row ? &row : NULL) != CELLAR_OK) {
         return cellar_error_set(&it->error, CELLAR_NO_MEMORY, "No memory for a read");
     }
     CELLAR_ASSERT(call->body.bytes > 0);

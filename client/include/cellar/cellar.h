@@ -129,7 +129,8 @@ struct cellar_options {
     uint32_t connections_max; /* to one server, 1..1024; 0 = 16. An open scan holds one */
     uint32_t connect_attempts_max;   /* tries to connect before UNAVAILABLE; 0 = 3 */
     uint32_t attempts_max;           /* times one call is sent; 1 = never again; 0 = 100 */
-    uint32_t submit_connections_max; /* of all submitted calls together, 1..16; 0 = 2 */
+    uint32_t submit_connections_max; /* of all submitted calls together, 1..16; 0 = 2; to a server
+                                        that was named for some rows 2 at most */
     uint32_t submit_calls_max;       /* submitted calls without an outcome, 1..1048576; 0 = 16384 */
     uint64_t submit_bytes_max;       /* of their requests together; 0 = 64 MiB */
     int interrupt_fd; /* a descriptor of the program's, such as a signalfd: while it can be read,
@@ -641,7 +642,8 @@ void cellar_rows_free(struct cellar_rows *rows);
  *
  * Submitted calls overtake each other, also when they write the same row: who needs an order
  * submits the next one when he has the outcome of the one before. Failed calls are sent again by
- * the same rules as those that block.
+ * the same rules as those that block, and go where a server sends them on to; a get or scan goes on
+ * behind its last row there.
  */
 struct cellar_future;
 
@@ -818,6 +820,8 @@ void cellar_loop_detach(struct cellar_client *client);
 /*
  * A writer takes rows one by one and sends them together: requests of many rows, several in flight,
  * each row with one result of its own. It is the way to write much.
+ *
+ * Rows go each to its server, where there are several.
  *
  * Rows of one key are applied in the order in which they were added, also when one of them is sent
  * again. A cell without a timestamp gets the client's time when it is added, which never goes back

@@ -10,6 +10,7 @@
 static bool is_moved(const struct server *server, struct cellar_slice row)
 {
     return server->target[0] != '\0' &&
+           (server->moved_max == 0 || server->moved_count < server->moved_max) &&
            cellar_slice_compare(row, cellar_slice_text(server->start)) >= 0 &&
            (server->end[0] == '\0' ||
             cellar_slice_compare(row, cellar_slice_text(server->end)) < 0);
@@ -171,6 +172,10 @@ static void serve(struct fake_peer *peer, int fd, unsigned index)
             continue; /* of a read that was answered meanwhile */
         }
         server->request_count++;
+        if (server->lose_count > 0) {
+            server->lose_count--;
+            break;
+        }
         if (request.frame.operation == CELLAR_OP_MUTATE_ROW) {
             mutate_row_serve(server, fd, &request);
         } else if (request.frame.operation == CELLAR_OP_MUTATE_ROWS) {

@@ -19,9 +19,11 @@ struct server {
     const char *end;
     unsigned request_count;
     unsigned moved_count;
-    const char *stock; /* the rows that reads find, a letter each, in order */
-    uint64_t rows_max; /* of one read that is sent on afterwards; 0: by `start` and `end` */
-    char rows[64];     /* the rows it served */
+    unsigned lose_count; /* so many requests are not answered, but their connections closed */
+    unsigned moved_max;  /* after so many it serves every row; 0 = without end */
+    const char *stock;   /* the rows that reads find, a letter each, in order */
+    uint64_t rows_max;   /* of one read that is sent on afterwards; 0: by `start` and `end` */
+    char rows[64];       /* the rows it served */
 };
 
 /** Starts a server that serves every row and has none in stock. */
