@@ -1,30 +1,14 @@
 /*
- * The core of the asynchronous client: queue, connections, deadlines, retries.
+ * The core of the asynchronous client: queue, connections, answers, time. What becomes of the calls
+ * is async_core_call.c's.
  *
- *     add --> QUEUED --a line has room--> FLYING --REPLY, final ERROR--> OVER --> finished list
- *               ^  \                        |
- *               |   +---deadline, stop------|----------------------------> OVER
- *               |                           |  UNAVAILABLE, line broke:
- *               +--PAUSED <--retry.c: again-+  what may go again
- *
- *     line:  FREE --dial--> DIALING --dialed--> UP --broken, left, silent--> ENDING --closed-->
- * FREE
- *
- * Each call is in one place: QUEUED ones are in the queue, FLYING ones in their line's table,
- * PAUSED ones only in the heap of timers, in which all of them are, with their deadline or next
- * attempt. So a call ends in time whatever the connections do. A call whose time passes in flight
- * leaves its id behind: CANCEL is sent, and the answer, when it comes, meets an empty place in the
- * table.
+ *     FREE --dial--> DIALING --dialed--> UP --broken, left, silent--> ENDING --closed--> FREE
  *
  * A line that let a call's time pass without sending a byte since is `silent`: it gets no more
  * calls, another line takes its place, and it is closed when its calls are over. Their deadlines
  * are theirs; one call's short time is no reason to break the others off.
  *
  * A line that was idle for long is probed with a PING before a call is trusted to it.
- *
- * With several servers each has a core, and a call that is to be queued goes to the one that the
- * router picks for it, so that a call which was sent on, or whose server was lost, goes again
- * elsewhere. A core with a router is one of many; all of them belong to one driver.
  *
  * Whether a failed call goes again is said by cellar_retry_again(), as for blocking calls. What a
  * broken line had not sent in full (`sent_mark`) was not applied. When connecting fails and no line
@@ -35,9 +19,9 @@
 
 #include "client/lib/async_core.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "client/lib/async_core_call.h"
 #include "client/lib/call.h"
 #include "common/mem.h"
 
@@ -69,203 +53,6 @@ void cellar_core_fini(struct cellar_core *core)
     memset(core, 0, sizeof *core);
 }
 
-/* The clock and the dice for a decision. */
-static struct cellar_retry_chance chance_make(struct cellar_core *core, int64_t now_us)
-{
-    CELLAR_ASSERT(now_us >= 0);
-    return (struct cellar_retry_chance){.now_us = now_us,
-                                        .random = cellar_random_next(&core->random_state)};
-}
-
-/* ---- calls --------------------------------------------------------------------------------- */
-
-/* Takes a call out of where it is. */
-static void call_leave(struct cellar_core *core, struct cellar_async_call *call)
-{
-    CELLAR_ASSERT(call->place != CELLAR_ASYNC_NEW && call->place != CELLAR_ASYNC_OVER);
-    if (call->place == CELLAR_ASYNC_QUEUED) {
-        cellar_async_remove(&core->queued, call);
-    } else if (call->place == CELLAR_ASYNC_FLYING) {
-        cellar_line_take(&core->lines[call->line_index], call);
-    }
-    cellar_timers_remove(&core->timers, &call->timer);
-}
-
-/* Ends a call, which is nowhere, with what its error says. Outcomes are collected, not given:
- * callbacks must not run in the middle of a step of the core. */
-static void call_end(struct cellar_core *core, struct cellar_async_call *call)
-{
-    CELLAR_ASSERT(call->place != CELLAR_ASYNC_OVER && core->call_count > 0);
-    CELLAR_ASSERT(call->timer.place == 0);
-    call->place = CELLAR_ASYNC_OVER;
-    core->call_count--;
-    cellar_async_append(&core->finished, call);
-}
-
-/* The core that a call is to be queued at, which counts it from here on. */
-static struct cellar_core *call_route(struct cellar_core *core, struct cellar_async_call *call)
-{
-    const struct cellar_core_router *router = core->terms.router;
-    struct cellar_core *to = router == NULL ? core : router->pick(router->context, call);
-    CELLAR_ASSERT(core->call_count > 0);
-    core->call_count--;
-    to->call_count++;
-    return to;
-}
-
-/* Puts a call into a place that is no list but the timers. Every call that waits has a timer, so
- * without memory for one the call ends here; it could not end in time else. */
-static void call_wait(struct cellar_core *core, struct cellar_async_call *call,
-                      enum cellar_async_place place, int64_t at_us)
-{
-    CELLAR_ASSERT(place != CELLAR_ASYNC_OVER);
-    if (place == CELLAR_ASYNC_QUEUED) {
-        core = call_route(core, call);
-    }
-    call->core = core;
-    call->place = place;
-    if (place == CELLAR_ASYNC_QUEUED) {
-        cellar_async_append(&core->queued, call);
-    }
-    if (cellar_timers_set(&core->timers, &call->timer, at_us) != CELLAR_OK) {
-        call_leave(core, call);
-        (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory for a call");
-        call_end(core, call);
-    }
-}
-
-/* Prepares another attempt; false when the call has ended instead. */
-static bool call_restart(struct cellar_core *core, struct cellar_async_call *call)
-{
-    bool is_over = false;
-    CELLAR_ASSERT(call->error.code != CELLAR_OK);
-    if (call->kind->restart == NULL) {
-        return true;
-    }
-    enum cellar_status status = call->kind->restart(call, &is_over);
-    if (status == CELLAR_OK && !is_over) {
-        return true;
-    }
-    if (is_over) {
-        cellar_error_clear(&call->error);
-    } else {
-        (void)cellar_error_set(&call->error, status,
-                               status == CELLAR_NO_MEMORY
-                                   ? "No memory to call again"
-                                   : "What is left of the call cannot be asked for");
-    }
-    call_end(core, call);
-    return false;
-}
-
-/* Decides over a call, which is nowhere, after a failed attempt. The kind's restart comes after the
- * decision and before the wait: what a request has collected is touched only when there is another.
- */
-static void call_failed(struct cellar_core *core, struct cellar_async_call *call,
-                        enum cellar_attempt attempt, int64_t now_us)
-{
-    int64_t delay_us;
-    CELLAR_ASSERT(call->error.code != CELLAR_OK);
-    call->attempt = attempt;
-    if (call->is_final && attempt != CELLAR_ATTEMPT_MOVED) {
-        call->retry.attempts_max = 0;
-    }
-    if (!cellar_retry_again(&call->retry, attempt, chance_make(core, now_us), &call->error,
-                            &delay_us)) {
-        call_end(core, call);
-        return;
-    }
-    if (!call_restart(core, call)) {
-        return;
-    }
-    if (delay_us > 0) {
-        call_wait(core, call, CELLAR_ASYNC_PAUSED, now_us + delay_us);
-    } else {
-        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
-    }
-}
-
-/* attempts_max 0 leaves cellar_retry_again() one answer, but it still says whether the outcome is
- * unknown: a write whose bytes were sent may have been applied. */
-void cellar_core_abort(struct cellar_async_call *call, const struct cellar_error *error,
-                       int64_t now_us)
-{
-    enum cellar_attempt attempt = CELLAR_ATTEMPT_ANSWERED;
-    struct cellar_core *core = call->core;
-    CELLAR_ASSERT(core != NULL && call->place != CELLAR_ASYNC_OVER);
-    if (call->place == CELLAR_ASYNC_FLYING) {
-        struct cellar_line *line = &core->lines[call->line_index];
-        attempt = cellar_line_attempt(line, call);
-        cellar_line_forget(line, call->request_id);
-    }
-    call_leave(core, call);
-    call->error = *error;
-    call->retry.attempts_max = 0;
-    call_failed(core, call, attempt, now_us);
-}
-
-/* A call's timer: its pause is over, or its time is. A line on which nothing came since the call
- * was sent is suspect; one that went on talking is only busy with something else. */
-static void call_fire(struct cellar_timer *timer, void *context, int64_t now_us)
-{
-    struct cellar_core *core = context;
-    struct cellar_async_call *call = CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer);
-    struct cellar_error error;
-    char last[CELLAR_ERROR_TEXT_BYTES_MAX / 2];
-    CELLAR_ASSERT(call->place >= CELLAR_ASYNC_QUEUED && call->place <= CELLAR_ASYNC_FLYING);
-    CELLAR_ASSERT(call->core == core);
-    if (call->place == CELLAR_ASYNC_PAUSED) {
-        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
-        return;
-    }
-    if (call->place == CELLAR_ASYNC_FLYING) {
-        struct cellar_line *line = &core->lines[call->line_index];
-        line->is_silent = line->is_silent || line->received_bytes == call->received_mark;
-        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
-                               "The time limit passed while waiting for the server");
-    } else if (call->error.code == CELLAR_OK) {
-        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
-                               "The time limit passed before the request could be sent");
-    } else {
-        (void)snprintf(last, sizeof last, "%.300s", call->error.text);
-        (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
-                               "The time limit passed before the request could be sent again: %s",
-                               last);
-    }
-    cellar_core_abort(call, &error, now_us);
-}
-
-void cellar_core_add(struct cellar_core *core, struct cellar_async_call *call, int64_t now_us)
-{
-    CELLAR_ASSERT(call->place == CELLAR_ASYNC_NEW && call->kind != NULL);
-    CELLAR_ASSERT(call->retry.deadline_us > 0 && call->body.bytes > 0);
-    core->call_count++;
-    call->timer.fire = call_fire;
-    cellar_error_clear(&call->error);
-    call_wait(core, call, CELLAR_ASYNC_QUEUED, CELLAR_MAX(call->retry.deadline_us, now_us));
-}
-
-/* A write in flight is left to its answer: cancelling could not undo it, and the answer tells what
- * became of it. */
-void cellar_core_cancel(struct cellar_async_call *call)
-{
-    struct cellar_error error;
-    CELLAR_ASSERT(call->place != CELLAR_ASYNC_NEW);
-    if (call->place == CELLAR_ASYNC_OVER ||
-        (call->place == CELLAR_ASYNC_FLYING && call->retry.safety != CELLAR_SAFETY_READ)) {
-        return;
-    }
-    (void)cellar_error_set(&error, CELLAR_CANCELLED, "The call was cancelled");
-    cellar_core_abort(call, &error, 0);
-}
-
-struct cellar_async_call *cellar_core_finished(struct cellar_core *core)
-{
-    struct cellar_async_call *call = cellar_async_take(&core->finished);
-    CELLAR_ASSERT(call == NULL || call->place == CELLAR_ASYNC_OVER);
-    return call;
-}
-
 /* ---- queue to lines ------------------------------------------------------------------------ */
 
 /* The line with the least to do that has room, or LINE_NONE. Load rather than the number of calls:
@@ -286,7 +73,7 @@ static uint32_t line_pick(const struct cellar_core *core)
 }
 
 /* Hands the first queued call to a line. Leaves the queue before it is sent, for that may fail, and
- * the call then is nowhere, as call_failed() wants it. */
+ * the call then is nowhere, as cellar_core_call_failed() wants it. */
 static void call_fly(struct cellar_core *core, struct cellar_async_call *call, uint32_t index,
                      int64_t now_us)
 {
@@ -295,7 +82,7 @@ static void call_fly(struct cellar_core *core, struct cellar_async_call *call, u
     call->place = CELLAR_ASYNC_NEW;
     if (cellar_line_send(&core->lines[index], index, call, now_us) != CELLAR_OK) {
         cellar_timers_remove(&core->timers, &call->timer);
-        call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
+        cellar_core_call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
     }
 }
 
@@ -358,7 +145,7 @@ static void dial_note(struct cellar_core *core, const struct cellar_error *error
         call->place = CELLAR_ASYNC_NEW;
         cellar_timers_remove(&core->timers, &call->timer);
         call->error = *error;
-        call_failed(core, call, CELLAR_ATTEMPT_CONNECT, now_us);
+        cellar_core_call_failed(core, call, CELLAR_ATTEMPT_CONNECT, now_us);
     }
 }
 
@@ -406,7 +193,7 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
         struct cellar_async_call *call = line->calls[slot];
         CELLAR_ASSERT(slot < CELLAR_ENGINE_REQUESTS_MAX);
         if (call != NULL) {
-            call_leave(core, call);
+            cellar_core_call_leave(core, call);
             cellar_async_append(&lost, call);
         }
     }
@@ -416,7 +203,7 @@ void cellar_core_broken(struct cellar_core *core, uint32_t index, const struct c
     struct cellar_async_call *call;
     while ((call = cellar_async_take(&lost)) != NULL) {
         call->error = reason;
-        call_failed(core, call, cellar_line_attempt(line, call), now_us);
+        cellar_core_call_failed(core, call, cellar_line_attempt(line, call), now_us);
     }
     bool is_of_use = line->has_answered && line->limit_us == 0;
     line->limit_us = 0;
@@ -498,8 +285,8 @@ static void part_take(struct cellar_core *core, struct cellar_async_call *call,
     }
     if (status != CELLAR_OK) {
         cellar_line_forget(&core->lines[call->line_index], call->request_id);
-        call_leave(core, call);
-        call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
+        cellar_core_call_leave(core, call);
+        cellar_core_call_failed(core, call, CELLAR_ATTEMPT_ANSWERED, now_us);
     }
 }
 
@@ -513,11 +300,11 @@ static bool call_relax(struct cellar_core *core, struct cellar_async_call *call)
     }
     if (call->kind->relax(call, call->error.code, &is_relaxed) != CELLAR_OK) {
         (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call again");
-        call_end(core, call);
+        cellar_core_call_end(core, call);
         return true;
     }
     if (is_relaxed) {
-        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+        cellar_core_call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
     }
     return is_relaxed;
 }
@@ -530,18 +317,18 @@ static void reply_take(struct cellar_core *core, struct cellar_async_call *call,
     cellar_error_clear(&call->error);
     if (call->kind->take(call, event, &call->error) != CELLAR_OK) {
         /* An answer that cannot be understood or kept says nothing about a write. */
-        call_failed(core, call,
-                    call->error.code == CELLAR_UNAVAILABLE ? CELLAR_ATTEMPT_ANSWERED
-                                                           : CELLAR_ATTEMPT_SENT,
-                    now_us);
+        cellar_core_call_failed(core, call,
+                                call->error.code == CELLAR_UNAVAILABLE ? CELLAR_ATTEMPT_ANSWERED
+                                                                       : CELLAR_ATTEMPT_SENT,
+                                now_us);
         return;
     }
     cellar_error_clear(&call->error);
     if (call->goes_on) {
         call->goes_on = false;
-        call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
+        cellar_core_call_wait(core, call, CELLAR_ASYNC_QUEUED, call->retry.deadline_us);
     } else {
-        call_end(core, call);
+        cellar_core_call_end(core, call);
     }
 }
 
@@ -572,7 +359,7 @@ static void error_take(struct cellar_core *core, struct cellar_async_call *call,
         (void)cellar_error_set(&call->error, CELLAR_NO_MEMORY, "No memory to call elsewhere");
         attempt = CELLAR_ATTEMPT_ANSWERED;
     }
-    call_failed(core, call, attempt, now_us);
+    cellar_core_call_failed(core, call, attempt, now_us);
 }
 
 /* Takes the REPLY or ERROR that ends a request. dial_failure_count ends here, with an answer, and
@@ -583,7 +370,7 @@ static void answer_take(struct cellar_core *core, struct cellar_async_call *call
     CELLAR_ASSERT(event->kind != CELLAR_EVENT_PART);
     core->lines[call->line_index].has_answered = true;
     core->dial_failure_count = 0;
-    call_leave(core, call);
+    cellar_core_call_leave(core, call);
     if (event->kind == CELLAR_EVENT_REPLY) {
         reply_take(core, call, event, now_us);
     } else {
@@ -724,7 +511,7 @@ void cellar_core_stop(struct cellar_core *core, int64_t now_us)
     while (core->call_count > 0) {
         for (uint32_t place = 0; place < core->timers.count; place++) {
             struct cellar_timer *timer = core->timers.heap[place];
-            if (timer->fire == call_fire) {
+            if (timer->fire == cellar_core_call_fire) {
                 cellar_core_abort(CELLAR_CONTAINER_OF(timer, struct cellar_async_call, timer),
                                   &error, now_us);
             }
