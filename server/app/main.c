@@ -57,7 +57,8 @@ static void report(void *context, const struct cellar_error *error)
     (void)complain(EXIT_USAGE, error);
 }
 
-/* Prints a text that a function appends to a buffer. */
+/* Prints a text that a function appends to a buffer. To standard output: what was asked for is no
+ * log. */
 static int print(const struct cellar_config *settings, const char *before,
                  enum cellar_status (*append)(const struct cellar_config *settings,
                                               struct cellar_buffer *to))
@@ -72,7 +73,9 @@ static int print(const struct cellar_config *settings, const char *before,
     return status == CELLAR_OK ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-/* Writes the port number so that a reader sees the whole file or none. */
+/* Writes the port number so that a reader sees the whole file or none. Written beside and renamed,
+ * as whoever waits for the file reads it the moment it is there. Others may read it, it is no
+ * secret. */
 static enum cellar_status write_port_file(const char *path, uint16_t port,
                                           struct cellar_error *error)
 {
@@ -117,7 +120,8 @@ static void greet(const struct cellar_server *server, const struct cellar_server
     (void)fflush(stdout);
 }
 
-/* As many descriptors as the system lets us have: a connection is one. */
+/* As many descriptors as the system lets us have: a connection is one. The soft limit is 1024 on
+ * most systems, for programs that use select(2), which this one does not. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -140,6 +144,7 @@ static void set_signals(sigset_t *signals)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* Also after a reload, which ends by being ready again. */
 static void tell_ready(const struct cellar_notify *notify, const struct cellar_server *server)
 {
     char endpoint[IO_ADDRESS_TEXT_BYTES_MAX];
@@ -169,7 +174,9 @@ static void reload_settings(struct cellar_reload *reload, struct cellar_server *
     tell_ready(notify, server);
 }
 
-/* Until it is told to stop; from here on the next such signal ends the process. */
+/* Until it is told to stop; from here on the next such signal ends the process. A sign of life is
+ * sent only while all loops turn: a server of which one thread is stuck should be restarted by
+ * whoever watches it. The second SIGTERM has its default action from here on. */
 static void serve(struct cellar_server *server, struct cellar_reload *reload,
                   const struct cellar_notify *notify, const sigset_t *signals)
 {
@@ -192,7 +199,8 @@ static void serve(struct cellar_server *server, struct cellar_reload *reload,
     (void)pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
 }
 
-/* Tells everybody who wants to know that the server serves. */
+/* Tells everybody who wants to know that the server serves. The port file comes first: its reader
+ * may connect before the lines for people are out. */
 static enum cellar_status announce(const struct cellar_server *server,
                                    const struct cellar_server_config *config,
                                    const struct cellar_notify *notify, struct cellar_error *error)
@@ -208,6 +216,8 @@ static enum cellar_status announce(const struct cellar_server *server,
     return CELLAR_OK;
 }
 
+/* cellar_server_stop() takes NULL and a server that started half way, so there is one way to the
+ * end. */
 static int run(const struct cellar_server_config *config, struct cellar_reload *reload)
 {
     struct cellar_server *server = NULL;
@@ -263,7 +273,8 @@ static int check_data(const struct cellar_config *settings)
     return damage_count == 0 ? EXIT_STOPPED : EXIT_FAILED;
 }
 
-/* What one run of the program was asked to do instead of serving. False: nothing. */
+/* What one run of the program was asked to do instead of serving. False: nothing. Before the
+ * settings are resolved: help is wanted most by those whose settings are wrong. */
 static bool answer_asked(const struct cellar_config *settings, int *code)
 {
     CELLAR_ASSERT(settings->values != NULL);
@@ -296,6 +307,7 @@ static int read_settings(struct cellar_config *settings, int count, char **argum
     return EXIT_STOPPED;
 }
 
+/* All mistakes have been told by now; one is enough not to start. */
 static int resolve_and_run(struct cellar_config *settings, int count, char **arguments)
 {
     struct cellar_server_config config;

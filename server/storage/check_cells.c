@@ -60,6 +60,8 @@ void store_check_cells_fini(struct store_check_cells *cells)
     CELLAR_ASSERT(cells->row.data == NULL);
 }
 
+/* Also from the beginning of a key only, as a bound of a page may be: what is there of the row is
+ * given. */
 enum cellar_status store_check_row_of(struct cellar_slice key, struct cellar_buffer *row)
 {
     cellar_buffer_clear(row);
@@ -78,7 +80,8 @@ enum cellar_status store_check_row_of(struct cellar_slice key, struct cellar_buf
 
 /* ---- findings -------------------------------------------------------------------------------- */
 
-/* The place of a row, and of a cell when `cell` is not NULL. */
+/* The place of a row, and of a cell when `cell` is not NULL. Borrows row and cell; findings are
+ * printed at once. */
 static struct store_check_place place_of(const struct store_check_cells *cells, uint64_t offset,
                                          struct cellar_slice row, const struct store_cell *cell)
 {
@@ -107,6 +110,7 @@ static void row_damage(struct store_check_cells *cells, uint64_t offset,
     store_check_find(cells->report, STORE_CHECK_DAMAGE, &place, "%s", why);
 }
 
+/* The order across the hole is not known, so it is not held against what comes next. */
 enum cellar_status store_check_cells_damage(struct store_check_cells *cells,
                                             struct cellar_slice key, uint64_t offset,
                                             const char *why)
@@ -126,7 +130,7 @@ enum cellar_status store_check_cells_damage(struct store_check_cells *cells,
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-/* Begins a row. */
+/* Begins a row. Keys rise, so a row that has begun has ended the one before. */
 static enum cellar_status row_begin(struct store_check_cells *cells, struct cellar_slice row_key)
 {
     cellar_buffer_clear(&cells->row_key);
@@ -141,7 +145,8 @@ static enum cellar_status row_begin(struct store_check_cells *cells, struct cell
     return CELLAR_OK;
 }
 
-/* Takes the item's row; says what is wrong with it. @param rest receives what stands behind it */
+/* Takes the item's row; says what is wrong with it. @param rest receives what stands behind it A
+ * row whose first segment is missing is damage only where nothing before it was lost anyway. */
 static enum cellar_status row_take(struct store_check_cells *cells, struct cellar_slice key,
                                    uint64_t offset, struct cellar_slice *rest)
 {
@@ -173,7 +178,8 @@ static enum cellar_status row_take(struct store_check_cells *cells, struct cella
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
-/* Whether two positions differ in the timestamp alone. */
+/* Whether two positions differ in the timestamp alone. The timestamp is the last part of a position
+ * and has a fixed length. */
 static bool is_same_column(struct cellar_slice a, struct cellar_slice b)
 {
     CELLAR_ASSERT(a.bytes > TIMESTAMP_BYTES);
@@ -181,7 +187,8 @@ static bool is_same_column(struct cellar_slice a, struct cellar_slice b)
 }
 
 /* Holds the cell's position against the one before and the segment's key; NULL when it may stand
- * there. */
+ * there. These are what a reader relies on when it searches by separators and passes segments on
+ * unread. */
 static const char *position_check(struct store_check_cells *cells, struct segment_walk *walk)
 {
     walk->position_bytes = store_cell_position(&walk->cell, cells->position);
@@ -206,7 +213,7 @@ static const char *position_check(struct store_check_cells *cells, struct segmen
     return NULL;
 }
 
-/* The position becomes the last one. */
+/* The position becomes the last one. Two buffers that change places: no position is copied. */
 static void position_keep(struct store_check_cells *cells, const struct segment_walk *walk)
 {
     uint8_t *free_memory = cells->last;
@@ -216,7 +223,8 @@ static void position_keep(struct store_check_cells *cells, const struct segment_
     cells->position = free_memory;
 }
 
-/* One cell; NULL when it is sound. */
+/* One cell; NULL when it is sound. The position is noted also for a cell that is wrong, so that one
+ * mistake is told once. */
 static const char *cell_check(struct store_check_cells *cells, struct segment_walk *walk,
                               const struct cellar_cells_reader *reader)
 {
@@ -238,7 +246,8 @@ static const char *cell_check(struct store_check_cells *cells, struct segment_wa
     return why;
 }
 
-/* All cells of a segment; says what is wrong with them. */
+/* All cells of a segment; says what is wrong with them. The head says how many cells there are and
+ * how old the oldest is; readers trust both. */
 static void segment_walk_run(struct store_check_cells *cells, struct segment_walk *walk)
 {
     struct cellar_cells_reader reader;
@@ -284,7 +293,8 @@ static void segment_check(struct store_check_cells *cells, struct cellar_slice v
 }
 
 /* Counts an item and holds it against its checksum. @param rest receives what stands behind that
- * @return CELLAR_OK; NOT_FOUND (damage, which was said), NO_MEMORY */
+ * @return CELLAR_OK; NOT_FOUND (damage, which was said), NO_MEMORY Count and sum take damaged items
+ * too: the state counted them when they were whole. */
 static enum cellar_status item_open(struct store_check_cells *cells, struct cellar_slice key,
                                     struct cellar_slice value, uint64_t offset,
                                     struct cellar_slice *rest)
@@ -343,6 +353,7 @@ static const char *token_check(const struct store_check_cells *cells, struct cel
                : cells->rows->row(cells->rows->context, cellar_slice_of(&cells->row));
 }
 
+/* A token's row need not have any cell: its mutation may have deleted them all. */
 enum cellar_status store_check_cells_token(struct store_check_cells *cells, struct cellar_slice key,
                                            struct cellar_slice value, uint64_t offset)
 {

@@ -38,7 +38,8 @@ static size_t row_search(const struct tablet_check_catalog *catalog, struct cell
     return low;
 }
 
-/* An array with room for one more: the same or a grown one; NULL without memory. */
+/* An array with room for one more: the same or a grown one; NULL without memory. One function for
+ * four arrays; the caller stores the pointer again in either case. */
 static void *array_grow(void *items, size_t count, size_t *capacity, size_t bytes)
 {
     CELLAR_ASSERT(count <= *capacity);
@@ -73,6 +74,7 @@ static void row_remove(struct tablet_check_catalog *catalog, size_t index)
             (catalog->row_count - index) * sizeof catalog->rows[0]);
 }
 
+/* An empty value removes the row, as a deletion in the log does. */
 enum cellar_status tablet_check_catalog_put(struct tablet_check_catalog *catalog,
                                             struct cellar_slice row, struct cellar_slice value)
 {
@@ -107,7 +109,8 @@ enum cellar_status tablet_check_catalog_put(struct tablet_check_catalog *catalog
 
 /* ---- records --------------------------------------------------------------------------------- */
 
-/* One mutation of a record: whole rows only. */
+/* One mutation of a record: whole rows only. The forms that tablet_catalog_change_row() writes, and
+ * no others. */
 static enum cellar_status mutation_apply(struct tablet_check_catalog *catalog,
                                          struct cellar_slice bytes, const char **why)
 {
@@ -130,6 +133,8 @@ static enum cellar_status mutation_apply(struct tablet_check_catalog *catalog,
     return CELLAR_OK;
 }
 
+/* What could be read of a damaged record is applied: a start would refuse it, but more can be said
+ * of the rest this way. */
 enum cellar_status tablet_check_catalog_apply(struct tablet_check_catalog *catalog,
                                               struct cellar_slice payload, const char **why)
 {
@@ -154,6 +159,8 @@ enum cellar_status tablet_check_catalog_apply(struct tablet_check_catalog *catal
 
 /* ---- taking rows apart ----------------------------------------------------------------------- */
 
+/* From the first damage on, what seems to be missing may only be unreadable, and is told more
+ * carefully. */
 static void row_damage(struct tablet_check_catalog *catalog, const char *why)
 {
     struct store_check_place place = {
@@ -183,6 +190,7 @@ static void families_check(struct tablet_check_catalog *catalog, const struct ta
     }
 }
 
+/* The table's reference is the catalog's from here. */
 static enum cellar_status table_take(void *context, struct tablet_table *table)
 {
     struct tablet_check_catalog *catalog = context;
@@ -224,7 +232,9 @@ static enum cellar_status counter_take(void *context, uint32_t store_id_next)
     return CELLAR_OK;
 }
 
-/* Rows that name neither table nor store: instances, and what later versions add. */
+/* Rows that name neither table nor store: instances, and what later versions add. Kinds that later
+ * versions write are known by their letter, so that a check by this one does not call them damage.
+ */
 static void other_row_check(struct tablet_check_catalog *catalog)
 {
     const struct tablet_check_row *row = catalog->row;
@@ -246,7 +256,8 @@ static void other_row_check(struct tablet_check_catalog *catalog)
     }
 }
 
-/* Gives each tablet its store. */
+/* Gives each tablet its store. The first tablet on a store keeps it, so that its rows can be
+ * checked against one table at least. */
 static void tablets_bind(struct tablet_check_catalog *catalog, const struct tablet_table *table)
 {
     CELLAR_ASSERT(table->tablet_count > 0);
@@ -283,6 +294,8 @@ static void stores_check(struct tablet_check_catalog *catalog)
     }
 }
 
+/* All rows are taken before any is bound: tables sort behind stores, but a damaged row may stand
+ * anywhere. */
 enum cellar_status tablet_check_catalog_load(struct tablet_check_catalog *catalog)
 {
     const struct tablet_catalog_visitor visitor = {

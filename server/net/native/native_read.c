@@ -47,7 +47,8 @@ struct read {
 };
 
 /* Frees everything. Its answer was given, or nobody is left to get one. The session may be gone
- * when this returns. */
+ * when this returns. The order: nothing may run it any more, then the service's part, then the
+ * call, and the memory last. What the budget needs is looked up before the session may go. */
 static void end_read(struct read *read)
 {
     struct net_call *call = &read->call;
@@ -71,7 +72,9 @@ static void fail_read(struct read *read, const struct cellar_error *error)
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-/* Writes one chunk behind a header at `start`. */
+/* Writes one chunk behind a header at `start`. Straight into the output: between the stored segment
+ * and the socket there is one copy. The header's place is kept free and filled in when the length
+ * is known. */
 static enum cellar_status write_chunk(struct read *read, struct cellar_buffer *output,
                                       size_t *start, bool *is_done, struct cellar_error *error)
 {
@@ -88,7 +91,8 @@ static enum cellar_status write_chunk(struct read *read, struct cellar_buffer *o
     return CELLAR_OK;
 }
 
-/* Turns a written chunk into the frames of a PART or the REPLY. */
+/* Turns a written chunk into the frames of a PART or the REPLY. Credit may go below zero by what
+ * the last part was larger than it: a part is cut by rows, not by bytes. */
 static void send_chunk(struct read *read, struct cellar_buffer *output, size_t start, bool is_done)
 {
     struct net_call *call = &read->call;
@@ -107,7 +111,8 @@ static void send_chunk(struct read *read, struct cellar_buffer *output, size_t s
     net_session_wrote(call->session, status);
 }
 
-/* One chunk. The read may be gone when this returns. */
+/* One chunk. The read may be gone when this returns. An empty chunk that is not the last (all rows
+ * looked at were deleted) sends nothing, and the read goes on in the next turn. */
 static void run_chunk(struct read *read)
 {
     struct net_session *session = read->call.session;
@@ -141,7 +146,8 @@ static void run_chunk(struct read *read)
     }
 }
 
-/* Runs the next chunk if client and socket have room for it. */
+/* Runs the next chunk if client and socket have room for it. Where nothing may be sent any more
+ * run_chunk() ends the read; so only a live session is asked for room. */
 static void step(struct read *read)
 {
     struct net_session *session = read->call.session;
@@ -179,6 +185,7 @@ static void on_cancel(struct net_call *call)
     fail_read(read_of(call), &error);
 }
 
+/* Sums without overflow, whatever a client gives. */
 static void on_credit(struct net_call *call, uint64_t bytes)
 {
     struct read *read = read_of(call);
@@ -191,7 +198,8 @@ static void on_credit(struct net_call *call, uint64_t bytes)
     }
 }
 
-/* No more credit can come. */
+/* No more credit can come. With credit left the read goes on to its end: clients may shut down
+ * their side after the last request. */
 static void on_ended(struct net_call *call)
 {
     struct read *read = read_of(call);
@@ -279,7 +287,8 @@ static enum cellar_status decode_columns(struct read *read, struct cellar_slice 
     return CELLAR_OK;
 }
 
-/* Counts `bytes` more of memory for the read. */
+/* Counts `bytes` more of memory for the read. Refused before the memory is taken, so the sum of all
+ * reads stays within the budget. */
 static enum cellar_status charge(struct read *read, struct io_budget *budget, uint64_t bytes,
                                  struct cellar_error *error)
 {
@@ -309,7 +318,8 @@ static enum cellar_status copy_body(struct read *read, struct io_budget *budget,
     return CELLAR_OK;
 }
 
-/* Copies and decodes the body, and opens the read. */
+/* Copies and decodes the body, and opens the read. The body is charged first, what decoding made of
+ * it afterwards, by the arena's own count. */
 static enum cellar_status open_read(struct read *read, const struct net_context *context,
                                     struct cellar_slice body, struct cellar_error *error)
 {
@@ -346,6 +356,7 @@ static enum cellar_status open_read(struct read *read, const struct net_context 
     return svc_read_open(context->svc, &limits, &options, &read->svc_read, error);
 }
 
+/* The call exists before the read is opened: a failure then ends by the same way as any other. */
 void net_read_rows(struct net_session *session, const struct net_request *request)
 {
     const struct net_context *context = net_session_context(session);

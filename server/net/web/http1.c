@@ -67,8 +67,10 @@ static bool is_token_byte(uint8_t byte)
     return is_letter || is_digit(byte) || (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
 }
 
+/* Methods and names of headers; an empty one is none. */
 static bool is_token(struct cellar_slice text)
 {
+    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
     for (size_t i = 0; i < text.bytes; i++) {
         if (!is_token_byte(text.data[i])) {
             return false;
@@ -77,14 +79,18 @@ static bool is_token(struct cellar_slice text)
     return text.bytes > 0;
 }
 
+/* Names of headers and their words are the same in any case. */
 static bool is_word(struct cellar_slice text, const char *word)
 {
+    CELLAR_ASSERT(word[0] != '\0');
     size_t length = strlen(word);
     return text.bytes == length && strncasecmp((const char *)text.data, word, length) == 0;
 }
 
+/* Blanks and tabs only: RFC 9112 calls nothing else optional white space. */
 static struct cellar_slice trim(struct cellar_slice text)
 {
+    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
     while (text.bytes > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
         text = cellar_slice_make(text.data + 1, text.bytes - 1);
     }
@@ -112,6 +118,7 @@ static struct cellar_slice take_until(struct cellar_slice *text, char mark)
 /* `/path?query`, or `http://host/path?query` as proxies send it. */
 static bool decode_target(struct cellar_slice target, struct cellar_slice *path)
 {
+    CELLAR_ASSERT(path != NULL);
     static const char scheme[] = "http://";
     size_t length = sizeof scheme - 1;
     if (target.bytes > length && is_word(cellar_slice_make(target.data, length), scheme)) {
@@ -127,6 +134,9 @@ static bool decode_target(struct cellar_slice target, struct cellar_slice *path)
     return path->bytes > 0 && path->data[0] == '/';
 }
 
+/* A line of another protocol is answered with 400, one of another version of this one with 505.
+ * Three words exactly: the rest of the line is the version.
+ */
 static unsigned decode_request_line(struct cellar_slice line, struct web_request *request,
                                     struct facts *facts)
 {
@@ -153,9 +163,10 @@ static unsigned decode_request_line(struct cellar_slice line, struct web_request
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-/* False: it is no number. */
+/* False: it is no number. Its size does not matter, only whether it is 0: no body is ever read. */
 static bool decode_length(struct cellar_slice value, struct facts *facts)
 {
+    CELLAR_ASSERT(value.bytes <= WEB_HEAD_BYTES_MAX);
     for (size_t i = 0; i < value.bytes; i++) {
         if (!is_digit(value.data[i])) {
             return false;
@@ -175,7 +186,8 @@ static void decode_connection(struct cellar_slice value, struct facts *facts)
     }
 }
 
-/* False: it cannot be understood. */
+/* False: it cannot be understood. A blank before the colon makes the name no token, and so refuses
+ * it: proxies have been led astray by such names. */
 static bool decode_header(struct cellar_slice line, struct facts *facts)
 {
     if (memchr(line.data, ':', line.bytes) == NULL) {
@@ -203,6 +215,7 @@ static bool decode_header(struct cellar_slice line, struct facts *facts)
 /* Takes a line and what ends it. False: its end has not come. */
 static bool take_line(struct cellar_slice *rest, struct cellar_slice *line)
 {
+    CELLAR_ASSERT(rest->bytes <= WEB_HEAD_BYTES_MAX);
     if (rest->bytes == 0 || memchr(rest->data, '\n', rest->bytes) == NULL) {
         return false;
     }
@@ -230,8 +243,10 @@ static size_t find_end(struct cellar_slice input)
     return 0;
 }
 
+/* A NUL or a lone CR inside a line can make two readers see two different requests. */
 static bool has_control_bytes(struct cellar_slice line)
 {
+    CELLAR_ASSERT(line.bytes <= WEB_HEAD_BYTES_MAX);
     for (size_t i = 0; i < line.bytes; i++) {
         uint8_t byte = line.data[i];
         if ((byte < 0x20 && byte != '\t') || byte == 0x7f) {
@@ -241,6 +256,8 @@ static bool has_control_bytes(struct cellar_slice line)
     return false;
 }
 
+/* The first line that is not empty is the request's, the others are headers, to the first mistake.
+ */
 static unsigned decode_lines(struct cellar_slice head, struct web_request *request,
                              struct facts *facts)
 {
@@ -258,6 +275,8 @@ static unsigned decode_lines(struct cellar_slice head, struct web_request *reque
     return status;
 }
 
+/* 0: more must come. Nothing is written unless the answer is 200. Of HTTP/1.0 no Host is asked, and
+ * its connections close unless the client says otherwise. */
 unsigned web_request_decode(struct cellar_slice input, struct web_request *request,
                             size_t *head_bytes)
 {
@@ -287,6 +306,8 @@ unsigned web_request_decode(struct cellar_slice input, struct web_request *reque
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
+/* Every answer has its length, so that a connection can go on behind it; and no page of this server
+ * is worth a cache. */
 enum cellar_status web_answer_encode(const struct web_answer *answer, struct cellar_buffer *to)
 {
     time_t seconds = (time_t)(answer->real_us / 1000000);
