@@ -37,6 +37,7 @@ void cellar_batch_free(struct cellar_batch *batch)
     }
 }
 
+/* Memory stays: a program that sends batch after batch soon allocates no more. */
 void cellar_batch_clear(struct cellar_batch *batch)
 {
     if (batch == NULL) {
@@ -69,7 +70,8 @@ static enum cellar_status entries_reserve(struct cellar_batch *batch)
     return CELLAR_OK;
 }
 
-/* Checks that one more row fits into a request. */
+/* Checks that one more row fits into a request. Room for a token is kept for each entry that is
+ * there, since whether they go along is known only when the batch is sent. */
 static enum cellar_status add_check(const struct cellar_batch *batch, struct cellar_view row,
                                     const struct cellar_mutations *list, struct cellar_error *error)
 {
@@ -101,6 +103,8 @@ static enum cellar_status entry_encode(struct cellar_buffer *body, struct cellar
     return cellar_mutations_encode(list, body);
 }
 
+/* A failure is kept and told when the batch is sent, so that a loop of adds needs no look at each.
+ */
 void cellar_batch_add(struct cellar_batch *batch, struct cellar_view row,
                       const struct cellar_mutations *list)
 {
@@ -145,7 +149,8 @@ struct rounds {
     struct cellar_batch_course course;
 };
 
-/* Sends the entries that wait and takes their results. */
+/* Sends the entries that wait and takes their results. A round that was lost leaves its entries in
+ * doubt: what they are answered later may be about the second time they were applied. */
 static enum cellar_status round_run(struct rounds *rounds, struct cellar_error *error)
 {
     struct cellar_buffer entries = {0};
@@ -184,7 +189,9 @@ static enum cellar_status round_run(struct rounds *rounds, struct cellar_error *
     return status;
 }
 
-/* Whether there is another round, after one that was answered or sent on; waits until it is due. */
+/* Whether there is another round, after one that was answered or sent on; waits until it is due.
+ * Three reasons to go on: the server sent the round elsewhere, entries of other places wait, or
+ * some were refused for now. */
 static bool round_again(struct rounds *rounds, struct cellar_error *error)
 {
     struct cellar_batch *batch = rounds->batch;
@@ -248,6 +255,7 @@ enum cellar_code cellar_mutate_rows(struct cellar_client *client, const char *ta
     return cellar_client_finish(client, "MUTATE_ROWS", call, &error);
 }
 
+/* 0 before the batch was sent: nothing has failed yet. */
 size_t cellar_batch_failed_count(const struct cellar_batch *batch)
 {
     size_t count = 0;
@@ -258,6 +266,7 @@ size_t cellar_batch_failed_count(const struct cellar_batch *batch)
     return count;
 }
 
+/* The text is kept apart from the entry, as few entries fail. */
 enum cellar_code cellar_batch_result(const struct cellar_batch *batch, size_t index,
                                      struct cellar_failure *failure)
 {

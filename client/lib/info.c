@@ -61,7 +61,7 @@ static char *text_copy(struct cellar_arena *arena, struct cellar_slice text)
     return copy;
 }
 
-/* Opens a field that is an array; an absent one is empty. */
+/* Opens a field that is an array; an absent one is empty. A server leaves an empty field out. */
 static bool array_open(struct cellar_slice field, struct cellar_cursor *from, uint32_t *count)
 {
     *count = 0;
@@ -73,7 +73,8 @@ static bool array_open(struct cellar_slice field, struct cellar_cursor *from, ui
     return cellar_wire_get_array(from, count);
 }
 
-/* Steps over the elements of an array that this client does not know. */
+/* Steps over the elements of an array that this client does not know. What a newer server adds
+ * comes behind what is known, so old clients go on working. */
 static bool rest_skip(struct cellar_cursor *from, uint32_t known, uint32_t count)
 {
     CELLAR_ASSERT(known <= count);
@@ -85,7 +86,8 @@ static bool rest_skip(struct cellar_cursor *from, uint32_t known, uint32_t count
     return true;
 }
 
-/* Copies a decoded rule's tree; its depth was bounded by the decoder. */
+/* Copies a decoded rule's tree; its depth was bounded by the decoder. The public structure is
+ * another than the library's own, so that the latter can change. */
 static bool rule_copy(struct cellar_arena *arena, const struct cellar_gc_rule *from,
                       struct cellar_rule *to)
 {
@@ -194,7 +196,8 @@ static enum cellar_status tablets_decode(struct table_box *box, struct cellar_sl
     return CELLAR_OK;
 }
 
-/* Reads a whole TABLE into the box; what was allocated before a failure dies with its arena. */
+/* Reads a whole TABLE into the box; what was allocated before a failure dies with its arena. A
+ * granularity that is not known is taken as milliseconds, which every table takes. */
 static enum cellar_status table_fill(struct table_box *box, struct cellar_slice body,
                                      struct cellar_error *error)
 {
@@ -243,7 +246,8 @@ void cellar_table_info_free(struct cellar_table_info *info)
     }
 }
 
-/* Reads one [name, number]; a number that is no integer of 64 bits makes `*is_known` false. */
+/* Reads one [name, number]; a number that is no integer of 64 bits makes `*is_known` false. A
+ * figure of another form is passed over: the others are no less right for it. */
 static enum cellar_status figure_decode(struct server_box *box, struct cellar_cursor *from,
                                         struct cellar_figure *figure, bool *is_known,
                                         struct cellar_error *error)
@@ -324,6 +328,7 @@ void cellar_server_info_free(struct cellar_server_info *info)
 
 struct cellar_table_list *cellar_table_list_new(void)
 {
+    static_assert(offsetof(struct list_box, list) == 0, "freed through the list");
     struct list_box *box = cellar_mem_zalloc(1, sizeof *box);
     return box == NULL ? NULL : &box->list;
 }
@@ -346,6 +351,7 @@ static bool names_reserve(struct list_box *box)
     return true;
 }
 
+/* Bounded, since a server that answers with page after page would else fill the memory. */
 enum cellar_status cellar_table_list_add(struct cellar_table_list *list, struct cellar_slice body,
                                          struct cellar_slice *next_page, struct cellar_error *error)
 {

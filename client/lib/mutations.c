@@ -37,6 +37,7 @@ void cellar_mutations_free(struct cellar_mutations *list)
     }
 }
 
+/* An empty list is safe to repeat; the first set at the server's time will change that. */
 void cellar_mutations_clear(struct cellar_mutations *list)
 {
     if (list == NULL) {
@@ -158,6 +159,7 @@ enum cellar_status cellar_mutations_encode(const struct cellar_mutations *list,
 /* Steps over what stands before a set's time; false for what is no set at the server's time. */
 static bool time_find(struct cellar_cursor *from)
 {
+    CELLAR_ASSERT(from->at < from->end);
     uint32_t count;
     uint64_t kind;
     return cellar_wire_get_array(from, &count) && cellar_wire_get_u64(from, &kind) &&
@@ -165,6 +167,8 @@ static bool time_find(struct cellar_cursor *from)
            cellar_wire_skip(from, NULL) && cellar_wire_get_nil(from);
 }
 
+/* The list itself stays as it is: the program may send it again, at another time. Each mutation is
+ * copied in two pieces around its nil. */
 enum cellar_status cellar_mutations_encode_at(const struct cellar_mutations *list, int64_t time_us,
                                               struct cellar_buffer *to)
 {
@@ -200,6 +204,7 @@ enum cellar_status cellar_mutations_error(const struct cellar_mutations *list,
     return error->code;
 }
 
+/* With its own timestamps a list is the same when applied twice, and needs no token. */
 enum cellar_safety cellar_mutations_protect(const struct cellar_mutations *list,
                                             struct cellar_client *client,
                                             struct cellar_msg_mutate_row_request *message,
@@ -219,6 +224,7 @@ enum cellar_safety cellar_mutations_protect(const struct cellar_mutations *list,
     return CELLAR_SAFETY_IDEMPOTENT;
 }
 
+/* Encoded once; attempts send the same bytes, with what is left of the time. */
 enum cellar_code cellar_mutate_row(struct cellar_client *client, const char *table,
                                    struct cellar_view row, const struct cellar_mutations *list,
                                    struct cellar_call *call)

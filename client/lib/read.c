@@ -44,7 +44,8 @@ static bool is_usable(const struct cellar_read *read)
     return read != NULL && read->error.code == CELLAR_OK;
 }
 
-/* Notes the outcome of adding something. */
+/* Notes the outcome of adding something. Half of an element may stand in the buffer after a
+ * failure; the read is never sent then. */
 static void read_note(struct cellar_read *read, enum cellar_status status, uint32_t *count)
 {
     CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_NO_MEMORY);
@@ -55,7 +56,8 @@ static void read_note(struct cellar_read *read, enum cellar_status status, uint3
     }
 }
 
-/* Whether one more key or range fits; notes the failure when it does not. */
+/* Whether one more key or range fits; notes the failure when it does not. The server's limits, told
+ * where the program can see which key was too many. */
 static bool rows_check(struct cellar_read *read, size_t bytes)
 {
     uint32_t count = read->key_count + read->range_count;
@@ -116,6 +118,7 @@ void cellar_read_range(struct cellar_read *read, struct cellar_bound start, stru
     read_note(read, range_put(&read->ranges, &start, &end), &read->range_count);
 }
 
+/* A prefix of FF bytes has no key behind it, so its range has no end. */
 void cellar_read_prefix(struct cellar_read *read, struct cellar_view prefix)
 {
     uint8_t end[CELLAR_RANGE_BOUND_BYTES_MAX];
@@ -215,6 +218,8 @@ enum cellar_status cellar_read_error(const struct cellar_read *read, struct cell
     return error->code;
 }
 
+/* The first key or bound is enough to find a server that knows the rest; a backward read begins
+ * elsewhere, and asks anyone. */
 bool cellar_read_place(const struct cellar_read *read, struct cellar_slice *row)
 {
     CELLAR_ASSERT(read->error.code == CELLAR_OK);
@@ -243,6 +248,7 @@ static enum cellar_status array_make(struct cellar_buffer *to, const struct cell
     return cellar_buffer_append(to, elements->data, elements->bytes);
 }
 
+/* Headers come last, as only now the counts are known; the read can be used again. */
 enum cellar_status cellar_read_encode(const struct cellar_read *read,
                                       const struct cellar_read_terms *terms,
                                       struct cellar_buffer *to)

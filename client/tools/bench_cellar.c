@@ -64,22 +64,26 @@ static enum cellar_status cellar_open(const char *table, struct cellar_bench_ses
 
 static struct cellar_slice cellar_output(const struct cellar_bench_session *session)
 {
+    CELLAR_ASSERT(session->table.bytes > 0);
     return cellar_engine_output(&session->engine);
 }
 
 static void cellar_sent(struct cellar_bench_session *session, size_t bytes)
 {
+    CELLAR_ASSERT(session->table.bytes > 0);
     cellar_engine_sent(&session->engine, bytes);
 }
 
 static enum cellar_status cellar_room(struct cellar_bench_session *session, uint8_t **room,
                                       size_t *bytes)
 {
+    CELLAR_ASSERT(room != NULL && bytes != NULL);
     return cellar_engine_room(&session->engine, room, bytes);
 }
 
 static void cellar_received(struct cellar_bench_session *session, size_t bytes)
 {
+    CELLAR_ASSERT(bytes > 0);
     cellar_engine_received(&session->engine, bytes);
 }
 
@@ -187,7 +191,7 @@ static enum cellar_status columns_put(struct cellar_buffer *to, enum cellar_benc
     return CELLAR_OK;
 }
 
-/* Appends the one range of a read: start <= key < end. */
+/* Appends the one range of a read: start <= key < end. Texts, as all keys of the benchmark are. */
 static enum cellar_status range_put(struct cellar_buffer *to, const char *start, const char *end)
 {
     CELLAR_ASSERT(start[0] != '\0' && end[0] != '\0');
@@ -199,7 +203,8 @@ static enum cellar_status range_put(struct cellar_buffer *to, const char *start,
     return cellar_wire_put_bool(to, false);
 }
 
-/* Encodes a read of a range of rows. */
+/* Encodes a read of a range of rows. Credit for several parts at once: the measure is the server's
+ * work, not the way there and back. */
 static enum cellar_status scan_encode(struct cellar_bench_session *session,
                                       const struct cellar_bench_op *op)
 {
@@ -241,6 +246,7 @@ static enum cellar_status get_encode(struct cellar_bench_session *session,
     return cellar_message_encode(&cellar_msg_read_rows_request_type, &message, &session->body);
 }
 
+/* Buffers are emptied and not freed: the load generator must cost as little as it can. */
 static enum cellar_status cellar_begin(struct cellar_bench_session *session,
                                        const struct cellar_bench_op *op, struct cellar_error *error)
 {
@@ -272,7 +278,8 @@ static enum cellar_status cellar_begin(struct cellar_bench_session *session,
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-/* Checks one row of an answer. */
+/* Checks one row of an answer. Every cell of every row: a benchmark of wrong answers would measure
+ * nothing. */
 static enum cellar_status row_check(struct cellar_bench_check *check, const struct cellar_row *row,
                                     struct cellar_error *error)
 {
@@ -394,6 +401,8 @@ static enum cellar_status event_take(struct cellar_bench_session *session,
     return CELLAR_OK;
 }
 
+/* UNAVAILABLE is no failure of a run: it is how a server says that it is over its limits, and it is
+ * counted. */
 static enum cellar_status cellar_step(struct cellar_bench_session *session,
                                       struct cellar_bench_check *check,
                                       enum cellar_bench_step *step, uint32_t *retry_delay_ms,

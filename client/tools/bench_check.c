@@ -127,7 +127,8 @@ static struct cellar_bench_cell_state *cell_of(const struct cellar_bench_state *
     return &state->cells[record * CELLAR_BENCH_FIELD_COUNT + field];
 }
 
-/* The place of the first loaded record whose key's number is not below `number`. */
+/* The place of the first loaded record whose key's number is not below `number`. The order of keys
+ * is that of their mixed numbers, not that in which records were made. */
 static uint64_t sorted_find(const struct cellar_bench_state *state, uint64_t number)
 {
     uint64_t low = 0;
@@ -144,7 +145,8 @@ static uint64_t sorted_find(const struct cellar_bench_state *state, uint64_t num
     return low;
 }
 
-/* Numbers what a write writes. */
+/* Numbers what a write writes. A group of writes begins with the first one in flight; which of a
+ * group is applied last nobody can say. */
 static void write_begin(struct cellar_bench_state *state, struct cellar_bench_op *op)
 {
     CELLAR_ASSERT(cellar_bench_kind_is_write(op->kind));
@@ -199,7 +201,8 @@ void cellar_bench_state_begin(struct cellar_bench_state *state, struct cellar_be
     }
 }
 
-/* Notes that a write was answered. */
+/* Notes that a write was answered. Inserts may be answered in any order; what counts as settled has
+ * no gap below it. */
 static void write_end(struct cellar_bench_state *state, const struct cellar_bench_op *op)
 {
     if (op->kind == CELLAR_BENCH_PUT_CELL) {
@@ -315,7 +318,8 @@ enum cellar_status cellar_bench_check_row(struct cellar_bench_check *check, stru
     return CELLAR_OK;
 }
 
-/* Whether a field of a record may have that version now. */
+/* Whether a field of a record may have that version now. A scan reads a cell some time after it was
+ * sent, so only a quiet time makes its floor certain. */
 static bool version_is_possible(const struct cellar_bench_check *check, uint32_t field,
                                 uint32_t version)
 {

@@ -65,7 +65,8 @@ static enum cellar_status real_option(const struct cellar_args *args, const char
     return CELLAR_OK;
 }
 
-/* Checks that the words name workloads. */
+/* Checks that the words name workloads. Before the table is made: a typing error should cost
+ * nothing. */
 static enum cellar_status workloads_check(const struct cellar_args *args,
                                           struct cellar_error *error)
 {
@@ -124,7 +125,8 @@ static enum cellar_status terms_fill(struct bench *bench, const struct cellar_ar
     return CELLAR_OK;
 }
 
-/* Reads table, format and server. */
+/* Reads table, format and server. A server on this machine is found by its port, so that its
+ * processor time can be told too. */
 static enum cellar_status target_fill(struct bench *bench, const struct cellar_args *args,
                                       struct cellar_error *error)
 {
@@ -160,7 +162,8 @@ static enum cellar_status target_fill(struct bench *bench, const struct cellar_a
     return CELLAR_OK;
 }
 
-/* Makes the table. */
+/* Makes the table. That the name is free is the server's to say: between a look and a create
+ * somebody could be faster. */
 static enum cellar_status table_create(struct bench *bench, struct cellar_error *error)
 {
     struct cellar_call call = {0};
@@ -192,7 +195,8 @@ static enum cellar_status text_flush(struct bench *bench, enum cellar_status sta
                : cellar_error_set(error, CELLAR_IO_ERROR, "Cannot write the output");
 }
 
-/* Reports a result, after a comma where it is not the first. */
+/* Reports a result, after a comma where it is not the first. Printed as each run ends, and flushed:
+ * whoever interrupts a long measurement keeps what there is. */
 static enum cellar_status result_report(struct bench *bench, struct cellar_error *error)
 {
     const struct cellar_bench_result *result = &bench->results[bench->result_count];
@@ -299,7 +303,8 @@ static enum cellar_status picture_write(struct bench *bench, const struct cellar
     return status;
 }
 
-/* Makes the table, runs, and drops the table unless its contents are wanted. */
+/* Makes the table, runs, and drops the table unless its contents are wanted. After a wrong answer
+ * the table is the evidence, so it stays. */
 static enum cellar_status table_run(struct bench *bench, const struct cellar_args *args,
                                     struct cellar_error *error)
 {

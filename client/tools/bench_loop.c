@@ -100,7 +100,8 @@ static enum cellar_status loop_watch(struct loop *loop, int fd, uint32_t index)
     return CELLAR_OK;
 }
 
-/* Connects everything. What was opened is closed by loop_close(), also after a failure. */
+/* Connects everything. What was opened is closed by loop_close(), also after a failure. Connections
+ * are opened one after the other and blocking: their cost is no part of what is measured. */
 static enum cellar_status loop_open(struct loop *loop)
 {
     uint32_t count = loop->terms->connections;
@@ -153,7 +154,8 @@ static void loop_close(struct loop *loop)
     }
 }
 
-/* The measured stretch begins. */
+/* The measured stretch begins. The clock is read by the meter, at the same moment as the processor
+ * times. */
 static void measure_start(struct loop *loop)
 {
     CELLAR_ASSERT(!loop->meter.is_running && !loop->is_over);
@@ -172,7 +174,8 @@ static void measure_stop(struct loop *loop)
     cellar_bench_meter_stop(&loop->meter, loop->result);
 }
 
-/* Counts the rows that came since the last look. */
+/* Counts the rows that came since the last look. Also in the middle of a long scan: else a run
+ * would count none of the scans that outlast it. */
 static void rows_count(struct loop *loop, struct connection *connection)
 {
     CELLAR_ASSERT(connection->check.row_count >= connection->rows_counted);
@@ -182,7 +185,8 @@ static void rows_count(struct loop *loop, struct connection *connection)
     connection->rows_counted = connection->check.row_count;
 }
 
-/* Counts an operation that was answered. */
+/* Counts an operation that was answered. What is counted and what is timed differ in an open loop:
+ * throughput is what ended within the stretch, latency is of what was due in it. */
 static void operation_count(struct loop *loop, const struct connection *connection)
 {
     bool is_due = connection->start_ns >= loop->measure_ns && connection->start_ns < loop->end_ns;
@@ -245,7 +249,8 @@ static enum cellar_status operation_send(struct loop *loop, struct connection *c
     return connection_send(loop, connection);
 }
 
-/* Takes the next operation that is due; false when there is none now. */
+/* Takes the next operation that is due; false when there is none now. Due times are computed from
+ * the beginning, not from the last operation, so that errors of rounding do not add up. */
 static bool operation_take(struct loop *loop, struct connection *connection)
 {
     const struct cellar_bench_terms *terms = loop->terms;
@@ -295,7 +300,8 @@ static void connection_rest(struct loop *loop, struct connection *connection)
     loop->idle[loop->idle_count++] = (uint32_t)(connection - loop->connections);
 }
 
-/* An operation was answered: checks and counts it, and begins the next. */
+/* An operation was answered: checks and counts it, and begins the next. The clock is read once for
+ * an operation, at its end. */
 static enum cellar_status operation_done(struct loop *loop, struct connection *connection)
 {
     bool is_checked = !loop->target->driver->is_canned;
@@ -393,7 +399,8 @@ static enum cellar_status connection_read(struct loop *loop, struct connection *
 
 /* ---- the loop ------------------------------------------------------------------------------ */
 
-/* Someone wants the run to end: its time is over now. */
+/* Someone wants the run to end: its time is over now. The descriptor is left alone from here on, as
+ * it would wake the loop for ever. */
 static void interrupt_take(struct loop *loop)
 {
     int fd = cellar_interrupt_fd(loop->target->interrupt);
@@ -404,7 +411,8 @@ static void interrupt_take(struct loop *loop)
     loop->measure_ns = CELLAR_MIN(loop->measure_ns, loop->end_ns);
 }
 
-/* How long to wait for events, nanoseconds. */
+/* How long to wait for events, nanoseconds. One second at most, so that the loop sees for itself
+ * when a server has fallen silent. */
 static int64_t wait_ns(const struct loop *loop)
 {
     int64_t until_ns = loop->is_over            ? loop->now_ns + NS_PER_S
@@ -457,7 +465,8 @@ static enum cellar_status loop_wait(struct loop *loop)
     return CELLAR_OK;
 }
 
-/* True when only full scans are in flight, which need not be waited for. */
+/* True when only full scans are in flight, which need not be waited for. A scan of a whole table
+ * may take longer than the run; its rows have been counted. */
 static bool has_only_scans(const struct loop *loop)
 {
     CELLAR_ASSERT(loop->connections != NULL);
@@ -538,7 +547,8 @@ static enum cellar_status loop_turn(struct loop *loop)
     }
 }
 
-/* Opens, runs and closes. */
+/* Opens, runs and closes. The kernel may let a sleeping thread oversleep by 50 microseconds, which
+ * is more than many operations take. */
 static enum cellar_status loop_run(struct loop *loop)
 {
     int slack_ns = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);

@@ -43,6 +43,7 @@ struct cellar_csv_column {
     struct cellar_column_text target; /* of --column */
 };
 
+/* Other formats refuse these, and name the one that was given. */
 const char *cellar_csv_option_given(const struct cellar_args *args)
 {
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(csv_options); index++) {
@@ -170,7 +171,8 @@ static struct cellar_csv_column *column_find(const struct cellar_csv_map *map,
     return NULL;
 }
 
-/* Finds the column that an option names, or says that there is none. */
+/* Finds the column that an option names, or says that there is none. Said before anything is sent,
+ * with the option that has the typing error. */
 static enum cellar_status column_get(const struct cellar_csv_map *map, const char *option,
                                      struct cellar_slice name, struct cellar_csv_column **column,
                                      struct cellar_error *error)
@@ -184,7 +186,8 @@ static enum cellar_status column_get(const struct cellar_csv_map *map, const cha
                                   (int)CELLAR_MIN(name.bytes, 100u), (const char *)name.data);
 }
 
-/* Takes the names of the columns from a record. */
+/* Takes the names of the columns from a record. Two columns of one name could not be told apart by
+ * any option. */
 static enum cellar_status names_take(struct cellar_csv_map *map,
                                      const struct cellar_csv_reader *header,
                                      struct cellar_error *error)
@@ -233,7 +236,8 @@ static enum cellar_status names_given(struct cellar_csv_map *map, struct cellar_
     return status;
 }
 
-/* Splits the value of an option at its first '='. */
+/* Splits the value of an option at its first '='. The first '=', since a qualifier may hold others.
+ */
 static enum cellar_status pair_split(const struct cellar_given *given, struct cellar_slice *name,
                                      const char **value, struct cellar_error *error)
 {
@@ -301,7 +305,7 @@ static enum cellar_status option_apply(struct cellar_csv_map *map, const struct 
     return CELLAR_OK;
 }
 
-/* True for a column that is a part of the key. */
+/* True for a column that is a part of the key. A walk over a few arguments, for the header only. */
 static bool is_in_key(const struct cellar_csv_map *map, const struct cellar_csv_column *column)
 {
     for (size_t index = 0; index < map->args->given_count; index++) {
@@ -340,7 +344,8 @@ static enum cellar_status rest_apply(struct cellar_csv_map *map, struct cellar_e
                                   "or --family cf");
 }
 
-/* True when the columns are those that scan and export write, and no option maps them. */
+/* True when the columns are those that scan and export write, and no option maps them. Any option
+ * that maps a column says that the file only looks like an export. */
 static bool is_cell_form(const struct cellar_csv_map *map)
 {
     if (map->column_count != CELLAR_ARRAY_COUNT(cell_columns) || map->family != NULL ||
@@ -420,6 +425,8 @@ static enum cellar_status key_join(struct cellar_csv_map *map, const struct cell
     return CELLAR_OK;
 }
 
+/* Records of another length are refused rather than filled up: a stray delimiter would move every
+ * value by one column. */
 enum cellar_status cellar_csv_map_key(struct cellar_csv_map *map,
                                       const struct cellar_csv_reader *from,
                                       struct cellar_error *error)
@@ -502,6 +509,8 @@ static enum cellar_status record_time(const struct cellar_csv_map *map,
     return CELLAR_OK;
 }
 
+/* A row of which nothing is stored is told: with a wrong option it would be every row of the file.
+ */
 enum cellar_status cellar_csv_map_cells(struct cellar_csv_map *map,
                                         const struct cellar_csv_reader *from,
                                         const struct cellar_csv_defaults *defaults,

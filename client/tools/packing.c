@@ -62,6 +62,7 @@ bool cellar_packing_decode(const char *name, enum cellar_packing *packing)
     return false;
 }
 
+/* The suffix alone is no name: ".gz" has nothing in it to unpack. */
 enum cellar_packing cellar_packing_of_name(const char *name)
 {
     size_t bytes = strlen(name);
@@ -84,6 +85,7 @@ const char *cellar_packing_suffix(enum cellar_packing packing)
 
 /* ---- zlib's memory ------------------------------------------------------------------------- */
 
+/* Tests can make zlib's allocations fail with this, as all others. */
 static void *zlib_alloc(void *context, unsigned int count, unsigned int bytes)
 {
     CELLAR_ASSERT(context == NULL);
@@ -123,6 +125,7 @@ static enum cellar_status damaged(struct cellar_error *error, const char *format
                             format, what == NULL ? "it breaks the format" : what);
 }
 
+/* Between two streams, as before the first: an empty input is whole. */
 enum cellar_status cellar_unpacker_init(struct cellar_unpacker *unpacker,
                                         enum cellar_packing packing, struct cellar_error *error)
 {
@@ -155,7 +158,9 @@ static void plain_step(struct cellar_cursor *from, uint8_t *to, size_t room, siz
     *made = bytes;
 }
 
-/* A step of gzip: within one member, or over the border to the next. */
+/* A step of gzip: within one member, or over the border to the next. The step goes on over empty
+ * members until it has made something or the input ends, so a caller that gets nothing may read on.
+ */
 static enum cellar_status gzip_step(struct cellar_unpacker *unpacker, struct cellar_cursor *from,
                                     uint8_t *to, size_t room, size_t *made,
                                     struct cellar_error *error)
@@ -226,6 +231,7 @@ enum cellar_status cellar_unpacker_step(struct cellar_unpacker *unpacker,
     return CELLAR_OK;
 }
 
+/* Plain data has no end that could be missing. */
 bool cellar_unpacker_is_whole(const struct cellar_unpacker *unpacker)
 {
     CELLAR_ASSERT(unpacker->packing == CELLAR_PACKING_NONE || unpacker->stream != NULL);
@@ -246,6 +252,8 @@ void cellar_unpacker_fini(struct cellar_unpacker *unpacker)
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
+/* zstd's checksum is off by default; gzip always has one. A file that was damaged later must show
+ * it. */
 enum cellar_status cellar_packer_init(struct cellar_packer *packer, enum cellar_packing packing,
                                       struct cellar_error *error)
 {
@@ -296,7 +304,7 @@ static enum cellar_status gzip_pack(struct cellar_packer *packer, struct cellar_
     return CELLAR_OK;
 }
 
-/* Packs by libzstd. */
+/* Packs by libzstd. What is left tells whether the end has been written out whole. */
 static enum cellar_status zstd_pack(struct cellar_packer *packer, struct cellar_slice bytes,
                                     bool is_end, struct cellar_buffer *to)
 {

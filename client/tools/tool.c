@@ -51,6 +51,8 @@ static const char *const next_steps[] = {
     [CELLAR_NO_MEMORY] = "Nothing was changed.",
 };
 
+/* For scripts: what kind of failure, in the classes that a script can act on. They are documented
+ * and stay. */
 int cellar_tool_exit_code(enum cellar_status status)
 {
     static const int codes[CELLAR_STATUS_COUNT] = {
@@ -86,7 +88,8 @@ enum cellar_status cellar_tool_call_error(const struct cellar_call *call,
     return code;
 }
 
-/* The error of output that could not be written; errno says why. */
+/* The error of output that could not be written; errno says why. A reader that has gone (`| head`)
+ * ends the command without a word, as it ends others. */
 static enum cellar_status output_failed(struct cellar_tool *tool, struct cellar_error *error)
 {
     int code = errno;
@@ -109,6 +112,7 @@ enum cellar_status cellar_tool_write(struct cellar_tool *tool, struct cellar_buf
     return CELLAR_OK;
 }
 
+/* Texts of a server are as foreign as its data: none of them is obeyed by the terminal. */
 void cellar_tool_say(FILE *to, const char *text)
 {
     struct cellar_buffer safe = {0};
@@ -157,6 +161,8 @@ static const char *option_text(const struct cellar_tool *tool, const char *name)
     return text == NULL && tool->shell != NULL ? cellar_args_text(tool->shell->args, name) : text;
 }
 
+/* Commands that run for hours have more patience than those that somebody waits for; `ping` has
+ * none, as it is asked whether there is a server now. */
 enum cellar_status cellar_tool_connect(struct cellar_tool *tool, struct cellar_error *error)
 {
     const struct cellar_command *command = tool->command;
@@ -191,7 +197,8 @@ enum cellar_status cellar_tool_connect(struct cellar_tool *tool, struct cellar_e
     return CELLAR_OK;
 }
 
-/* Takes the shell's client, or opens one when there is none that fits. */
+/* Takes the shell's client, or opens one when there is none that fits. In a shell the connection is
+ * shared by all its commands, unless one names another server or terms. */
 static enum cellar_status client_take(struct cellar_tool *tool,
                                       const struct cellar_command *command,
                                       struct cellar_error *error)
@@ -230,7 +237,8 @@ static enum cellar_status command_run(struct cellar_tool *tool,
     return status;
 }
 
-/* Finds the command in the arguments, takes these apart and runs it. */
+/* Finds the command in the arguments, takes these apart and runs it. Options may stand before the
+ * verb, as in `cellar --endpoint X get t r`: people put them where they think of them. */
 static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char **argv,
                                         struct cellar_error *error)
 {
@@ -258,6 +266,8 @@ static enum cellar_status arguments_run(struct cellar_tool *tool, int argc, char
     return status;
 }
 
+/* One sentence on what is wrong, one on what to do: the second comes from the command, or is that
+ * of the code. */
 void cellar_tool_complain(const struct cellar_tool *tool, const struct cellar_error *error)
 {
     CELLAR_ASSERT(error->code != CELLAR_OK);
