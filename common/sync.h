@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "common/base.h"
@@ -177,6 +178,14 @@ static inline void cellar_cond_broadcast(struct cellar_cond *cond)
 {
     int error = pthread_cond_broadcast(&cond->native);
     CELLAR_ASSERT(error == 0);
+}
+
+/** Names the calling thread for tools that list threads, such as `top -H`. @param name  at most 15
+ * bytes; longer ones are cut */
+static inline void cellar_thread_name_set(const char *name)
+{
+    int result = prctl(PR_SET_NAME, name, 0, 0, 0);
+    CELLAR_ASSERT(result == 0);
 }
 
 /** Calls `run` in the first thread that comes; the others wait until it has returned. */

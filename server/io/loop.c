@@ -32,6 +32,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/sync.h"
 #include "server/io/thread.h"
 
 #define IO_LOOP_TURN_US_MAX 10000
@@ -280,6 +281,7 @@ static void *run_thread(void *context)
 {
     struct io_loop *loop = context;
     CELLAR_ASSERT(!loop->is_stopping);
+    cellar_thread_name_set("loop");
     while (!loop->is_stopping) {
         io_loop_turn(loop, true);
     }

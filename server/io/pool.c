@@ -50,6 +50,7 @@ static struct io_task *take_task(struct io_pool *pool)
 static void *run_thread(void *context)
 {
     struct io_pool *pool = context;
+    cellar_thread_name_set("pool");
     for (struct io_task *task = take_task(pool); task != NULL; task = take_task(pool)) {
         CELLAR_ASSERT(task->run != NULL);
         task->run(task);

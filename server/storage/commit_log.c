@@ -285,6 +285,7 @@ static void *log_run(void *context)
 {
     struct store_log *log = context;
     CELLAR_ASSERT(log->is_started);
+    cellar_thread_name_set("commit-log");
     for (;;) {
         throttle_wait(log);
         cellar_mutex_lock(&log->lock);

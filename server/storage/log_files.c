@@ -307,6 +307,7 @@ static void spare_make(struct store_log_spare *spare, uint64_t index)
 static void *spare_run(void *context)
 {
     struct store_log_spare *spare = context;
+    cellar_thread_name_set("log-segments");
     cellar_mutex_lock(&spare->lock);
     while (!spare->is_stopping) {
         if (!spare->is_wanted || spare->has_file) {
