@@ -1,18 +1,22 @@
 /*
- * The memtable: a skip list whose links are published with release stores, as in LevelDB's, and
- * whose memory comes in one block a mutation (a batch): payload copy, entries, keys. A batch is
- * built before the append lock is taken; the insert only links.
+ * The memtable: a skip list whose links are published with release stores, as in LevelDB's. Its
+ * memory comes with the batches, which are built before the append lock is taken; the insert only
+ * links their entries.
  *
  * Order of two entries: by key bytes, then the greater LSN first; entries of one LSN at one
  * position (two time ranges deleted in a column) keep no order among themselves, which no reader
  * needs.
  *
- * A search goes from entry to entry, and each one is a cache miss. The first bytes of the key stand
- * beside the links, so that a step mostly needs no second one; and entries of a batch that follow
- * each other, like a row's cells, are linked from where the one before was.
+ * A search goes from entry to entry, and each one is a cache miss. So a link carries the head of
+ * the key that it leads to: a search that stops there does not touch that entry. The head stands in
+ * the entry, too, so that a step mostly needs no second miss for the key; and entries of a batch
+ * that follow each other, like a row's cells, are linked from where the one before was. Heads are 8
+ * bytes, counted from behind what the rows of the memtable before had in common ("user", or a
+ * tenant's name): there keys differ.
  *
- * The height of an entry is drawn with probability 1/4 a level from a generator of the building
- * thread; the pass that counts and the one that fills draw the same heights from the same start.
+ * An insert stores a link's head before it releases the pointer. A reader loads the pointer first,
+ * so what it sees as head is the pointer's or that of an entry inserted between: not greater. When
+ * that head is beyond what is looked for, the pointer's entry is so, too; else the entry decides.
  */
 #include "server/storage/memtable.h"
 
@@ -31,214 +35,17 @@ struct store_memtable {
     _Atomic uint64_t row_count;
     _Atomic uint64_t bytes;
     _Atomic int64_t server_time_us;
+    uint32_t prefix_bytes; /* set before the first insert */
+    uint8_t prefix[STORE_MEMTABLE_PREFIX_BYTES_MAX];
 };
 
-/* ---- batches --------------------------------------------------------------------------------- */
-
-static _Thread_local uint64_t height_state;
-
-/* xorshift: three shifts are enough for heights, which nobody can choose from outside, and a
- * generator of each thread needs no lock.  */
-static uint8_t height_draw(void)
-{
-    CELLAR_ASSERT(height_state != 0);
-    height_state ^= height_state << 13;
-    height_state ^= height_state >> 7;
-    height_state ^= height_state << 17;
-    uint8_t height = 1;
-    for (uint64_t bits = height_state >> 8; (bits & 3) == 0 && height < STORE_MEMTABLE_HEIGHT_MAX;
-         bits >>= 2) {
-        height++;
-    }
-    CELLAR_ASSERT(height >= 1);
-    return height;
-}
-
-static size_t align8(size_t bytes)
-{
-    return (bytes + 7) & ~(size_t)7;
-}
-
-/* The first 8 bytes, those that are missing as zeros: different heads sort like their keys. */
-static uint64_t key_head(struct cellar_slice key)
-{
-    uint8_t bytes[8] = {0};
-    CELLAR_ASSERT(key.bytes == 0 || key.data != NULL);
-    if (key.bytes > 0) {
-        memcpy(bytes, key.data, CELLAR_MIN(key.bytes, sizeof bytes));
-    }
-    return cellar_get_u64be(bytes);
-}
-
-/* Must say to the byte what entry_fill() writes: store_batch_new() asserts that both passes end at
- * the same place. */
-static size_t item_key_bytes(const struct store_mutation *mutation, const struct store_item *item)
-{
-    size_t bytes = cellar_key_escaped_bytes(mutation->row);
-    if (item->type == STORE_ITEM_DELETE_ROW) {
-        return bytes;
-    }
-    if (item->type == STORE_ITEM_TOKEN) {
-        return bytes + 1 + item->qualifier.bytes;
-    }
-    bytes += item->family.bytes + 5;
-    if (item->type == STORE_ITEM_DELETE_FAMILY) {
-        return bytes;
-    }
-    bytes += cellar_key_escaped_bytes(item->qualifier);
-    return item->type == STORE_ITEM_DELETE_COLUMN ? bytes : bytes + 8;
-}
-
-/* Key behind the links, links behind the fields: one block, aligned for the next entry. */
-static size_t entry_bytes(uint8_t height, size_t key_bytes)
-{
-    CELLAR_ASSERT(height >= 1 && height <= STORE_MEMTABLE_HEIGHT_MAX);
-    return align8(sizeof(struct store_entry) + height * sizeof(struct store_entry *) + key_bytes);
-}
-
-/* What the building of a batch counts in its first pass and fills in its second. */
-struct batch_build {
-    size_t bytes; /* of entries */
-    uint32_t entry_count;
-    uint8_t *at; /* second pass: where the next entry goes */
-    struct store_batch *batch;
-};
-
-/* The value is not copied: it lies in the batch's own copy of the payload, which lives as long. */
-static void entry_fill(struct batch_build *build, const struct store_mutation *mutation,
-                       const struct store_item *item)
-{
-    struct store_entry *entry = (struct store_entry *)(void *)build->at;
-    entry->height = height_draw();
-    entry->type = (uint8_t)item->type;
-    entry->start_us = item->start_us;
-    entry->end_us = item->end_us;
-    entry->value = item->value.data;
-    entry->value_bytes = (uint32_t)item->value.bytes;
-    entry->family_bytes = (uint8_t)item->family.bytes;
-    entry->qualifier_bytes = (uint16_t)item->qualifier.bytes;
-    uint8_t *key = (uint8_t *)(uintptr_t)&entry->next[entry->height];
-    uint8_t *end = cellar_key_put_escaped(key, mutation->row);
-    entry->row_key_bytes = (uint16_t)(end - key);
-    if (item->type == STORE_ITEM_TOKEN) {
-        end = store_token_put(end, item->qualifier);
-    } else if (item->type != STORE_ITEM_DELETE_ROW) {
-        end = cellar_key_put_family(end, item->family, item->generation);
-    }
-    if (item->type == STORE_ITEM_DELETE_COLUMN || item->type == STORE_ITEM_SET) {
-        end = cellar_key_put_escaped(end, item->qualifier);
-    }
-    if (item->type == STORE_ITEM_SET) {
-        end = cellar_key_put_timestamp(end, item->start_us);
-    }
-    entry->key_bytes = (uint32_t)(end - key);
-    entry->key_head = key_head(cellar_slice_make(key, entry->key_bytes));
-    build->at += entry_bytes(entry->height, entry->key_bytes);
-    CELLAR_ASSERT(build->entry_count < build->batch->entry_count);
-    build->batch->entries[build->entry_count++] = entry;
-}
-
-/* One mutation's items, counted (no batch yet) or filled. */
-static bool build_mutation(struct batch_build *build, struct cellar_slice payload)
-{
-    struct cellar_cursor from = cellar_cursor_make(payload);
-    struct store_mutation mutation;
-    struct store_item item;
-    if (!store_mutation_decode(&from, &mutation)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < mutation.item_count; i++) {
-        if (!store_item_decode(&from, &item)) {
-            return false;
-        }
-        if (item.type == STORE_ITEM_TOKEN && build->batch != NULL) {
-            build->batch->token_expiry_us = item.start_us;
-        }
-        if (build->batch == NULL) {
-            build->bytes += entry_bytes(height_draw(), item_key_bytes(&mutation, &item));
-            build->entry_count++;
-        } else {
-            entry_fill(build, &mutation, &item);
-        }
-    }
-    if (build->batch != NULL) {
-        build->batch->server_time_us =
-            CELLAR_MAX(build->batch->server_time_us, mutation.server_time_us);
-    }
-    CELLAR_ASSERT(from.at <= from.end);
-    return from.at == from.end;
-}
-
-/* From here on the payload is known to be sound; in the second pass it cannot fail any more. */
-static bool build_payload(struct batch_build *build, struct cellar_slice payload, bool is_catalog)
-{
-    if (!is_catalog) {
-        return build_mutation(build, payload);
-    }
-    struct cellar_cursor from = cellar_cursor_make(payload);
-    uint32_t count = 0;
-    if (!store_catalog_open(&from, &count)) {
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        struct cellar_slice mutation;
-        if (!store_catalog_next(&from, &mutation) || !build_mutation(build, mutation)) {
-            return false;
-        }
-    }
-    CELLAR_ASSERT(count > 0);
-    return from.at == from.end;
-}
-
-/* Two passes over the payload, one allocation: the first counts, the second fills. Both draw the
- * same heights, as the generator is set back in between. The caller's payload is read in the first
- * pass only, its copy in the second, as the entries point into it. */
-enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
-                                   struct store_batch **batch)
-{
-    struct batch_build build = {0};
-    if (height_state == 0) {
-        height_state = (uint64_t)(uintptr_t)&height_state | 1;
-    }
-    uint64_t heights_start = height_state;
-    if (!build_payload(&build, payload, is_catalog)) {
-        return CELLAR_DATA_LOSS;
-    }
-    size_t head = align8(sizeof(struct store_batch)) +
-                  align8(build.entry_count * sizeof(struct store_entry *));
-    size_t total = head + align8(payload.bytes) + build.bytes;
-    uint8_t *memory = cellar_mem_alloc(total);
-    if (memory == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    struct store_batch *made = (struct store_batch *)(void *)memory;
-    memset(made, 0, sizeof *made);
-    made->entries = (struct store_entry **)(void *)(memory + align8(sizeof *made));
-    made->entry_count = build.entry_count;
-    made->total_bytes = total;
-    memcpy(memory + head, payload.data, payload.bytes);
-    made->payload = cellar_slice_make(memory + head, payload.bytes);
-    struct batch_build fill = {.batch = made, .at = memory + head + align8(payload.bytes)};
-    height_state = heights_start;
-    bool is_built = build_payload(&fill, made->payload, is_catalog);
-    CELLAR_ASSERT(is_built && fill.at == memory + total);
-    *batch = made;
-    return CELLAR_OK;
-}
-
-/* One block holds all of it. */
-void store_batch_free(struct store_batch *batch)
-{
-    cellar_mem_free(batch);
-}
-
-/* ---- the list -------------------------------------------------------------------------------- */
+#define PREFIX_ENTRIES_MIN 256u /* fewer say little about the keys to come */
 
 /* Both heads in one block, of full height and without a key: a search may begin at any level. */
 struct store_memtable *store_memtable_new(void)
 {
     struct store_memtable *memtable = cellar_mem_zalloc(1, sizeof *memtable);
-    size_t bytes = entry_bytes(STORE_MEMTABLE_HEIGHT_MAX, 0);
+    size_t bytes = store_entry_bytes(STORE_MEMTABLE_HEIGHT_MAX, 0);
     if (memtable == NULL) {
         return NULL;
     }
@@ -283,6 +90,45 @@ void store_memtable_unref(struct store_memtable *memtable)
     cellar_mem_free(memtable);
 }
 
+/* ---- heads ----------------------------------------------------------------------------------- */
+
+/* The 8 bytes behind the memtable's prefix, those that are missing as zeros; a key without the
+ * prefix has the smallest or the greatest head. Different heads sort like their keys. */
+static uint64_t key_head(const struct store_memtable *memtable, struct cellar_slice key)
+{
+    uint8_t bytes[8] = {0};
+    size_t prefix_bytes = memtable->prefix_bytes;
+    size_t shared_bytes = CELLAR_MIN(key.bytes, prefix_bytes);
+    CELLAR_ASSERT(key.bytes == 0 || key.data != NULL);
+    int order = shared_bytes == 0 ? 0 : memcmp(key.data, memtable->prefix, shared_bytes);
+    if (order != 0 || key.bytes <= prefix_bytes) {
+        return order > 0 ? UINT64_MAX : 0;
+    }
+    memcpy(bytes, key.data + prefix_bytes, CELLAR_MIN(key.bytes - prefix_bytes, sizeof bytes));
+    return cellar_get_u64be(bytes);
+}
+
+void store_memtable_prefix_set(struct store_memtable *memtable, const struct store_memtable *before)
+{
+    const struct store_entry *first = store_memtable_seek(before, cellar_slice_make(NULL, 0));
+    CELLAR_ASSERT(atomic_load(&memtable->first_lsn) == 0);
+    if (atomic_load(&before->entry_count) < PREFIX_ENTRIES_MIN || first == NULL) {
+        memtable->prefix_bytes = before->prefix_bytes;
+        memcpy(memtable->prefix, before->prefix, before->prefix_bytes);
+        return;
+    }
+    struct cellar_slice least = store_entry_row(first);
+    struct cellar_slice most =
+        store_entry_row(store_memtable_seek_before(before, cellar_slice_make(NULL, 0)));
+    size_t bytes_max = CELLAR_MIN(CELLAR_MIN(least.bytes, most.bytes), sizeof memtable->prefix);
+    uint32_t bytes = 0;
+    while (bytes < bytes_max && least.data[bytes] == most.data[bytes]) {
+        bytes++;
+    }
+    memcpy(memtable->prefix, least.data, bytes);
+    memtable->prefix_bytes = bytes;
+}
+
 /* What is looked for. */
 struct target {
     struct cellar_slice key;
@@ -290,10 +136,11 @@ struct target {
     uint64_t lsn;
 };
 
-static struct target target_make(struct cellar_slice key, uint64_t lsn)
+static struct target target_make(const struct store_memtable *memtable, struct cellar_slice key,
+                                 uint64_t lsn)
 {
     CELLAR_ASSERT(key.bytes <= CELLAR_KEY_BYTES_MAX);
-    return (struct target){key, key_head(key), lsn};
+    return (struct target){key, key_head(memtable, key), lsn};
 }
 
 /* < 0 when the entry lies before the target: a smaller key, or the same key and a greater LSN. */
@@ -309,13 +156,33 @@ static int entry_compare(const struct store_entry *entry, const struct target *t
     return entry->lsn > target->lsn ? -1 : (entry->lsn < target->lsn ? 1 : 0);
 }
 
-/* Acquire, paired with the release in entry_insert(): who sees an entry sees its key and links too.
+/* Acquire, paired with the release in link_insert(): who sees an entry sees its key and links too.
  */
 static struct store_entry *link_load(const struct store_entry *entry, unsigned level)
 {
     CELLAR_ASSERT(level < entry->height);
-    return atomic_load_explicit(&((struct store_entry *)(uintptr_t)entry)->next[level],
+    return atomic_load_explicit(&((struct store_entry *)(uintptr_t)entry)->next[level].to,
                                 memory_order_acquire);
+}
+
+/* The head of a link whose pointer has been loaded. */
+static uint64_t link_head(const struct store_entry *entry, unsigned level)
+{
+    CELLAR_ASSERT(level < entry->height);
+    return atomic_load_explicit(&((struct store_entry *)(uintptr_t)entry)->next[level].head,
+                                memory_order_relaxed);
+}
+
+/* Puts an entry behind another on one level. */
+static void link_insert(struct store_entry *before, struct store_entry *entry, unsigned level)
+{
+    struct store_link *from = &before->next[level];
+    struct store_link *link = &entry->next[level];
+    CELLAR_ASSERT(level < before->height && level < entry->height);
+    atomic_store_explicit(&link->head, link_head(before, level), memory_order_relaxed);
+    atomic_store_explicit(&link->to, link_load(before, level), memory_order_relaxed);
+    atomic_store_explicit(&from->head, entry->key_head, memory_order_relaxed);
+    atomic_store_explicit(&from->to, entry, memory_order_release);
 }
 
 /* The two entries between which a target has its place. */
@@ -336,7 +203,8 @@ static struct place find_place(struct store_entry *head, const struct target *ta
     const struct store_entry *bound = NULL; /* known to lie at or behind the place */
     for (unsigned level = STORE_MEMTABLE_HEIGHT_MAX; level-- > 0;) {
         struct store_entry *next = link_load(place.before, level);
-        while (next != NULL && next != bound && entry_compare(next, target) < 0) {
+        while (next != NULL && next != bound && link_head(place.before, level) <= target->head &&
+               entry_compare(next, target) < 0) {
             place.before = next;
             next = link_load(place.before, level);
         }
@@ -386,11 +254,12 @@ static bool finger_points(const struct finger *finger, const struct target *targ
 static void entry_insert(struct store_memtable *memtable, struct store_entry *entry, uint64_t lsn,
                          struct finger *finger)
 {
-    const struct target target = {store_entry_key(entry), entry->key_head, lsn};
+    const struct target target = target_make(memtable, store_entry_key(entry), lsn);
     bool is_token = entry->type == STORE_ITEM_TOKEN;
     struct store_entry *head = is_token ? memtable->tokens : memtable->head;
     struct place place;
     entry->lsn = lsn;
+    entry->key_head = target.head;
     if (is_token || !finger_points(finger, &target, &place)) {
         place = find_place(head, &target, finger->path);
     }
@@ -398,8 +267,7 @@ static void entry_insert(struct store_memtable *memtable, struct store_entry *en
                                       (place.behind != NULL && rows_equal(place.behind, entry)));
     for (unsigned level = 0; level < entry->height; level++) {
         struct store_entry *before = finger->path[level];
-        atomic_store_explicit(&entry->next[level], link_load(before, level), memory_order_relaxed);
-        atomic_store_explicit(&before->next[level], entry, memory_order_release);
+        link_insert(before, entry, level);
         finger->path[level] = entry;
     }
     finger->last = is_token ? NULL : entry;
@@ -462,7 +330,7 @@ const struct store_entry *store_memtable_seek(const struct store_memtable *memta
 {
     /* LSNs sort descending at one position, so (key, greatest LSN) lies before all entries of the
      * key. */
-    const struct target target = target_make(key, UINT64_MAX);
+    const struct target target = target_make(memtable, key, UINT64_MAX);
     struct place place = find_place(memtable->head, &target, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
@@ -472,7 +340,7 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
                                                      struct cellar_slice key)
 {
     /* (key, LSN 0) lies behind all entries of the key, since an entry's LSN is above 0. */
-    const struct target target = target_make(key, 0);
+    const struct target target = target_make(memtable, key, 0);
     struct place place = find_place(memtable->head, &target, NULL);
     CELLAR_ASSERT(place.before != NULL);
     return place.behind;
@@ -496,7 +364,7 @@ static const struct store_entry *find_last(const struct store_memtable *memtable
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key)
 {
-    const struct target target = target_make(key, UINT64_MAX);
+    const struct target target = target_make(memtable, key, UINT64_MAX);
     const struct store_entry *found =
         key.bytes == 0 ? find_last(memtable) : find_place(memtable->head, &target, NULL).before;
     CELLAR_ASSERT(found != NULL);
@@ -507,7 +375,7 @@ const struct store_entry *store_memtable_seek_before(const struct store_memtable
 const struct store_entry *store_memtable_token(const struct store_memtable *memtable,
                                                struct cellar_slice key)
 {
-    const struct target target = target_make(key, UINT64_MAX);
+    const struct target target = target_make(memtable, key, UINT64_MAX);
     struct place place = find_place(memtable->tokens, &target, NULL);
     CELLAR_ASSERT(key.bytes > 0);
     return place.behind != NULL && cellar_slice_equal(store_entry_key(place.behind), key)

@@ -1,10 +1,7 @@
 #ifndef CELLAR_STORAGE_MEMTABLE_H
 #define CELLAR_STORAGE_MEMTABLE_H
 
-#include <stdatomic.h>
-
-#include "common/buf.h"
-#include "server/storage/record.h"
+#include "server/storage/batch.h"
 
 /*
  * The writes of a store that LMDB does not have yet: a skip list of entries ordered by cell
@@ -21,72 +18,18 @@
  * Tokens are a list of their own, by row and token, so that readers of cells never meet them.
  */
 
-#define STORE_MEMTABLE_HEIGHT_MAX 12u
-
-/** One entry. Key bytes follow the links. */
-struct store_entry {
-    uint64_t lsn;
-    int64_t
-        start_us;   /* DELETE_COLUMN: first timestamp deleted; SET: the timestamp; TOKEN: expiry */
-    int64_t end_us; /* DELETE_COLUMN: first one kept, 0 = none */
-    const uint8_t *value;
-    uint32_t value_bytes;
-    uint32_t key_bytes;
-    uint16_t row_key_bytes; /* of the key: the row's part */
-    uint8_t type;           /* enum store_item_type */
-    uint8_t height;
-    uint8_t family_bytes;     /* of the family's name; 0: the key has none */
-    uint16_t qualifier_bytes; /* plain */
-    uint64_t key_head;        /* the key's first 8 bytes as a number that sorts like them */
-    _Atomic(struct store_entry *) next[];
-};
-
-/** The entry's whole position. */
-static inline struct cellar_slice store_entry_key(const struct store_entry *entry)
-{
-    return cellar_slice_make(&entry->next[entry->height], entry->key_bytes);
-}
-
-/** The row's part of the position. */
-static inline struct cellar_slice store_entry_row(const struct store_entry *entry)
-{
-    return cellar_slice_make(&entry->next[entry->height], entry->row_key_bytes);
-}
-
-static inline struct cellar_slice store_entry_value(const struct store_entry *entry)
-{
-    return cellar_slice_make(entry->value, entry->value_bytes);
-}
-
-/** One mutation's entries with a copy of its payload, made before any lock is taken, given to a
- * memtable with the insert. */
-struct store_batch {
-    struct store_batch *next;    /* the memtable's list */
-    struct cellar_slice payload; /* what the log record holds; lives as long as the batch */
-    struct store_entry **entries;
-    uint32_t entry_count;
-    size_t total_bytes; /* of memory */
-    int64_t server_time_us;
-    int64_t token_expiry_us; /* 0: no token */
-};
-
-/**
- * Builds a batch from a record's payload, which is checked in full.
- *
- * @param payload  a mutation (record.h), copied
- * @param is_catalog  the payload is a catalog record: several mutations
- * @return CELLAR_OK; CELLAR_DATA_LOSS (no such payload); CELLAR_NO_MEMORY
- */
-enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
-                                   struct store_batch **batch) CELLAR_MUST_USE;
-
-/** Frees a batch that no memtable took; takes NULL. */
-void store_batch_free(struct store_batch *batch);
+#define STORE_MEMTABLE_PREFIX_BYTES_MAX 64u
 
 struct store_memtable;
 
 /** An empty memtable with one reference; NULL without memory. */
 struct store_memtable *store_memtable_new(void) CELLAR_MUST_USE;
+
+/** Tells a new memtable which bytes its keys will probably begin with: what the rows of the one
+ * before it have in common. Only speed depends on it. Before the first insert, under the append
+ * lock. */
+void store_memtable_prefix_set(struct store_memtable *memtable,
+                               const struct store_memtable *before);
 
 /** Adds a reference. Any thread that holds one. */
 void store_memtable_ref(struct store_memtable *memtable);
@@ -131,12 +74,5 @@ const struct store_entry *store_memtable_token(const struct store_memtable *memt
 
 /** The first of all token entries, or NULL; store_entry_next() goes on. Any thread. */
 const struct store_entry *store_memtable_token_first(const struct store_memtable *memtable);
-
-/** The entry behind, or NULL. Any thread. */
-static inline const struct store_entry *store_entry_next(const struct store_entry *entry)
-{
-    return atomic_load_explicit(&((struct store_entry *)(uintptr_t)entry)->next[0],
-                                memory_order_acquire);
-}
 
 #endif

@@ -118,6 +118,7 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
         return false;
     }
     CELLAR_ASSERT(kit->memtable != NULL && kit->view != NULL);
+    store_memtable_prefix_set(kit->memtable, store->active);
     view_add(kit->view, store->active);
     view_add(kit->view, kit->memtable);
     store_memtable_unref(store->active); /* the views keep it */

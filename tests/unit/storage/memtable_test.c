@@ -4,6 +4,7 @@
  */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/mem.h"
@@ -492,14 +493,12 @@ static void seek_check(const struct store_memtable *memtable, const struct model
     }
 }
 
-static void random_entries_stand_in_order(void **state)
+/* Inserts random entries and holds the whole list, and every search, against the model. */
+static void random_entries_check(struct store_memtable *memtable, struct test_random *random)
 {
-    (void)state;
     static struct model_entry model[MODEL_COUNT];
-    struct test_random random = {test_seed("memtable")};
-    struct store_memtable *memtable = store_memtable_new();
     for (size_t i = 0; i < MODEL_COUNT; i++) {
-        model_insert(memtable, &random, &model[i], i + 1);
+        model_insert(memtable, random, &model[i], i + 1);
     }
     qsort(model, MODEL_COUNT, sizeof model[0], model_order);
     const struct store_entry *entry = store_memtable_seek(memtable, cellar_slice_make(NULL, 0));
@@ -520,7 +519,7 @@ static void random_entries_stand_in_order(void **state)
         seek_check(memtable, model, cellar_slice_make(model[i].key, model[i].bytes));
         seek_check(memtable, model, cellar_slice_make(model[i].key, model[i].bytes - 1));
         seek_check(memtable, model,
-                   cellar_slice_make(other, test_random_key(&random, other, sizeof other)));
+                   cellar_slice_make(other, test_random_key(random, other, sizeof other)));
     }
     struct store_memtable_facts facts;
     store_memtable_facts(memtable, &facts);
@@ -529,6 +528,59 @@ static void random_entries_stand_in_order(void **state)
     for (size_t i = 0; i < MODEL_COUNT; i++) {
         cellar_mem_free(model[i].key);
     }
+}
+
+static void random_entries_stand_in_order(void **state)
+{
+    (void)state;
+    struct test_random random = {test_seed("memtable")};
+    random_entries_check(store_memtable_new(), &random);
+}
+
+/* The rows of a memtable that share `prefix`, for the one that comes after it. */
+static struct store_memtable *shared_rows_make(const char *prefix, unsigned row_count)
+{
+    char row[64];
+    struct store_memtable *memtable = store_memtable_new();
+    for (unsigned i = 0; i < row_count; i++) {
+        assert_true((size_t)snprintf(row, sizeof row, "%s%u", prefix, i) < sizeof row);
+        insert(memtable, row, test_set("f", "q", 1, "v"), i + 1);
+    }
+    return memtable;
+}
+
+static void order_holds_whatever_the_rows_before_had_in_common(void **state)
+{
+    (void)state;
+    static const char *const prefixes[] = {"a", "ab", "\x01\xff", "aaaaaaaaaaaa", "zzz", "bab", ""};
+    struct test_random random = {test_seed("memtable prefix")};
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(prefixes); i++) {
+        struct store_memtable *before = shared_rows_make(prefixes[i], 300);
+        struct store_memtable *memtable = store_memtable_new();
+        struct store_memtable *small = store_memtable_new();
+        store_memtable_prefix_set(small, before); /* hands the prefix on: it has too few rows */
+        store_memtable_prefix_set(memtable, small);
+        random_entries_check(memtable, &random);
+        store_memtable_unref(small);
+        store_memtable_unref(before);
+    }
+}
+
+static void a_memtable_of_one_long_row_gives_a_prefix_that_fits(void **state)
+{
+    (void)state;
+    char row[301];
+    struct test_random random = {test_seed("memtable long prefix")};
+    struct store_memtable *before = store_memtable_new();
+    struct store_memtable *memtable = store_memtable_new();
+    memset(row, 'a', sizeof row - 1);
+    row[sizeof row - 1] = '\0';
+    for (unsigned i = 0; i < 300; i++) {
+        insert(before, row, test_set("f", "q", i, "v"), i + 1);
+    }
+    store_memtable_prefix_set(memtable, before);
+    random_entries_check(memtable, &random);
+    store_memtable_unref(before);
 }
 
 /* ---- readers beside an inserter -------------------------------------------------------------- */
@@ -694,6 +746,8 @@ int main(void)
         cmocka_unit_test(empty_memtable_has_nothing),
         cmocka_unit_test(facts_tell_what_was_inserted),
         cmocka_unit_test(random_entries_stand_in_order),
+        cmocka_unit_test(order_holds_whatever_the_rows_before_had_in_common),
+        cmocka_unit_test(a_memtable_of_one_long_row_gives_a_prefix_that_fits),
         cmocka_unit_test(readers_see_order_and_all_that_was_there),
         cmocka_unit_test(seek_is_not_misled_by_an_insert_before_its_key),
     };
