@@ -277,11 +277,7 @@ static enum cellar_status run_begin(struct writer *writer, struct cellar_slice k
     writer->has_written = false;
     writer->region_count = 0;
     writer->base = cellar_slice_make(NULL, 0);
-    CELLAR_TRY(store_env_cursor_seek(cursor, key));
-    bool is_exact = cursor->is_valid && cellar_slice_equal(cellar_slice_of(&cursor->key), key);
-    if (!is_exact) {
-        CELLAR_TRY(store_env_cursor_seek_before(cursor, key));
-    }
+    CELLAR_TRY(store_env_cursor_seek_floor(cursor, key));
     if (cursor->is_valid && key_is_of_row(writer, cellar_slice_of(&cursor->key))) {
         CELLAR_TRY(region_load(writer));
     } else {

@@ -8,8 +8,8 @@
 #include "server/storage/engine.h"
 
 /* What engine_open.c and engine_run.c (opening, recovery, appends), engine_admit.c (refusals),
- * keeper.c (checkpoints, budgets) and engine_metrics.c share; nobody else includes this but the
- * test that puts an engine into each state of refusal. */
+ * keeper.c and keeper_limits.c (checkpoints, budgets) and engine_metrics.c share; nobody else
+ * includes this but the test that puts an engine into each state of refusal. */
 
 #define KEEPER_THREAD_COUNT 2u
 
@@ -31,7 +31,8 @@ struct store_engine {
     size_t store_count CELLAR_GUARDED_BY(lock);
     size_t store_capacity CELLAR_GUARDED_BY(lock);
     bool is_stopping CELLAR_GUARDED_BY(lock);
-    int64_t retry_at_us CELLAR_GUARDED_BY(lock); /* after a failed checkpoint */
+    int64_t retry_at_us CELLAR_GUARDED_BY(lock);  /* after a failed checkpoint */
+    uint64_t dirty_pages CELLAR_GUARDED_BY(lock); /* that running checkpoints have reserved */
     pthread_t keepers[KEEPER_THREAD_COUNT];
     unsigned keeper_count;
 
@@ -77,5 +78,34 @@ void store_keeper_release(struct store_engine *engine, struct store *store);
 /** Freezes and checkpoints a claimed store. */
 enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
     CELLAR_MUST_USE;
+
+/* ---- keeper_limits.c ------------------------------------------------------------------------- */
+
+/** Sets what a store may take before its memtable is frozen, or sets are refused, by the size of
+ * its environment now. Any thread that has claimed the store. */
+void store_keeper_limits_set(const struct store_engine *engine, struct store *store);
+
+/**
+ * Reserves the pages that a checkpoint of the store may change. With the append lock.
+ *
+ * @param page_count  receives what store_keeper_pages_release() gives back
+ * @return false when other checkpoints run and all together would not fit
+ */
+bool store_keeper_pages_reserve(struct store_engine *engine, const struct store *store,
+                                uint64_t *page_count) CELLAR_REQUIRES(engine->lock);
+
+/** Ends a reservation. */
+void store_keeper_pages_release(struct store_engine *engine, uint64_t page_count);
+
+/** Opens environments again until all together hold no more than a quarter of the memory in pages
+ * of old transactions. */
+void store_keeper_retained_trim(struct store_engine *engine);
+
+/** Slows the log while memtables or unapplied log overrun their budgets by half. */
+void store_keeper_pace_set(struct store_engine *engine);
+
+/** Looks how much disk is free. Below the reserve sets are refused before LMDB sees a full disk:
+ * what the log and one checkpoint need, or 5 % up to 1 GiB. */
+void store_keeper_disk_look(struct store_engine *engine);
 
 #endif

@@ -7,8 +7,6 @@
  */
 #include "server/storage/engine_internal.h"
 
-#define PAGE_BYTES 4096u
-
 /* Sums over all stores. */
 struct totals {
     uint64_t stores;
@@ -30,7 +28,7 @@ static void store_add(struct store *store, struct totals *totals)
     totals->stores++;
     totals->environments_open += store_env_is_open(store->env) ? 1 : 0;
     totals->map_bytes += store_env_map_bytes(store->env);
-    totals->map_used_bytes += store_env_page_count(store->env) * PAGE_BYTES;
+    totals->map_used_bytes += store_env_used_bytes(store->env);
     totals->map_used_percent_max = CELLAR_MAX(totals->map_used_percent_max, percent);
     totals->retained_bytes += store_env_retained_bytes(store->env);
     totals->memtable_entries += facts.entry_count;

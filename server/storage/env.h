@@ -10,7 +10,7 @@
 /*
  * One generation of a store on disk: an LMDB environment with checked items under keys of any
  * length, and the state that says up to which LSN it holds the store. FORMAT.md, "Environments".
- * Only env.c, env_txn.c and env_cursor.c call LMDB.
+ * Only the files env_*.c call LMDB.
  *
  * Keys of more than STORE_ENV_KEY_PART_MAX bytes are kept by layers: the first part with a mark
  * leads to a layer of a second database that holds the rest, and so on. An item's value begins with
@@ -22,6 +22,7 @@
 #define STORE_ENV_KEY_BYTES_MAX 41600u
 #define STORE_ENV_LEVEL_COUNT_MAX (STORE_ENV_KEY_BYTES_MAX / STORE_ENV_KEY_PART_MAX + 2u)
 #define STORE_ENV_ITEM_HEAD_BYTES 4u
+#define STORE_ENV_DBI_COUNT_MAX 10u /* LMDB's own two and eight */
 
 struct store_env;
 
@@ -65,12 +66,12 @@ void store_env_close(struct store_env *env);
 enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Bytes that write transactions may have left in memory since the last (re)open: an upper
- * estimate. Any thread. */
+/** Bytes of pages that write transactions left in memory since the last (re)open. Any thread. */
 uint64_t store_env_retained_bytes(const struct store_env *env);
 
-/** Pages of the file in use or reusable, as of the last commit or open. Any thread. */
-uint64_t store_env_page_count(const struct store_env *env);
+/** Pages that the trees hold, as of the last commit or open: no transaction can change more old
+ * ones. Any thread. */
+uint64_t store_env_live_page_count(const struct store_env *env);
 
 /** Whether the LMDB environment is open. Any thread. */
 bool store_env_is_open(const struct store_env *env);
@@ -78,7 +79,7 @@ bool store_env_is_open(const struct store_env *env);
 /** The size of the map. Any thread. */
 uint64_t store_env_map_bytes(const struct store_env *env);
 
-/** What store_env_page_count() is in bytes. Any thread. */
+/** Bytes of the file in use or free to be used again, likewise. Any thread. */
 uint64_t store_env_used_bytes(const struct store_env *env);
 
 /** How full the map is, 0..100, likewise. Any thread. */
@@ -96,8 +97,9 @@ struct store_env_txn {
     MDB_txn *txn;
     MDB_cursor *cells; /* of the cursor, kept for reuse */
     MDB_cursor *layers;
-    MDB_cursor *tokens;         /* NULL until a cursor over tokens wants it */
-    struct store_env_txn *next; /* in the env's list of idle readers */
+    MDB_cursor *tokens;                           /* NULL until a cursor over tokens wants it */
+    MDB_cursor *writers[STORE_ENV_DBI_COUNT_MAX]; /* of puts, by database; NULL until wanted */
+    struct store_env_txn *next;                   /* in the env's list of idle readers */
     struct store_env_state state;
     size_t txn_id; /* of the state, to read it once a snapshot */
     enum cellar_status status;
@@ -186,6 +188,10 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
  */
 enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
                                                 struct cellar_slice key) CELLAR_MUST_USE;
+
+/** Moves to the item at `key`, else to the last one before it. Errors as above. */
+enum cellar_status store_env_cursor_seek_floor(struct store_env_cursor *cursor,
+                                               struct cellar_slice key) CELLAR_MUST_USE;
 
 /** Holds the current item against its checksum; to be called before its value is used. DATA_LOSS.
  */

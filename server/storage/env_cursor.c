@@ -262,16 +262,11 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
     return settle(cursor, FORWARD, &found);
 }
 
-/* The item at or behind the key, and one back. Without such an item, or a key, the last one of all.
- */
-enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
-                                                struct cellar_slice key)
+/* From where a seek ended to the item before it. */
+static enum cellar_status step_back(struct store_env_cursor *cursor)
 {
     struct found found = {0};
-    if (key.bytes > 0) {
-        CELLAR_TRY(store_env_cursor_seek(cursor, key));
-    }
-    if (key.bytes > 0 && cursor->is_valid) {
+    if (cursor->is_valid) {
         native_get(cursor, MDB_PREV, &found);
     } else {
         cursor->level = 0;
@@ -279,6 +274,26 @@ enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
     }
     CELLAR_ASSERT(cursor->level < STORE_ENV_LEVEL_COUNT_MAX);
     return settle(cursor, BACKWARD, &found);
+}
+
+enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
+                                                struct cellar_slice key)
+{
+    cursor->is_valid = false;
+    if (key.bytes > 0) {
+        CELLAR_TRY(store_env_cursor_seek(cursor, key));
+    }
+    CELLAR_ASSERT(!cursor->is_valid || cursor->key.bytes > 0);
+    return step_back(cursor);
+}
+
+enum cellar_status store_env_cursor_seek_floor(struct store_env_cursor *cursor,
+                                               struct cellar_slice key)
+{
+    CELLAR_ASSERT(key.bytes > 0);
+    CELLAR_TRY(store_env_cursor_seek(cursor, key));
+    bool is_exact = cursor->is_valid && cellar_slice_equal(cellar_slice_of(&cursor->key), key);
+    return is_exact ? CELLAR_OK : step_back(cursor);
 }
 
 enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor)

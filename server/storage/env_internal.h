@@ -6,8 +6,8 @@
 
 #include "server/storage/env.h"
 
-/* What env_open.c, env_txn.c and env_cursor.c share, and check_env.c for the form of keys and of
- * the state; nobody else includes this. */
+/* What env_open.c, env_measure.c, env_txn.c and env_cursor.c share, and check_env.c for the form of
+ * keys and of the state; nobody else includes this. */
 
 #define ENV_STATE_BYTES 104u
 #define ENV_MARK 0x01u
@@ -26,6 +26,7 @@ struct store_env {
     struct store_env_txn *idle CELLAR_GUARDED_BY(lock); /* reset read transactions */
     _Atomic uint64_t retained_bytes;
     _Atomic uint64_t page_count;
+    _Atomic uint64_t live_page_count;
     _Atomic uint64_t map_bytes;
     _Atomic bool is_open;
 };
@@ -62,8 +63,16 @@ static inline MDB_val store_env_raw_val(const struct env_raw_key *raw)
     return val;
 }
 
-/** Notes how large file and map are. With the gate held, on an open environment. */
-void store_env_measure(struct store_env *env);
+/** What the newest commit did: pages that it replaced, and pages that the trees grew by since they
+ * were last measured. */
+struct store_env_growth {
+    uint64_t freed;
+    uint64_t live;
+};
+
+/** Notes how large file, trees and map are. With the gate held, on an open environment, by the only
+ * writer. @param growth receives zeros when LMDB does not tell */
+void store_env_measure(struct store_env *env, struct store_env_growth *growth);
 
 /** The CRC of an item or mark: over the key, then what follows the CRC in the value. */
 uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest);

@@ -28,8 +28,6 @@
 #include "server/storage/log_files.h"
 
 #define READER_COUNT_MAX 1024u
-#define DATABASE_COUNT_MAX 8u
-#define FREE_LIST_DBI 0u
 
 static const char state_key[] = "state";
 
@@ -182,7 +180,7 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
         return code;
     }
     code = mdb_env_set_maxreaders(env->native, READER_COUNT_MAX);
-    code = code != 0 ? code : mdb_env_set_maxdbs(env->native, DATABASE_COUNT_MAX);
+    code = code != 0 ? code : mdb_env_set_maxdbs(env->native, STORE_ENV_DBI_COUNT_MAX - 2);
     if (code == 0 && is_new) {
         code = mdb_env_set_mapsize(env->native, map_bytes);
     }
@@ -357,6 +355,7 @@ enum cellar_status store_env_open(const char *directory, struct store_env **env,
                                   struct cellar_error *error)
 {
     int dead_count = 0;
+    struct store_env_growth growth;
     struct store_env_txn *txn = NULL;
     CELLAR_TRY(file_check(directory, error));
     struct store_env *opened = env_new(directory);
@@ -369,7 +368,7 @@ enum cellar_status store_env_open(const char *directory, struct store_env **env,
         return fail(directory, "cannot be opened", code, error);
     }
     atomic_store(&opened->is_open, true);
-    store_env_measure(opened);
+    store_env_measure(opened, &growth);
     (void)mdb_reader_check(opened->native, &dead_count);
     enum cellar_status status = store_env_read_begin(opened, &txn);
     if (status != CELLAR_OK) {
@@ -401,6 +400,7 @@ void store_env_close(struct store_env *env)
  * answer IO_ERROR until the next try (store_env_read_begin() looks). */
 enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
 {
+    struct store_env_growth growth;
     int result = pthread_rwlock_wrlock(&env->gate);
     CELLAR_ASSERT(result == 0);
     if (env->native != NULL) {
@@ -410,91 +410,15 @@ enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *
     if (code == 0) {
         atomic_store(&env->is_open, true);
         atomic_store(&env->retained_bytes, 0);
-        store_env_measure(env);
+        store_env_measure(env, &growth);
     }
     (void)pthread_rwlock_unlock(&env->gate);
     return code == 0 ? CELLAR_OK : fail(env->directory, "cannot be opened again", code, error);
 }
 
-uint64_t store_env_retained_bytes(const struct store_env *env)
-{
-    return atomic_load(&env->retained_bytes);
-}
-
-/* Pages that LMDB has freed and will use again: its free-list database holds arrays that begin with
- * their count. */
-static uint64_t free_pages_count(struct store_env *env)
-{
-    MDB_txn *txn = NULL;
-    MDB_cursor *cursor = NULL;
-    MDB_val key;
-    MDB_val value;
-    uint64_t count = 0;
-    CELLAR_ASSERT(env->native != NULL);
-    if (mdb_txn_begin(env->native, NULL, MDB_RDONLY, &txn) != MDB_SUCCESS) {
-        return 0;
-    }
-    if (mdb_cursor_open(txn, FREE_LIST_DBI, &cursor) == MDB_SUCCESS) {
-        while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == MDB_SUCCESS) {
-            count += value.mv_size >= sizeof(uint64_t) ? cellar_get_u64le(value.mv_data) : 0;
-        }
-        mdb_cursor_close(cursor);
-    }
-    mdb_txn_abort(txn);
-    return count;
-}
-
-/* After each commit, for the metrics and for refusing sets in time. Counting the free list costs a
- * walk, so it is left out while the map is less than half used. */
-void store_env_measure(struct store_env *env)
-{
-    MDB_envinfo facts = {0};
-    CELLAR_ASSERT(env->native != NULL);
-    if (mdb_env_info(env->native, &facts) != MDB_SUCCESS) {
-        return;
-    }
-    uint64_t pages = facts.me_last_pgno + 1;
-    if (pages * ENV_PAGE_BYTES > facts.me_mapsize / 2) {
-        pages -= CELLAR_MIN(pages, free_pages_count(env)); /* it matters near the map's end only */
-    }
-    atomic_store(&env->page_count, pages);
-    atomic_store(&env->map_bytes, facts.me_mapsize);
-}
-
-uint64_t store_env_page_count(const struct store_env *env)
-{
-    return atomic_load(&env->page_count);
-}
-
 bool store_env_is_open(const struct store_env *env)
 {
     return atomic_load(&env->is_open);
-}
-
-uint64_t store_env_map_bytes(const struct store_env *env)
-{
-    return atomic_load(&env->map_bytes);
-}
-
-uint64_t store_env_used_bytes(const struct store_env *env)
-{
-    CELLAR_ASSERT(env != NULL);
-    return store_env_page_count(env) * ENV_PAGE_BYTES;
-}
-
-unsigned store_env_used_percent(const struct store_env *env)
-{
-    uint64_t map_bytes = atomic_load(&env->map_bytes);
-    CELLAR_ASSERT(map_bytes > 0);
-    return (unsigned)(atomic_load(&env->page_count) * ENV_PAGE_BYTES * 100 / map_bytes);
-}
-
-uint64_t store_env_room_bytes(const struct store_env *env, unsigned percent)
-{
-    uint64_t limit_bytes = atomic_load(&env->map_bytes) / 100 * percent;
-    uint64_t used_bytes = atomic_load(&env->page_count) * ENV_PAGE_BYTES;
-    CELLAR_ASSERT(percent <= 100);
-    return limit_bytes > used_bytes ? limit_bytes - used_bytes : 0;
 }
 
 /* ---- read transactions ----------------------------------------------------------------------- */

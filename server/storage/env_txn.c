@@ -116,14 +116,13 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
     return true;
 }
 
-/* Takes the item that stands at a place, if any, out of count and sum. @return whether there was
- * one count and sum are kept by what goes out and comes in, so the check can hold the whole
- * environment against two numbers. */
-static bool place_uncount(struct store_env_txn *txn, const struct place *place)
+/* Moves to the item that stands at a place, if any, and takes it out of count and sum. @return
+ * whether there was one; the cursor is on it then */
+static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const struct place *place)
 {
     MDB_val key = store_env_raw_val(&place->raw);
     MDB_val value;
-    int code = mdb_get(txn->txn, place->dbi, &key, &value);
+    int code = mdb_cursor_get(cursor, &key, &value, MDB_SET_KEY);
     if (code == MDB_NOTFOUND || stick(txn, code) != CELLAR_OK) {
         return false;
     }
@@ -137,8 +136,17 @@ static bool place_uncount(struct store_env_txn *txn, const struct place *place)
     return true;
 }
 
-/* MDB_RESERVE gives the place in the page, so that the value is copied once. put_count estimates
- * the pages that this transaction dirties: one an item, and those of a long value. */
+/* The cursor that writes to a database: a put that follows a look at the same place finds its page
+ * at once. NULL on failure. */
+static MDB_cursor *writer_get(struct store_env_txn *txn, MDB_dbi dbi)
+{
+    CELLAR_ASSERT(txn->is_write && dbi < CELLAR_ARRAY_COUNT(txn->writers));
+    if (txn->writers[dbi] == NULL) {
+        (void)stick(txn, mdb_cursor_open(txn->txn, dbi, &txn->writers[dbi]));
+    }
+    return txn->writers[dbi];
+}
+
 static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
                                    struct cellar_slice value)
 {
@@ -146,11 +154,14 @@ static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, stru
     if (txn->status != CELLAR_OK || !place_find(txn, key, true, &place)) {
         return txn->status;
     }
-    (void)place_uncount(txn, &place);
+    MDB_cursor *cursor = writer_get(txn, place.dbi);
+    if (cursor != NULL) {
+        (void)place_uncount(txn, cursor, &place);
+    }
     MDB_val raw = store_env_raw_val(&place.raw);
     MDB_val room = {STORE_ENV_ITEM_HEAD_BYTES + value.bytes, NULL};
     if (txn->status != CELLAR_OK ||
-        stick(txn, mdb_put(txn->txn, place.dbi, &raw, &room, MDB_RESERVE)) != CELLAR_OK) {
+        stick(txn, mdb_cursor_put(cursor, &raw, &room, MDB_RESERVE)) != CELLAR_OK) {
         return txn->status;
     }
     uint32_t crc = store_env_item_crc(key, value);
@@ -227,11 +238,11 @@ static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
     if (txn->status != CELLAR_OK) {
         return txn->status;
     }
-    if (!place_find(txn, key, false, &place) || !place_uncount(txn, &place)) {
+    MDB_cursor *cursor = place_find(txn, key, false, &place) ? writer_get(txn, place.dbi) : NULL;
+    if (cursor == NULL || !place_uncount(txn, cursor, &place)) {
         return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
     }
-    MDB_val raw = store_env_raw_val(&place.raw);
-    if (stick(txn, mdb_del(txn->txn, place.dbi, &raw, NULL)) == CELLAR_OK) {
+    if (stick(txn, mdb_cursor_del(cursor, 0)) == CELLAR_OK) {
         marks_remove(txn, key, &place);
     }
     CELLAR_ASSERT(txn->is_write);
@@ -301,17 +312,17 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     return status;
 }
 
-/* LMDB keeps dirtied pages for reuse until the environment is closed; what that may be at most is
- * what the keeper weighs when it looks for memory to give back. */
-static void write_end(struct store_env_txn *txn)
+/* Ends a transaction that LMDB has ended, and notes the memory that it left. LMDB keeps every dirty
+ * page of a transaction for the next one, which takes these first: the most of all counts. */
+static void write_end(struct store_env_txn *txn, bool is_committed)
 {
     struct store_env *env = txn->env;
+    struct store_env_growth growth = {0};
     txn->tokens = NULL; /* LMDB closes a write transaction's cursors with it */
     if (env->native != NULL) {
-        store_env_measure(env);
+        store_env_measure(env, &growth);
     }
-    uint64_t page_count = atomic_load(&env->page_count);
-    uint64_t pages = CELLAR_MIN(txn->put_count * 2, page_count) + 16;
+    uint64_t pages = (is_committed ? growth.freed + growth.live : txn->put_count * 2) + 16;
     uint64_t left = pages * ENV_PAGE_BYTES;
     if (left > atomic_load(&env->retained_bytes)) {
         atomic_store(&env->retained_bytes, left);
@@ -327,7 +338,7 @@ void store_env_abort(struct store_env_txn *txn)
     if (txn->txn != NULL) {
         mdb_txn_abort(txn->txn);
     }
-    write_end(txn);
+    write_end(txn, false);
 }
 
 /* The state goes in last, with the count and sum of all that went before. */
@@ -343,6 +354,6 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
         return status;
     }
     enum cellar_status status = store_env_status(mdb_txn_commit(txn->txn));
-    write_end(txn);
+    write_end(txn, status == CELLAR_OK);
     return status;
 }

@@ -11,14 +11,12 @@
  *     too many distinct rows (pages a checkpoint may dirty), records, age, idle  that store
  *
  * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at
- * once.
+ * once. keeper_limits.c says what memory they may take.
  *
  * After a checkpoint: the low-water mark moves; environments that hold too many pages of old write
  * transactions are opened again; the log is slowed down while the budgets are overrun, which slows
  * the writers, before writes are refused at twice the budget.
  */
-#include <sys/statvfs.h>
-
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/storage/engine_internal.h"
@@ -29,9 +27,6 @@
 #define IDLE_BYTES_MIN 65536u
 #define RETRY_US 500000
 #define PAUSE_NS 2000000
-#define THROTTLE_US 2000u
-#define PAGE_BYTES 4096u
-#define GIB (UINT64_C(1) << 30)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
@@ -141,8 +136,9 @@ static struct store *victim_choose(struct store_engine *engine, const struct loo
     return look->due;
 }
 
-/* Looks at everything and claims the store to checkpoint, if there is one. */
-static struct store *victim_claim(struct store_engine *engine)
+/* Looks at everything and claims the store to checkpoint, if there is one, with the pages that it
+ * may dirty. */
+static struct store *victim_claim(struct store_engine *engine, uint64_t *page_count)
 {
     struct look look;
     store_log_lock(engine->log);
@@ -153,6 +149,9 @@ static struct store *victim_claim(struct store_engine *engine)
     bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping &&
                    atomic_load(&engine->failed_store) == 0;
     struct store *victim = may_try ? victim_choose(engine, &look) : NULL;
+    if (victim != NULL && !store_keeper_pages_reserve(engine, victim, page_count)) {
+        victim = NULL; /* looked at again when the other checkpoint has ended */
+    }
     if (victim != NULL) {
         CELLAR_ASSERT(!victim->is_checkpointing);
         victim->is_checkpointing = true;
@@ -209,17 +208,6 @@ void store_keeper_wake(struct store_engine *engine)
 
 /* ---- one checkpoint -------------------------------------------------------------------------- */
 
-/* The rows whose pages a checkpoint may dirty within its share of the memory; a small file bounds
- * the pages by itself. */
-static void store_limits_set(const struct store_engine *engine, struct store *store)
-{
-    uint64_t share_pages = engine->options.memory_bytes_max / 3 / PAGE_BYTES;
-    bool is_small = store_env_page_count(store->env) <= share_pages;
-    CELLAR_ASSERT(share_pages > 0);
-    atomic_store(&store->rows_max, is_small ? UINT64_MAX : share_pages / 2);
-    atomic_store(&store->map_room_bytes, store_env_room_bytes(store->env, STORE_MAP_PERCENT_MAX));
-}
-
 /* Freezes, unless a memtable is frozen already, which then goes first. */
 static enum cellar_status freeze(struct store_engine *engine, struct store *store)
 {
@@ -269,95 +257,11 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     atomic_fetch_sub(&engine->frozen_entries, facts.entry_count);
     cellar_counter_add_shared(&engine->checkpoint_bytes, facts.bytes);
     cellar_counter_add_shared(&engine->checkpoint_records, facts.record_count);
-    store_limits_set(engine, store);
+    store_keeper_limits_set(engine, store);
     cellar_log(CELLAR_LOG_DEBUG, "checkpoint", "store=%u records=%llu items=%llu us=%lld",
                store->id, (unsigned long long)facts.record_count, (unsigned long long)item_count,
                (long long)took_us);
     return CELLAR_OK;
-}
-
-/* ---- memory, disk and pace ------------------------------------------------------------------- */
-
-/* The idle store that holds most pages of old transactions, claimed, if all stores together hold
- * too many. */
-static struct store *hoarder_claim(struct store_engine *engine)
-{
-    struct store *most = NULL;
-    uint64_t total = 0;
-    cellar_mutex_lock(&engine->lock);
-    for (size_t i = 0; i < engine->store_count; i++) {
-        struct store *store = engine->stores[i];
-        uint64_t bytes = store_env_retained_bytes(store->env);
-        total += bytes;
-        if (!store->is_checkpointing &&
-            (most == NULL || bytes > store_env_retained_bytes(most->env))) {
-            most = store;
-        }
-    }
-    if (total <= engine->options.memory_bytes_max / 4) {
-        most = NULL;
-    }
-    if (most != NULL) {
-        most->is_checkpointing = true;
-    }
-    cellar_mutex_unlock(&engine->lock);
-    CELLAR_ASSERT(most == NULL || total > 0);
-    return most;
-}
-
-static void retained_trim(struct store_engine *engine)
-{
-    for (struct store *store = hoarder_claim(engine); store != NULL;
-         store = hoarder_claim(engine)) {
-        struct cellar_error error;
-        cellar_error_clear(&error);
-        CELLAR_ASSERT(store->is_checkpointing);
-        enum cellar_status status = store_env_reopen(store->env, &error);
-        store_keeper_release(engine, store);
-        if (status != CELLAR_OK) {
-            cellar_log(CELLAR_LOG_ERROR, "reopen_failed", "store=%u error=\"%s\"", store->id,
-                       error.text);
-            return;
-        }
-    }
-}
-
-/* Slows the log while memtables or unapplied log overrun their budgets by half. */
-static void pace_set(struct store_engine *engine)
-{
-    uint64_t memtable_bytes_max = atomic_load(&engine->memtable_bytes_max);
-    uint64_t unapplied_bytes_max = atomic_load(&engine->unapplied_bytes_max);
-    uint64_t bytes = atomic_load(&engine->memtable_bytes);
-    store_log_lock(engine->log);
-    uint64_t unapplied = store_log_position(engine->log) - atomic_load(&engine->low_position);
-    store_log_unlock(engine->log);
-    bool is_over = bytes > memtable_bytes_max + memtable_bytes_max / 2 ||
-                   unapplied > unapplied_bytes_max + unapplied_bytes_max / 2;
-    CELLAR_ASSERT(memtable_bytes_max > 0);
-    store_log_throttle(engine->log, is_over ? THROTTLE_US : 0);
-}
-
-/* Below the reserve sets are refused before LMDB sees a full disk: what the log and one checkpoint
- * need, or 5 % up to 1 GiB. */
-static void disk_look(struct store_engine *engine)
-{
-    struct statvfs facts;
-    if (statvfs(engine->dir.path, &facts) != 0) {
-        return;
-    }
-    uint64_t disk_bytes = (uint64_t)facts.f_blocks * facts.f_frsize;
-    uint64_t free_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
-    uint64_t need_bytes =
-        2 * engine->options.segment_bytes + 2 * atomic_load(&engine->memtable_bytes_max);
-    uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
-    atomic_store(&engine->disk_free_bytes, free_bytes);
-    bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);
-    CELLAR_ASSERT(reserve_bytes > 0);
-    if (is_short != atomic_exchange(&engine->is_disk_short, is_short)) {
-        cellar_log(is_short ? CELLAR_LOG_ERROR : CELLAR_LOG_INFO, "disk_reserve",
-                   "short=%d free_bytes=%llu reserve_bytes=%llu", is_short ? 1 : 0,
-                   (unsigned long long)free_bytes, (unsigned long long)reserve_bytes);
-    }
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -372,7 +276,7 @@ static void victim_serve(struct store_engine *engine, struct store *victim)
     cellar_mutex_unlock(&engine->lock);
     store_keeper_release(engine, victim);
     store_keeper_low_water(engine);
-    retained_trim(engine);
+    store_keeper_retained_trim(engine);
     CELLAR_ASSERT(engine->is_started);
 }
 
@@ -393,15 +297,18 @@ static void *keeper_run(void *context)
 {
     struct store_engine *engine = context;
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    uint64_t page_count = 0;
     CELLAR_ASSERT(engine->log != NULL);
+    cellar_thread_name_set("keeper");
     while (keeper_wait(engine)) {
-        disk_look(engine);
-        for (struct store *victim = victim_claim(engine); victim != NULL;
-             victim = victim_claim(engine)) {
-            pace_set(engine);
+        store_keeper_disk_look(engine);
+        for (struct store *victim = victim_claim(engine, &page_count); victim != NULL;
+             victim = victim_claim(engine, &page_count)) {
+            store_keeper_pace_set(engine);
             victim_serve(engine, victim);
+            store_keeper_pages_release(engine, page_count);
         }
-        pace_set(engine);
+        store_keeper_pace_set(engine);
         (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
     }
     return NULL;
@@ -411,9 +318,9 @@ enum cellar_status store_keeper_start(struct store_engine *engine) CELLAR_NO_THR
 {
     CELLAR_ASSERT(engine->keeper_count == 0);
     for (size_t i = 0; i < engine->store_count; i++) {
-        store_limits_set(engine, engine->stores[i]);
+        store_keeper_limits_set(engine, engine->stores[i]);
     }
-    disk_look(engine);
+    store_keeper_disk_look(engine);
     while (engine->keeper_count < KEEPER_THREAD_COUNT) {
         pthread_t *thread = &engine->keepers[engine->keeper_count];
         if (pthread_create(thread, NULL, keeper_run, engine) != 0) {

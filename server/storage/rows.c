@@ -256,12 +256,9 @@ enum cellar_status store_rows_piece(struct store_rows *rows, struct store_piece 
 static enum cellar_status base_place(struct store_rows *rows, struct cellar_slice key)
 {
     struct store_env_cursor *cursor = &rows->cursor;
-    CELLAR_TRY(store_env_cursor_seek(cursor, key));
-    if (!cursor->is_valid || !cellar_slice_equal(cellar_slice_of(&cursor->key), key)) {
-        CELLAR_TRY(store_env_cursor_seek_before(cursor, key));
-        if (!cursor_is_on_row(rows)) {
-            CELLAR_TRY(store_env_cursor_seek(cursor, cellar_slice_of(&rows->row_key)));
-        }
+    CELLAR_TRY(store_env_cursor_seek_floor(cursor, key));
+    if (!cursor_is_on_row(rows)) {
+        CELLAR_TRY(store_env_cursor_seek(cursor, cellar_slice_of(&rows->row_key)));
     }
     rows->cursor_is_used = false;
     CELLAR_ASSERT(rows->base_is_placed);

@@ -1,0 +1,158 @@
+/*
+ * What keepers hold against limits: the memory of checkpoints, the disk, the pace of the log.
+ *
+ * A checkpoint keeps every page that it changes in memory until it commits, and LMDB keeps them
+ * afterwards for the next one. Half of the memory is theirs:
+ *
+ *     before   a store's active memtable is frozen when the pages that its checkpoint may change,
+ *              a page a distinct row and what the new bytes fill, would come near that half;
+ *              a store whose trees are smaller than that needs no such bound
+ *     during   a checkpoint reserves its pages; the second of two waits when both do not fit
+ *     after    environments that hold too many pages are closed and opened again, before the
+ *              reservation ends
+ *
+ * Reservations are the engine lock's. Everything else here is read from atomics.
+ */
+#include <sys/statvfs.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "server/storage/engine_internal.h"
+
+#define THROTTLE_US 2000u
+#define PAGE_BYTES 4096u
+#define FILL_PAGES_MIN 64u
+#define DIRTY_PAGES_MAX 120000u /* LMDB spills pages to the file above 131,071 */
+#define GIB (UINT64_C(1) << 30)
+
+/* ---- pages of checkpoints -------------------------------------------------------------------- */
+
+static uint64_t dirty_pages_max(const struct store_engine *engine)
+{
+    uint64_t pages = engine->options.memory_bytes_max / 2 / PAGE_BYTES;
+    CELLAR_ASSERT(pages > 0);
+    return CELLAR_MIN(pages, (uint64_t)DIRTY_PAGES_MAX);
+}
+
+/* Pages that bytes of a memtable fill when they are written down: pages may be half empty. */
+static uint64_t fill_pages(uint64_t memtable_bytes)
+{
+    uint64_t pages = 2 * memtable_bytes / PAGE_BYTES + FILL_PAGES_MIN;
+    CELLAR_ASSERT(pages >= FILL_PAGES_MIN);
+    return pages;
+}
+
+void store_keeper_limits_set(const struct store_engine *engine, struct store *store)
+{
+    uint64_t pages_max = dirty_pages_max(engine);
+    uint64_t fill = CELLAR_MIN(fill_pages(atomic_load(&engine->memtable_bytes_max)), pages_max / 2);
+    bool is_small = store_env_live_page_count(store->env) + fill <= pages_max;
+    CELLAR_ASSERT(fill < pages_max);
+    atomic_store(&store->rows_max, is_small ? UINT64_MAX : pages_max - fill);
+    atomic_store(&store->map_room_bytes, store_env_room_bytes(store->env, STORE_MAP_PERCENT_MAX));
+}
+
+bool store_keeper_pages_reserve(struct store_engine *engine, const struct store *store,
+                                uint64_t *page_count)
+{
+    struct store_memtable_facts facts;
+    store_active_facts(store, &facts);
+    uint64_t touched = CELLAR_MIN(facts.row_count, store_env_live_page_count(store->env));
+    uint64_t pages = touched + fill_pages(facts.bytes);
+    if (engine->dirty_pages > 0 && engine->dirty_pages + pages > dirty_pages_max(engine)) {
+        return false;
+    }
+    engine->dirty_pages += pages;
+    *page_count = pages;
+    return true;
+}
+
+void store_keeper_pages_release(struct store_engine *engine, uint64_t page_count)
+{
+    cellar_mutex_lock(&engine->lock);
+    CELLAR_ASSERT(engine->dirty_pages >= page_count);
+    engine->dirty_pages -= page_count;
+    cellar_cond_broadcast(&engine->changed);
+    cellar_mutex_unlock(&engine->lock);
+}
+
+/* The idle store that holds most pages of old transactions, claimed, if all stores together hold
+ * too many. */
+static struct store *hoarder_claim(struct store_engine *engine)
+{
+    struct store *most = NULL;
+    uint64_t total = 0;
+    cellar_mutex_lock(&engine->lock);
+    for (size_t i = 0; i < engine->store_count; i++) {
+        struct store *store = engine->stores[i];
+        uint64_t bytes = store_env_retained_bytes(store->env);
+        total += bytes;
+        if (!store->is_checkpointing &&
+            (most == NULL || bytes > store_env_retained_bytes(most->env))) {
+            most = store;
+        }
+    }
+    if (total <= engine->options.memory_bytes_max / 4) {
+        most = NULL;
+    }
+    if (most != NULL) {
+        most->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(most == NULL || total > 0);
+    return most;
+}
+
+void store_keeper_retained_trim(struct store_engine *engine)
+{
+    for (struct store *store = hoarder_claim(engine); store != NULL;
+         store = hoarder_claim(engine)) {
+        struct cellar_error error;
+        cellar_error_clear(&error);
+        CELLAR_ASSERT(store->is_checkpointing);
+        enum cellar_status status = store_env_reopen(store->env, &error);
+        store_keeper_release(engine, store);
+        if (status != CELLAR_OK) {
+            cellar_log(CELLAR_LOG_ERROR, "reopen_failed", "store=%u error=\"%s\"", store->id,
+                       error.text);
+            return;
+        }
+    }
+}
+
+/* ---- disk and pace --------------------------------------------------------------------------- */
+
+void store_keeper_pace_set(struct store_engine *engine)
+{
+    uint64_t memtable_bytes_max = atomic_load(&engine->memtable_bytes_max);
+    uint64_t unapplied_bytes_max = atomic_load(&engine->unapplied_bytes_max);
+    uint64_t bytes = atomic_load(&engine->memtable_bytes);
+    store_log_lock(engine->log);
+    uint64_t unapplied = store_log_position(engine->log) - atomic_load(&engine->low_position);
+    store_log_unlock(engine->log);
+    bool is_over = bytes > memtable_bytes_max + memtable_bytes_max / 2 ||
+                   unapplied > unapplied_bytes_max + unapplied_bytes_max / 2;
+    CELLAR_ASSERT(memtable_bytes_max > 0);
+    store_log_throttle(engine->log, is_over ? THROTTLE_US : 0);
+}
+
+void store_keeper_disk_look(struct store_engine *engine)
+{
+    struct statvfs facts;
+    if (statvfs(engine->dir.path, &facts) != 0) {
+        return;
+    }
+    uint64_t disk_bytes = (uint64_t)facts.f_blocks * facts.f_frsize;
+    uint64_t free_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
+    uint64_t need_bytes =
+        2 * engine->options.segment_bytes + 2 * atomic_load(&engine->memtable_bytes_max);
+    uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
+    atomic_store(&engine->disk_free_bytes, free_bytes);
+    bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);
+    CELLAR_ASSERT(reserve_bytes > 0);
+    if (is_short != atomic_exchange(&engine->is_disk_short, is_short)) {
+        cellar_log(is_short ? CELLAR_LOG_ERROR : CELLAR_LOG_INFO, "disk_reserve",
+                   "short=%d free_bytes=%llu reserve_bytes=%llu", is_short ? 1 : 0,
+                   (unsigned long long)free_bytes, (unsigned long long)reserve_bytes);
+    }
+}
