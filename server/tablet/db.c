@@ -589,3 +589,20 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
     cellar_mutex_unlock(&db->admin);
     return status;
 }
+
+enum cellar_status tablet_db_modify_families(struct tablet_db *db,
+                                             const struct cellar_table_name *name,
+                                             const struct tablet_family_change *changes,
+                                             size_t change_count, struct tablet_table **made,
+                                             struct cellar_error *error)
+{
+    (void)db; (void)name; (void)changes; (void)change_count; (void)made;
+    return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "placeholder");
+}
+
+enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar_table_name *name,
+                                       struct cellar_slice prefix, struct cellar_error *error)
+{
+    (void)db; (void)name; (void)prefix;
+    return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "placeholder");
+}

@@ -46,6 +46,40 @@ enum cellar_status tablet_db_create(struct tablet_db *db, const struct tablet_sp
 enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct cellar_error *error) CELLAR_MUST_USE;
 
+/** One change of a table's families. */
+enum tablet_family_action { TABLET_FAMILY_CREATE, TABLET_FAMILY_UPDATE, TABLET_FAMILY_DROP };
+
+struct tablet_family_change {
+    enum tablet_family_action action;
+    struct cellar_slice name;
+    struct cellar_gc_rule rule; /* of CREATE and UPDATE */
+};
+
+/**
+ * Changes a table's families, in order and as a whole; durable at return. Blocks.
+ *
+ * @param made  receives a reference to the table
+ * @return CELLAR_OK; NOT_FOUND (table; family to update or drop), ALREADY_EXISTS (family to create),
+ *         INVALID_ARGUMENT (more than TABLET_FAMILY_COUNT_MAX in the end), IO_ERROR, OUTCOME_UNKNOWN,
+ *         NO_MEMORY: nothing changed, but for OUTCOME_UNKNOWN
+ */
+enum cellar_status tablet_db_modify_families(struct tablet_db *db,
+                                             const struct cellar_table_name *name,
+                                             const struct tablet_family_change *changes,
+                                             size_t change_count, struct tablet_table **made,
+                                             struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Drops the rows that begin with a prefix; durable at return, and no read that begins afterwards
+ * sees them. Blocks.
+ *
+ * @param prefix  empty: all rows
+ * @return CELLAR_OK; NOT_FOUND (table), UNAVAILABLE, IO_ERROR, OUTCOME_UNKNOWN, NO_MEMORY
+ */
+enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar_table_name *name,
+                                       struct cellar_slice prefix, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** Finds a table and adds a reference. NOT_FOUND naming it in full. Any thread. */
 enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct tablet_table **table, struct cellar_error *error)
