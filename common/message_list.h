@@ -23,7 +23,9 @@
     X(MUTATE_ROWS_REQUEST, mutate_rows_request)                                                    \
     X(MUTATE_ROWS_REPLY, mutate_rows_reply)                                                        \
     X(READ_ROWS_REQUEST, read_rows_request)                                                        \
-    X(READ_ROWS_REPLY, read_rows_reply)
+    X(READ_ROWS_REPLY, read_rows_reply)                                                            \
+    X(MODIFY_FAMILIES_REQUEST, modify_families_request)                                            \
+    X(DROP_ROWS_REQUEST, drop_rows_request)
 
 #define CELLAR_MESSAGE_FIELDS_ERROR(F)                                                             \
     F(1, u64, code)                                                                                \
@@ -35,8 +37,8 @@
 
 #define CELLAR_MESSAGE_FIELDS_CREDIT(F) F(1, u64, bytes)
 
-/* DROP_TABLE's and MUTATE_ROW's reply, PING's and SERVER_INFO's request: no field but the time
- * limit. */
+/* DROP_TABLE's, DROP_ROWS's and MUTATE_ROW's reply, PING's and SERVER_INFO's request: no field but
+ * the time limit. */
 #define CELLAR_MESSAGE_FIELDS_EMPTY(F) F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_HELLO_REQUEST(F)                                                     \
@@ -79,6 +81,17 @@
     F(3, u64, granularity)                                                                         \
     F(4, raw, tablets) /* array of [start bytes, end bytes, store number] */                       \
     F(5, u64, schema_version)
+
+#define CELLAR_MESSAGE_FIELDS_MODIFY_FAMILIES_REQUEST(F)                                           \
+    F(1, text, table)                                                                              \
+    F(2, raw, changes) /* array of [0 create | 1 update | 2 drop, name, GC rule | nil] */          \
+    F(15, u64, timeout_us)
+
+#define CELLAR_MESSAGE_FIELDS_DROP_ROWS_REQUEST(F)                                                 \
+    F(1, text, table)                                                                              \
+    F(2, bytes, prefix)                                                                            \
+    F(3, bool, all) /* every row; then without a prefix */                                         \
+    F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_LIST_TABLES_REQUEST(F)                                               \
     F(1, text, instance)                                                                           \

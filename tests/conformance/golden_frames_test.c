@@ -36,6 +36,8 @@ struct draft {
         struct cellar_msg_create_table_request create_table;
         struct cellar_msg_table_request table;
         struct cellar_msg_table_reply table_reply;
+        struct cellar_msg_modify_families_request modify_families;
+        struct cellar_msg_drop_rows_request drop_rows;
         struct cellar_msg_mutate_row_request mutate_row;
         struct cellar_msg_mutate_rows_request mutate_rows;
         struct cellar_msg_mutate_rows_reply mutate_rows_reply;
@@ -153,6 +155,36 @@ static void fill_table_reply(struct draft *draft)
     put(&draft->raws[1], "23bbi3bbi", "", "m", 1, "m", "", 2);
     draft->as.table_reply.tablets = cellar_slice_of(&draft->raws[1]);
     draft->as.table_reply.schema_version = 1;
+}
+
+/* h is made, g keeps one version from now on, f goes. */
+static void fill_modify_families(struct draft *draft)
+{
+    put(&draft->raws[0], "33it2ii3it2ii3itn", 0, "h", 2, 3600000, 1, "g", 1, 1, 2, "f");
+    draft->as.modify_families.table = TEXT("t");
+    draft->as.modify_families.changes = cellar_slice_of(&draft->raws[0]);
+}
+
+static void fill_modified_table(struct draft *draft)
+{
+    fill_table_reply(draft);
+    cellar_buffer_clear(&draft->raws[0]);
+    put(&draft->raws[0], "22t2ii2t2ii", "g", 1, 1, "h", 2, 3600000);
+    draft->as.table_reply.families = cellar_slice_of(&draft->raws[0]);
+    draft->as.table_reply.schema_version = 2;
+}
+
+static void fill_drop_prefix(struct draft *draft)
+{
+    draft->as.drop_rows.table = TEXT("t");
+    draft->as.drop_rows.prefix = TEXT("user#");
+}
+
+static void fill_drop_all(struct draft *draft)
+{
+    draft->as.drop_rows.table = TEXT("t");
+    draft->as.drop_rows.all = true;
+    draft->as.drop_rows.timeout_us = 1000000;
 }
 
 static void fill_mutate_row(struct draft *draft)
@@ -341,6 +373,14 @@ static const struct exchange exchanges[] = {
     {"create_table",
      {REQUEST(3, CREATE_TABLE, create_table_request, fill_create_table),
       ANSWER(REPLY, 3, CREATE_TABLE, table_reply, fill_table_reply)}},
+    {"modify_families",
+     {REQUEST(15, MODIFY_FAMILIES, modify_families_request, fill_modify_families),
+      ANSWER(REPLY, 15, MODIFY_FAMILIES, table_reply, fill_modified_table)}},
+    {"drop_rows",
+     {REQUEST(16, DROP_ROWS, drop_rows_request, fill_drop_prefix),
+      ANSWER(REPLY, 16, DROP_ROWS, empty, NULL),
+      REQUEST(17, DROP_ROWS, drop_rows_request, fill_drop_all),
+      ANSWER(REPLY, 17, DROP_ROWS, empty, NULL)}},
     {"mutate_row",
      {REQUEST(4, MUTATE_ROW, mutate_row_request, fill_mutate_row),
       ANSWER(REPLY, 4, MUTATE_ROW, empty, NULL)}},

@@ -190,6 +190,31 @@ static void a_raw_field_is_one_value_as_it_stands(void **state)
     assert_true(cellar_slice_equal(request.row, BYTES("r")));
 }
 
+static void changes_of_tables_carry_their_targets(void **state)
+{
+    (void)state;
+    struct cellar_msg_modify_families_request change;
+    struct cellar_msg_drop_rows_request drop;
+    struct cellar_error error = {0};
+    assert_int_equal(cellar_message_decode(&cellar_msg_modify_families_request_type,
+                                           BYTES("\x82\1\xa1t\2\x91\x93\2\xa1"
+                                                 "f\xc0"),
+                                           &change, CELLAR_UNKNOWN_REFUSE, NULL),
+                     CELLAR_OK);
+    assert_true(cellar_slice_equal(change.changes, BYTES("\x91\x93\2\xa1"
+                                                         "f\xc0")));
+    assert_int_equal(cellar_message_decode(&cellar_msg_drop_rows_request_type,
+                                           BYTES("\x84\1\xa1t\2\xc4\1p\3\xc3\x0f\7"), &drop,
+                                           CELLAR_UNKNOWN_REFUSE, NULL),
+                     CELLAR_OK);
+    assert_true(cellar_slice_equal(drop.prefix, BYTES("p")) && drop.all);
+    assert_int_equal(drop.timeout_us, 7);
+    assert_int_equal(cellar_message_decode(&cellar_msg_drop_rows_request_type, BYTES("\x81\3\1"),
+                                           &drop, CELLAR_UNKNOWN_REFUSE, &error),
+                     CELLAR_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "drop_rows_request: field 3 (all) must be a boolean");
+}
+
 static void bodies_that_are_wrong_are_refused_by_message_and_field(void **state)
 {
     (void)state;
@@ -309,6 +334,7 @@ int main(void)
         cmocka_unit_test(zero_fields_are_sent_when_marked),
         cmocka_unit_test(fields_are_taken_in_any_order_and_integer_form),
         cmocka_unit_test(a_raw_field_is_one_value_as_it_stands),
+        cmocka_unit_test(changes_of_tables_carry_their_targets),
         cmocka_unit_test(bodies_that_are_wrong_are_refused_by_message_and_field),
         cmocka_unit_test(a_server_refuses_unknown_fields_and_a_client_steps_over_them),
         cmocka_unit_test(every_cut_of_a_body_is_refused),
