@@ -88,17 +88,18 @@ static enum cellar_status table_describe(const struct tablet_table *table,
         return CELLAR_NO_MEMORY;
     }
     CELLAR_TRY(name_full(&table->name, arena, &to->name));
-    CELLAR_TRY(families_describe(&table->schema, arena, to));
+    const struct tablet_schema *schema = tablet_table_schema(table);
+    CELLAR_TRY(families_describe(schema, arena, to));
     for (size_t i = 0; i < table->tablet_count; i++) {
         CELLAR_TRY(slice_copy(arena, table->tablets[i].start, &tablets[i].start));
         CELLAR_TRY(slice_copy(arena, table->tablets[i].end, &tablets[i].end));
         tablets[i].store_id = table->tablets[i].store_id;
     }
     CELLAR_ASSERT(table->tablet_count > 0);
-    to->granularity = table->schema.granularity;
+    to->granularity = schema->granularity;
     to->tablets = tablets;
     to->tablet_count = table->tablet_count;
-    to->schema_version = table->schema.version;
+    to->schema_version = schema->version;
     return CELLAR_OK;
 }
 

@@ -17,6 +17,7 @@
 #include "server/tablet/mutate.h"
 
 #define DRAIN_DELAY_MS 1000u
+#define RECHECK_COUNT_MAX 100u
 #define ENTRY_PREFIX "Error in field 'Entry list' : Error in element #%u"
 
 /* What all steps of one submission share. */
@@ -32,7 +33,9 @@ struct submit {
 /* One row of a request, checked. */
 struct entry {
     struct cellar_slice row;
-    struct cellar_slice token; /* data NULL: none */
+    struct cellar_slice token;          /* data NULL: none */
+    struct cellar_slice list;           /* of mutations, MessagePack */
+    const struct tablet_schema *schema; /* that the items were checked against */
     struct tablet_items items;
 };
 
@@ -112,23 +115,49 @@ static enum cellar_status payload_make(struct submit *submit, struct entry *entr
     const struct tablet_record_facts facts = {entry->row, time_us, bytes_max, entry->token,
                                               submit->token_expiry_us};
     enum cellar_status status =
-        tablet_items_encode(&submit->table->schema, &entry->items, &facts, payload, error);
+        tablet_items_encode(entry->schema, &entry->items, &facts, payload, error);
     return status == CELLAR_NO_MEMORY ? cellar_error_set(error, status, "no memory for a write")
                                       : status;
 }
 
-/* A checked row into the log. The family's error comes here and not in the check: in a batch it
- * refuses its entry alone; among the checks it would refuse the request. */
-static enum cellar_status entry_append(struct submit *submit, struct entry *entry,
-                                       struct tablet_write *write, struct cellar_error *error)
+/* Checks an entry's list against the schema of now. */
+static enum cellar_status entry_check(const struct submit *submit, struct entry *entry,
+                                      struct cellar_error *error)
+{
+    entry->schema = tablet_table_schema_queued(submit->table);
+    CELLAR_ASSERT(entry->list.data != NULL);
+    return tablet_items_check(entry->schema, entry->list, &submit->scratch->arena, &entry->items,
+                              error);
+}
+
+static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
+                                    struct tablet_write *write, struct cellar_error *error)
 {
     CELLAR_TRY(tablet_items_family_error(&entry->items, error));
     CELLAR_TRY(payload_make(submit, entry, error));
-    const struct tablet_payload payload = {entry->row, cellar_slice_of(&submit->scratch->payload),
-                                           entry->items.has_sets, entry->token,
-                                           submit->token_now_us};
+    const struct tablet_payload payload = {
+        entry->schema,         entry->row,   cellar_slice_of(&submit->scratch->payload),
+        entry->items.has_sets, entry->token, submit->token_now_us};
     CELLAR_ASSERT(payload.bytes.bytes > 0);
     return tablet_append(submit->svc->db, submit->table, &payload, write, error);
+}
+
+/* A checked row into the log; checked again when the families have changed since. The family's
+ * error comes here and not in the check: in a batch it refuses its entry alone; among the checks it
+ * would refuse the request. */
+static enum cellar_status entry_append(struct submit *submit, struct entry *entry,
+                                       struct tablet_write *write, struct cellar_error *error)
+{
+    enum cellar_status status = entry_try(submit, entry, write, error);
+    for (unsigned i = 0; status == CELLAR_ABORTED && i < RECHECK_COUNT_MAX; i++) {
+        CELLAR_TRY(entry_check(submit, entry, error));
+        status = entry_try(submit, entry, write, error);
+    }
+    CELLAR_ASSERT(entry->schema != NULL);
+    return status != CELLAR_ABORTED
+               ? status
+               : cellar_error_set(error, CELLAR_UNAVAILABLE,
+                                  "the table's families change too fast; try again");
 }
 
 /* How a write ended. One that repeats another by its token says nothing about that one when it
@@ -166,12 +195,11 @@ static void row_done(struct store_log_record *record, enum cellar_status status)
 static enum cellar_status row_submit(struct submit *submit, const struct svc_row_write *write,
                                      struct row_write *queued)
 {
-    struct entry entry = {.row = write->row, .token = write->token};
+    struct entry entry = {.row = write->row, .token = write->token, .list = write->mutations};
     CELLAR_TRY(cellar_row_check(write->row, submit->error));
     CELLAR_TRY(svc_token_check(write->token, submit->error));
     CELLAR_ASSERT(write->row.bytes > 0);
-    CELLAR_TRY(tablet_items_check(&submit->table->schema, write->mutations, &submit->scratch->arena,
-                                  &entry.items, submit->error));
+    CELLAR_TRY(entry_check(submit, &entry, submit->error));
     return entry_append(submit, &entry, &queued->write, submit->error);
 }
 
@@ -320,10 +348,9 @@ static enum cellar_status entry_decode(const struct submit *submit, struct cella
 {
     struct cellar_error *error = submit->error;
     uint32_t parts = 0;
-    struct cellar_slice list;
     entry->token = cellar_slice_make(NULL, 0);
     if (!cellar_wire_get_array(from, &parts) || parts < 2 || parts > 3 ||
-        !cellar_wire_get_bytes(from, &entry->row) || !cellar_wire_skip(from, &list)) {
+        !cellar_wire_get_bytes(from, &entry->row) || !cellar_wire_skip(from, &entry->list)) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "must be [row, mutations] or [row, mutations, token]");
     }
@@ -332,8 +359,7 @@ static enum cellar_status entry_decode(const struct submit *submit, struct cella
     }
     CELLAR_TRY(cellar_row_check(entry->row, error));
     CELLAR_ASSERT(entry->row.bytes > 0);
-    return tablet_items_check(&submit->table->schema, list, &submit->scratch->arena, &entry->items,
-                              error);
+    return entry_check(submit, entry, error);
 }
 
 static enum cellar_status sum_check(uint64_t sum, struct cellar_error *error)

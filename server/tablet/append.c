@@ -2,7 +2,8 @@
  * The append of one row's mutation.
  *
  * A write finds its store under the append lock, where a drop marks the table in the same hold that
- * queues its record: no record of a table follows its drop in the log.
+ * queues its record: no record of a table follows its drop in the log. A change of families does
+ * likewise (families.c): a write that was checked before it and comes after it is checked again.
  *
  * A token is looked up in two steps (store.h): in the environment without a lock, then in the
  * memtables under the append lock, where the append follows in the same hold. So of two requests
@@ -54,20 +55,27 @@ static enum cellar_status repeat_queue(struct append *append)
     return CELLAR_OK;
 }
 
-static bool is_dropped(const struct append *append)
+/* With the append lock: whether the table takes what was checked. NOT_FOUND, ABORTED. */
+static enum cellar_status table_check(const struct append *append)
 {
-    CELLAR_ASSERT(append->table != NULL);
-    return atomic_load_explicit(&append->table->is_dropped, memory_order_relaxed);
+    const struct tablet_table *table = append->table;
+    CELLAR_ASSERT(append->payload->schema != NULL);
+    if (atomic_load_explicit(&table->is_dropped, memory_order_relaxed)) {
+        return CELLAR_NOT_FOUND;
+    }
+    return tablet_table_schema_queued(table) == append->payload->schema ? CELLAR_OK
+                                                                        : CELLAR_ABORTED;
 }
 
 static enum cellar_status plain_append(struct append *append)
 {
     struct store_log *log = store_engine_log(tablet_db_engine(append->db));
     store_log_lock(log);
-    enum cellar_status status =
-        is_dropped(append)
-            ? CELLAR_NOT_FOUND
-            : record_queue(append, tablet_table_find(append->table, append->payload->row)->store);
+    enum cellar_status status = table_check(append);
+    if (status == CELLAR_OK) {
+        status =
+            record_queue(append, tablet_table_find(append->table, append->payload->row)->store);
+    }
     store_log_unlock(log);
     CELLAR_ASSERT(status != CELLAR_OK || append->batch == NULL);
     return status;
@@ -108,12 +116,8 @@ static bool token_try(struct append *append, struct cellar_slice key, enum cella
         return true;
     }
     store_log_lock(log);
-    bool has_ended = is_dropped(append);
-    if (has_ended) {
-        *status = CELLAR_NOT_FOUND;
-    } else {
-        has_ended = token_decide(append, store, &probe, key, status);
-    }
+    *status = table_check(append);
+    bool has_ended = *status != CELLAR_OK || token_decide(append, store, &probe, key, status);
     store_log_unlock(log);
     CELLAR_ASSERT(probe.view != NULL);
     store_token_probe_end(&probe);

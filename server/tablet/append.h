@@ -14,11 +14,12 @@ struct tablet_write {
 
 /** A record to append. */
 struct tablet_payload {
-    struct cellar_slice row;   /* for routing */
-    struct cellar_slice bytes; /* made by tablet_items_encode() */
-    bool has_sets;             /* it adds data */
-    struct cellar_slice token; /* idempotency token; empty: none */
-    int64_t token_now_us;      /* the server's time when the token's life was checked */
+    const struct tablet_schema *schema; /* that it was checked against */
+    struct cellar_slice row;            /* for routing */
+    struct cellar_slice bytes;          /* made by tablet_items_encode() */
+    bool has_sets;                      /* it adds data */
+    struct cellar_slice token;          /* idempotency token; empty: none */
+    int64_t token_now_us;               /* the server's time when the token's life was checked */
 };
 
 /**
@@ -26,7 +27,8 @@ struct tablet_payload {
  *
  * @param write  write->is_repeat is set
  * @return CELLAR_OK: queued, record.done follows. OUTCOME_UNKNOWN: the token is known, but the log
- *         has failed. Else nothing was applied: NOT_FOUND (dropped), UNAVAILABLE,
+ *         has failed. Else nothing was applied: ABORTED (the schema has changed: check again),
+ *         NOT_FOUND (dropped), UNAVAILABLE,
  *         RESOURCE_EXHAUSTED, DATA_LOSS (of the token's record), IO_ERROR, NO_MEMORY
  * @thread any
  */

@@ -75,13 +75,15 @@ static size_t name_row(char kind, const struct cellar_table_name *name, char *ro
 }
 
 enum cellar_status tablet_catalog_change_table(struct tablet_catalog_change *change,
-                                               const struct tablet_table *table, bool is_drop)
+                                               const struct tablet_table *table,
+                                               const struct tablet_schema *schema)
 {
     char row[ROW_BYTES_MAX];
     struct cellar_buffer value = {0};
     size_t bytes = name_row('t', &table->name, row);
-    enum cellar_status status = is_drop ? CELLAR_OK : tablet_table_encode(table, &value);
-    CELLAR_ASSERT(!is_drop || value.bytes == 0);
+    enum cellar_status status =
+        schema == NULL ? CELLAR_OK : tablet_table_encode(table, schema, &value);
+    CELLAR_ASSERT(schema != NULL || value.bytes == 0);
     if (status == CELLAR_OK) {
         status = tablet_catalog_change_row(change, cellar_slice_make(row, bytes),
                                            cellar_slice_of(&value));
@@ -182,10 +184,11 @@ static enum cellar_status waiting_await(struct waiting_record *waiting)
     return status;
 }
 
-/* The mark of a drop is set in the same hold of the append lock: a write that comes later sees it
- * and is refused, one that came before lies before the drop in the log. */
+/* The effect comes in the same hold of the append lock: a write that comes later sees it, one that
+ * came before lies before the change in the log. */
 static enum cellar_status change_append(struct store_engine *engine, struct store_batch *batch,
-                                        struct waiting_record *waiting, _Atomic bool *dropped,
+                                        struct waiting_record *waiting,
+                                        const struct tablet_catalog_effect *effect,
                                         struct cellar_error *error)
 {
     struct store_log *log = store_engine_log(engine);
@@ -194,11 +197,11 @@ static enum cellar_status change_append(struct store_engine *engine, struct stor
     waiting->record.entry = (struct store_log_entry){
         .store_id = STORE_CATALOG_ID, .type = STORE_RECORD_CATALOG, .payload = batch->payload};
     store_log_lock(log);
-    enum cellar_status status = store_engine_admit(engine, store, dropped == NULL, error);
+    enum cellar_status status = store_engine_admit(engine, store, !effect->frees_space, error);
     if (status == CELLAR_OK) {
         store_engine_append(engine, store, &waiting->record, batch);
-        if (dropped != NULL) {
-            atomic_store(dropped, true);
+        if (effect->apply != NULL) {
+            effect->apply(effect->context);
         }
     }
     store_log_unlock(log);
@@ -209,7 +212,8 @@ static enum cellar_status change_append(struct store_engine *engine, struct stor
 /* Runs on a thread that may block, as it waits for a sync. A batch that was appended is the
  * memtable's, one that was refused is freed here. */
 enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *change,
-                                                struct store_engine *engine, _Atomic bool *dropped,
+                                                struct store_engine *engine,
+                                                const struct tablet_catalog_effect *effect,
                                                 struct cellar_error *error)
 {
     struct store_batch *batch = NULL;
@@ -227,7 +231,7 @@ enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *ch
     }
     cellar_mutex_init(&waiting.lock);
     cellar_cond_init(&waiting.changed);
-    enum cellar_status status = change_append(engine, batch, &waiting, dropped, error);
+    enum cellar_status status = change_append(engine, batch, &waiting, effect, error);
     if (status == CELLAR_OK) {
         status = waiting_await(&waiting);
         if (status != CELLAR_OK) {

@@ -31,10 +31,11 @@ enum cellar_status tablet_catalog_change_row(struct tablet_catalog_change *chang
                                              struct cellar_slice row, struct cellar_slice value)
     CELLAR_MUST_USE;
 
-/** Puts (or removes) a table's row, an instance's, a store's, the counter. NO_MEMORY. */
+/** Puts (with a NULL schema: removes) a table's row; puts an instance's, a store's (generation 0:
+ * removes it), the counter. NO_MEMORY. */
 enum cellar_status tablet_catalog_change_table(struct tablet_catalog_change *change,
-                                               const struct tablet_table *table, bool is_drop)
-    CELLAR_MUST_USE;
+                                               const struct tablet_table *table,
+                                               const struct tablet_schema *schema) CELLAR_MUST_USE;
 enum cellar_status tablet_catalog_change_instance(struct tablet_catalog_change *change,
                                                   const struct cellar_table_name *name)
     CELLAR_MUST_USE;
@@ -44,10 +45,19 @@ enum cellar_status tablet_catalog_change_store(struct tablet_catalog_change *cha
 enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *change,
                                                  uint32_t store_id_next) CELLAR_MUST_USE;
 
+/** What goes with a change in the hold of the append lock that queues it: from there on writes see
+ * it. Must not block. */
+struct tablet_catalog_effect {
+    void (*apply)(void *context); /* NULL: nothing */
+    void *context;
+    bool frees_space; /* the change goes on when the disk is short */
+};
+
 /** Appends the change and waits until it is durable. IO_ERROR, OUTCOME_UNKNOWN, UNAVAILABLE,
- * NO_MEMORY. @param dropped  set to true under the append lock, when not NULL */
+ * NO_MEMORY; `effect` has been applied unless nothing was queued. */
 enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *change,
-                                                struct store_engine *engine, _Atomic bool *dropped,
+                                                struct store_engine *engine,
+                                                const struct tablet_catalog_effect *effect,
                                                 struct cellar_error *error) CELLAR_MUST_USE;
 
 /** What the reading of the catalog calls for each table and store, and the counter. */

@@ -202,7 +202,7 @@ static enum cellar_status table_take(void *context, struct tablet_table *table)
     }
     catalog->tables = grown;
     catalog->tables[catalog->table_count++] = table;
-    families_check(catalog, &table->schema);
+    families_check(catalog, &table->schema_opened);
     CELLAR_ASSERT(table->tablet_count > 0);
     return CELLAR_OK;
 }

@@ -75,7 +75,7 @@ static const char *tablet_cell_check(void *context, struct cellar_slice row,
                                      const struct store_cell *cell)
 {
     const struct data_check *check = context;
-    const struct tablet_schema *schema = &check->store->table->schema;
+    const struct tablet_schema *schema = &check->store->table->schema_opened;
     const char *why = family_check(schema, cell->cell.family, cell->generation);
     CELLAR_ASSERT(row.bytes > 0);
     return why != NULL ? why : timestamp_check(schema, cell->cell.timestamp_us);
@@ -214,7 +214,7 @@ static const char *mutation_check(struct data_check *check, struct cellar_slice 
                                   struct cellar_slice *row)
 {
     struct cellar_cursor from = cellar_cursor_make(payload);
-    const struct tablet_schema *schema = &check->store->table->schema;
+    const struct tablet_schema *schema = &check->store->table->schema_opened;
     struct store_mutation mutation;
     struct store_item item;
     if (!store_mutation_decode(&from, &mutation)) {

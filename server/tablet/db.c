@@ -349,27 +349,6 @@ static enum cellar_status slice_copy(struct tablet_table *table, struct cellar_s
     return copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
 }
 
-/* Copies a rule tree into the table's arena. */
-static enum cellar_status rule_copy(struct tablet_table *table, const struct cellar_gc_rule *from,
-                                    struct cellar_gc_rule *to)
-{
-    *to = *from;
-    if (from->child_count == 0) {
-        return CELLAR_OK;
-    }
-    struct cellar_gc_rule *children =
-        cellar_arena_alloc(&table->arena, from->child_count * sizeof *children);
-    if (children == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < from->child_count; i++) {
-        CELLAR_TRY(rule_copy(table, &from->children[i], &children[i]));
-    }
-    CELLAR_ASSERT(from->children != NULL);
-    to->children = children;
-    return CELLAR_OK;
-}
-
 static enum cellar_status families_build(struct tablet_table *table, const struct tablet_spec *spec)
 {
     struct tablet_family *families =
@@ -378,16 +357,15 @@ static enum cellar_status families_build(struct tablet_table *table, const struc
         return CELLAR_NO_MEMORY;
     }
     for (size_t i = 0; i < spec->family_count; i++) {
+        CELLAR_TRY(tablet_family_copy(&table->arena, &spec->families[i], &families[i]));
         families[i].generation = 1;
-        CELLAR_TRY(slice_copy(table, spec->families[i].name, &families[i].name));
-        CELLAR_TRY(rule_copy(table, &spec->families[i].rule, &families[i].rule));
     }
-    table->schema.version = 1;
-    table->schema.granularity = spec->granularity;
-    table->schema.families = families;
-    table->schema.family_count = spec->family_count;
-    tablet_schema_finish(&table->schema, families);
-    CELLAR_ASSERT(table->schema.version == 1);
+    table->schema_opened.version = 1;
+    table->schema_opened.granularity = spec->granularity;
+    table->schema_opened.families = families;
+    table->schema_opened.family_count = spec->family_count;
+    tablet_schema_finish(&table->schema_opened, families);
+    CELLAR_ASSERT(table->schema_opened.version == 1);
     return CELLAR_OK;
 }
 
@@ -469,6 +447,14 @@ static enum cellar_status stores_make(struct tablet_db *db, struct tablet_table 
     return CELLAR_OK;
 }
 
+/* From here no write of the table is queued: it would follow its drop in the log. */
+static void dropped_mark(void *context)
+{
+    struct tablet_table *table = context;
+    CELLAR_ASSERT(!atomic_load(&table->is_dropped));
+    atomic_store(&table->is_dropped, true);
+}
+
 /* The catalog's record of a create or drop: the table's row, its stores', and for a create the
  * instance's and the counter. All rows go into one log record, so they are there together or not at
  * all. */
@@ -477,13 +463,16 @@ static enum cellar_status table_record(struct tablet_db *db, struct tablet_table
                                        struct cellar_error *error)
 {
     struct tablet_catalog_change change;
+    const struct tablet_catalog_effect none = {NULL, NULL, false};
+    const struct tablet_catalog_effect drop = {dropped_mark, table, true};
     uint32_t row_count = (uint32_t)table->tablet_count + (is_drop ? 1 : 3);
     enum cellar_status status = tablet_catalog_change_begin(&change, row_count);
     for (size_t i = 0; i < table->tablet_count && status == CELLAR_OK; i++) {
         status = tablet_catalog_change_store(&change, table->tablets[i].store_id, is_drop ? 0 : 1);
     }
     if (status == CELLAR_OK) {
-        status = tablet_catalog_change_table(&change, table, is_drop);
+        status = tablet_catalog_change_table(&change, table,
+                                             is_drop ? NULL : tablet_table_schema_queued(table));
     }
     if (status == CELLAR_OK && !is_drop) {
         status = tablet_catalog_change_instance(&change, &table->name);
@@ -492,10 +481,10 @@ static enum cellar_status table_record(struct tablet_db *db, struct tablet_table
         status = tablet_catalog_change_counter(&change, store_id_next);
     }
     CELLAR_ASSERT(row_count > 1);
-    status = status != CELLAR_OK
-                 ? cellar_error_set(error, status, "no memory for a change of the catalog")
-                 : tablet_catalog_change_commit(&change, db->engine,
-                                                is_drop ? &table->is_dropped : NULL, error);
+    status =
+        status != CELLAR_OK
+            ? cellar_error_set(error, status, "no memory for a change of the catalog")
+            : tablet_catalog_change_commit(&change, db->engine, is_drop ? &drop : &none, error);
     tablet_catalog_change_fini(&change);
     return status;
 }
@@ -590,19 +579,35 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
     return status;
 }
 
+/* ---- changing -------------------------------------------------------------------------------- */
+
 enum cellar_status tablet_db_modify_families(struct tablet_db *db,
                                              const struct cellar_table_name *name,
                                              const struct tablet_family_change *changes,
                                              size_t change_count, struct tablet_table **made,
                                              struct cellar_error *error)
 {
-    (void)db; (void)name; (void)changes; (void)change_count; (void)made;
-    return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "placeholder");
+    struct tablet_table *table = NULL;
+    CELLAR_ASSERT(change_count > 0);
+    cellar_mutex_lock(&db->admin);
+    enum cellar_status status = tablet_db_find(db, name, &table, error);
+    if (status == CELLAR_OK) {
+        status = tablet_families_change(db->engine, table, changes, change_count, error);
+    }
+    cellar_mutex_unlock(&db->admin);
+    if (status != CELLAR_OK) {
+        tablet_table_unref(table);
+        return status;
+    }
+    *made = table;
+    return CELLAR_OK;
 }
 
 enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar_table_name *name,
                                        struct cellar_slice prefix, struct cellar_error *error)
 {
-    (void)db; (void)name; (void)prefix;
+    (void)db;
+    (void)name;
+    (void)prefix;
     return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "placeholder");
 }

@@ -2,6 +2,7 @@
 #define CELLAR_TABLET_DB_H
 
 #include "common/sync.h"
+#include "server/tablet/families.h"
 #include "server/tablet/table.h"
 
 /*
@@ -46,22 +47,13 @@ enum cellar_status tablet_db_create(struct tablet_db *db, const struct tablet_sp
 enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct cellar_error *error) CELLAR_MUST_USE;
 
-/** One change of a table's families. */
-enum tablet_family_action { TABLET_FAMILY_CREATE, TABLET_FAMILY_UPDATE, TABLET_FAMILY_DROP };
-
-struct tablet_family_change {
-    enum tablet_family_action action;
-    struct cellar_slice name;
-    struct cellar_gc_rule rule; /* of CREATE and UPDATE */
-};
-
 /**
  * Changes a table's families, in order and as a whole; durable at return. Blocks.
  *
  * @param made  receives a reference to the table
- * @return CELLAR_OK; NOT_FOUND (table; family to update or drop), ALREADY_EXISTS (family to create),
- *         INVALID_ARGUMENT (more than TABLET_FAMILY_COUNT_MAX in the end), IO_ERROR, OUTCOME_UNKNOWN,
- *         NO_MEMORY: nothing changed, but for OUTCOME_UNKNOWN
+ * @return CELLAR_OK; NOT_FOUND (table; family to update or drop), ALREADY_EXISTS (family to
+ * create), INVALID_ARGUMENT (more than TABLET_FAMILY_COUNT_MAX in the end), IO_ERROR,
+ * OUTCOME_UNKNOWN, NO_MEMORY: nothing changed, but for OUTCOME_UNKNOWN
  */
 enum cellar_status tablet_db_modify_families(struct tablet_db *db,
                                              const struct cellar_table_name *name,

@@ -213,15 +213,16 @@ static bool row_is_settled(const struct tablet_row_reader *reader)
 
 /* ---- segments -------------------------------------------------------------------------------- */
 
-/* Whether every cell of a segment is sent: nothing restricts columns, no rule can hide, no version
- * is too many. */
+/* Whether every cell of a segment is sent: nothing restricts columns, no family may be gone, no
+ * rule can hide, no version is too many. */
 static bool segment_is_plain(const struct tablet_row_reader *reader,
                              const struct store_segment *segment)
 {
     const struct tablet_schema *schema = reader->schema;
     bool counts_versions = schema->has_version_rule || reader->versions_max > 0;
     CELLAR_ASSERT(segment->cell_count > 0);
-    if (reader->wanted_count > 0 || (segment->flags & STORE_SEGMENT_MARKED) != 0 ||
+    if (reader->wanted_count > 0 || schema->has_dropped ||
+        (segment->flags & STORE_SEGMENT_MARKED) != 0 ||
         (counts_versions && (segment->flags & STORE_SEGMENT_MULTI) != 0)) {
         return false;
     }

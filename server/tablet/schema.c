@@ -66,6 +66,57 @@ void tablet_schema_finish(struct tablet_schema *schema, struct tablet_family *fa
     }
 }
 
+struct tablet_schema *tablet_schema_new(void)
+{
+    struct tablet_schema *schema = cellar_mem_zalloc(1, sizeof *schema);
+    CELLAR_ASSERT(schema == NULL || schema->before == NULL);
+    return schema;
+}
+
+void tablet_schema_free(struct tablet_schema *schema)
+{
+    if (schema == NULL) {
+        return;
+    }
+    cellar_arena_fini(&schema->arena);
+    CELLAR_ASSERT(schema->arena.newest == NULL);
+    cellar_mem_free(schema);
+}
+
+/* Copies a rule tree. */
+static enum cellar_status rule_copy(struct cellar_arena *arena, const struct cellar_gc_rule *from,
+                                    struct cellar_gc_rule *to)
+{
+    *to = *from;
+    if (from->child_count == 0) {
+        return CELLAR_OK;
+    }
+    struct cellar_gc_rule *children =
+        cellar_arena_alloc(arena, from->child_count * sizeof *children);
+    if (children == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < from->child_count; i++) {
+        CELLAR_TRY(rule_copy(arena, &from->children[i], &children[i]));
+    }
+    CELLAR_ASSERT(from->children != NULL);
+    to->children = children;
+    return CELLAR_OK;
+}
+
+enum cellar_status tablet_family_copy(struct cellar_arena *arena, const struct tablet_family *from,
+                                      struct tablet_family *to)
+{
+    const uint8_t *name = cellar_arena_copy(arena, from->name.data, from->name.bytes);
+    CELLAR_ASSERT(from->name.bytes > 0);
+    if (name == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    to->name = cellar_slice_make(name, from->name.bytes);
+    to->generation = from->generation;
+    return rule_copy(arena, &from->rule, &to->rule);
+}
+
 int64_t tablet_schema_time(const struct tablet_schema *schema, int64_t server_time_us)
 {
     CELLAR_ASSERT(server_time_us >= 0);

@@ -3,10 +3,11 @@
 
 #include "common/cell.h"
 #include "common/gc_rule.h"
+#include "common/mem.h"
 
 /*
- * A table's schema: granularity and families, never changed once made. What a read needs to know of
- * all rules together is worked out once.
+ * A table's schema: granularity and families. It is never changed once made: a change makes another
+ * one with the next version. What a read needs to know of all rules together is worked out once.
  */
 
 #define TABLET_FAMILY_COUNT_MAX 1000u
@@ -25,7 +26,20 @@ struct tablet_schema {
     size_t family_count;
     bool has_version_rule; /* some rule counts versions */
     int64_t age_us_min;    /* the smallest age in any rule; INT64_MAX: none */
+    bool has_dropped; /* a family made with the table is gone: stored bytes may still show it */
+    struct cellar_arena arena;    /* of tablet_schema_new(): names and rules */
+    struct tablet_schema *before; /* the table's list */
 };
+
+/** An empty schema with memory of its own; NULL without memory. */
+struct tablet_schema *tablet_schema_new(void) CELLAR_MUST_USE;
+
+/** Frees a schema made by tablet_schema_new(); takes NULL. */
+void tablet_schema_free(struct tablet_schema *schema);
+
+/** Copies a family, name and rule, into an arena. NO_MEMORY. */
+enum cellar_status tablet_family_copy(struct cellar_arena *arena, const struct tablet_family *from,
+                                      struct tablet_family *to) CELLAR_MUST_USE;
 
 /** The family of that name, or NULL. */
 const struct tablet_family *tablet_schema_family(const struct tablet_schema *schema,

@@ -5,7 +5,7 @@
  *
  *     1 schema version   2 granularity   3 families [[name, generation, rule, value type], ...]   4
  * tablets [[start, store], ...] 5 deletion protection   6 the counter of drops and schema changes
- * (5 and 6 are reserved)
+ * (5 to 7 are reserved)   8 whether a family that was made with the table has been dropped
  *
  * The tablets' ends follow from the next one's start. Values of fields that are not known are
  * stepped over, since a field is only added where an older server may ignore it; anything else
@@ -13,7 +13,13 @@
  */
 #include "server/tablet/table.h"
 
-enum field { FIELD_VERSION = 1, FIELD_GRANULARITY = 2, FIELD_FAMILIES = 3, FIELD_TABLETS = 4 };
+enum field {
+    FIELD_VERSION = 1,
+    FIELD_GRANULARITY = 2,
+    FIELD_FAMILIES = 3,
+    FIELD_TABLETS = 4,
+    FIELD_HAS_DROPPED = 8
+};
 
 struct tablet_table *tablet_table_new(void)
 {
@@ -37,6 +43,11 @@ void tablet_table_unref(struct tablet_table *table)
         return;
     }
     CELLAR_ASSERT(atomic_load(&table->users) == 0);
+    while (table->schemas_changed != NULL) {
+        struct tablet_schema *before = table->schemas_changed->before;
+        tablet_schema_free(table->schemas_changed);
+        table->schemas_changed = before;
+    }
     cellar_arena_fini(&table->arena);
     cellar_mem_free(table);
 }
@@ -135,18 +146,24 @@ static enum cellar_status tablets_encode(const struct tablet_table *table, struc
 }
 
 /* Numbered fields, so that a later version can add some and this one steps over them. */
-enum cellar_status tablet_table_encode(const struct tablet_table *table, struct cellar_buffer *to)
+enum cellar_status tablet_table_encode(const struct tablet_table *table,
+                                       const struct tablet_schema *schema, struct cellar_buffer *to)
 {
-    CELLAR_ASSERT(table->schema.version > 0);
-    CELLAR_TRY(cellar_wire_put_map(to, 4));
+    CELLAR_ASSERT(schema->version > 0);
+    CELLAR_TRY(cellar_wire_put_map(to, schema->has_dropped ? 5 : 4));
     CELLAR_TRY(cellar_wire_put_u64(to, FIELD_VERSION));
-    CELLAR_TRY(cellar_wire_put_u64(to, table->schema.version));
+    CELLAR_TRY(cellar_wire_put_u64(to, schema->version));
     CELLAR_TRY(cellar_wire_put_u64(to, FIELD_GRANULARITY));
-    CELLAR_TRY(cellar_wire_put_u64(to, table->schema.granularity));
+    CELLAR_TRY(cellar_wire_put_u64(to, schema->granularity));
     CELLAR_TRY(cellar_wire_put_u64(to, FIELD_FAMILIES));
-    CELLAR_TRY(families_encode(&table->schema, to));
+    CELLAR_TRY(families_encode(schema, to));
     CELLAR_TRY(cellar_wire_put_u64(to, FIELD_TABLETS));
-    return tablets_encode(table, to);
+    CELLAR_TRY(tablets_encode(table, to));
+    if (!schema->has_dropped) {
+        return CELLAR_OK;
+    }
+    CELLAR_TRY(cellar_wire_put_u64(to, FIELD_HAS_DROPPED));
+    return cellar_wire_put_bool(to, true);
 }
 
 static enum cellar_status slice_keep(struct tablet_table *table, struct cellar_slice *slice)
@@ -194,10 +211,10 @@ static enum cellar_status families_decode(struct tablet_table *table, struct cel
     for (uint32_t i = 0; i < count; i++) {
         CELLAR_TRY(family_decode(table, from, &families[i]));
     }
-    table->schema.families = families;
-    table->schema.family_count = count;
-    tablet_schema_finish(&table->schema, families);
-    CELLAR_ASSERT(table->schema.family_count == count);
+    table->schema_opened.families = families;
+    table->schema_opened.family_count = count;
+    tablet_schema_finish(&table->schema_opened, families);
+    CELLAR_ASSERT(table->schema_opened.family_count == count);
     return CELLAR_OK;
 }
 
@@ -250,19 +267,22 @@ static enum cellar_status field_decode(struct tablet_table *table, uint64_t numb
         if (!cellar_wire_get_u64(from, &value) || value == 0 || value > UINT32_MAX) {
             return CELLAR_DATA_LOSS;
         }
-        table->schema.version = (uint32_t)value;
+        table->schema_opened.version = (uint32_t)value;
         return CELLAR_OK;
     case FIELD_GRANULARITY:
         if (!cellar_wire_get_u64(from, &value) || value < CELLAR_GRANULARITY_MILLIS ||
             value > CELLAR_GRANULARITY_MICROS) {
             return CELLAR_DATA_LOSS;
         }
-        table->schema.granularity = (enum cellar_granularity)value;
+        table->schema_opened.granularity = (enum cellar_granularity)value;
         return CELLAR_OK;
     case FIELD_FAMILIES:
         return families_decode(table, from);
     case FIELD_TABLETS:
         return tablets_decode(table, from);
+    case FIELD_HAS_DROPPED:
+        return cellar_wire_get_bool(from, &table->schema_opened.has_dropped) ? CELLAR_OK
+                                                                             : CELLAR_DATA_LOSS;
     default:
         return cellar_wire_skip(from, NULL) ? CELLAR_OK : CELLAR_DATA_LOSS;
     }
@@ -284,7 +304,7 @@ enum cellar_status tablet_table_decode(struct tablet_table *table, struct cellar
         CELLAR_TRY(field_decode(table, number, &from));
     }
     CELLAR_ASSERT(from.at <= from.end);
-    bool is_whole = from.at == from.end && table->schema.version > 0 &&
-                    table->schema.granularity != 0 && table->tablet_count > 0;
+    bool is_whole = from.at == from.end && table->schema_opened.version > 0 &&
+                    table->schema_opened.granularity != 0 && table->tablet_count > 0;
     return is_whole ? CELLAR_OK : CELLAR_DATA_LOSS;
 }

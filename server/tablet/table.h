@@ -8,7 +8,7 @@
 #include "server/tablet/schema.h"
 
 /*
- * A table while the server runs: its name, schema and tablets. Two counts:
+ * A table while the server runs: its name, schemas and tablets. Two counts:
  *   references  keep the memory; anybody may hold one for long
  *   users       keep the stores open; held for one chunk of a read only, so that a drop need not
  * wait for a slow client
@@ -28,8 +28,11 @@ struct tablet_table {
     _Atomic bool is_dropped;   /* set under the append lock */
     struct cellar_arena arena; /* everything below lives here */
     struct cellar_table_name name;
-    struct tablet_schema schema;
-    struct tablet *tablets; /* in key order, without gaps */
+    struct tablet_schema schema_opened; /* of when the table was made or read; else see below */
+    _Atomic(const struct tablet_schema *) schema_durable; /* NULL: schema_opened */
+    _Atomic(const struct tablet_schema *) schema_queued;  /* likewise; set under the append lock */
+    struct tablet_schema *schemas_changed; /* newest first; they live as long as the table */
+    struct tablet *tablets;                /* in key order, without gaps */
     size_t tablet_count;
 };
 
@@ -45,6 +48,25 @@ void tablet_table_unref(struct tablet_table *table);
 bool tablet_table_enter(struct tablet_table *table);
 void tablet_table_leave(struct tablet_table *table);
 
+/** The schema that reads go by: the newest whose record is durable. A read takes it after its
+ * snapshot. It lives as long as the table. Any thread. */
+static inline const struct tablet_schema *tablet_table_schema(const struct tablet_table *table)
+{
+    const struct tablet_schema *changed =
+        atomic_load_explicit(&table->schema_durable, memory_order_acquire);
+    return changed != NULL ? changed : &table->schema_opened;
+}
+
+/** The schema that writes are checked against: the newest whose record is queued. When it is
+ * another one under the append lock, the write is checked again. Any thread. */
+static inline const struct tablet_schema *
+tablet_table_schema_queued(const struct tablet_table *table)
+{
+    const struct tablet_schema *changed =
+        atomic_load_explicit(&table->schema_queued, memory_order_acquire);
+    return changed != NULL ? changed : &table->schema_opened;
+}
+
 /** The tablet that a row belongs to. */
 struct tablet *tablet_table_find(const struct tablet_table *table, struct cellar_slice row);
 
@@ -59,8 +81,9 @@ enum cellar_status tablet_name_not_found(const struct cellar_table_name *name,
 /** Orders by project, instance, table. */
 int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_table_name *b);
 
-/** Appends the table's catalog value. CELLAR_NO_MEMORY. FORMAT.md, "The catalog". */
-enum cellar_status tablet_table_encode(const struct tablet_table *table, struct cellar_buffer *to)
+/** Appends the table's catalog value with a schema. CELLAR_NO_MEMORY. FORMAT.md, "The catalog". */
+enum cellar_status tablet_table_encode(const struct tablet_table *table,
+                                       const struct tablet_schema *schema, struct cellar_buffer *to)
     CELLAR_MUST_USE;
 
 /** Fills an empty table from its catalog value, but for the name. DATA_LOSS, NO_MEMORY. */

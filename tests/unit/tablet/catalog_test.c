@@ -46,6 +46,14 @@ static void rig_end(struct rig *rig)
     test_remove_tree(rig->parent);
 }
 
+static const struct tablet_catalog_effect no_effect = {NULL, NULL, false};
+
+static void mark_dropped(void *context)
+{
+    struct tablet_table *table = context;
+    atomic_store(&table->is_dropped, true);
+}
+
 /* Puts one row, durably; an empty value removes it. */
 static void row_put(struct rig *rig, const char *row, struct cellar_slice value)
 {
@@ -54,7 +62,8 @@ static void row_put(struct rig *rig, const char *row, struct cellar_slice value)
     cellar_error_clear(&error);
     assert_int_equal(tablet_catalog_change_begin(&change, 1), CELLAR_OK);
     assert_int_equal(tablet_catalog_change_row(&change, cellar_slice_text(row), value), CELLAR_OK);
-    assert_int_equal(tablet_catalog_change_commit(&change, rig->engine, NULL, &error), CELLAR_OK);
+    assert_int_equal(tablet_catalog_change_commit(&change, rig->engine, &no_effect, &error),
+                     CELLAR_OK);
     tablet_catalog_change_fini(&change);
 }
 
@@ -82,7 +91,7 @@ static enum cellar_status visit_table(void *context, struct tablet_table *table)
     visits_add(visits, "t(%.*s/%.*s/%.*s %zu %zu) ", (int)table->name.project.bytes,
                (const char *)table->name.project.data, (int)table->name.instance.bytes,
                (const char *)table->name.instance.data, (int)table->name.table.bytes,
-               (const char *)table->name.table.data, table->schema.family_count,
+               (const char *)table->name.table.data, table->schema_opened.family_count,
                table->tablet_count);
     tablet_table_unref(table);
     return visits->table_status;
@@ -140,10 +149,10 @@ static void table_make(struct tablet_table **made, struct tablet_family *family,
     *tablet = (struct tablet){.store_id = 7};
     table->name = (struct cellar_table_name){cellar_slice_text("p"), cellar_slice_text("i"),
                                              cellar_slice_text("t")};
-    table->schema = (struct tablet_schema){.version = 1,
-                                           .granularity = CELLAR_GRANULARITY_MILLIS,
-                                           .families = family,
-                                           .family_count = 1};
+    table->schema_opened = (struct tablet_schema){.version = 1,
+                                                  .granularity = CELLAR_GRANULARITY_MILLIS,
+                                                  .families = family,
+                                                  .family_count = 1};
     table->tablets = tablet;
     table->tablet_count = 1;
     *made = table;
@@ -154,7 +163,7 @@ static enum cellar_status change_make(struct tablet_catalog_change *change,
 {
     CELLAR_TRY(tablet_catalog_change_begin(change, 4));
     CELLAR_TRY(tablet_catalog_change_store(change, 7, is_drop ? 0 : 2));
-    CELLAR_TRY(tablet_catalog_change_table(change, table, is_drop));
+    CELLAR_TRY(tablet_catalog_change_table(change, table, is_drop ? NULL : &table->schema_opened));
     CELLAR_TRY(tablet_catalog_change_instance(change, &table->name));
     return tablet_catalog_change_counter(change, 8);
 }
@@ -173,14 +182,15 @@ static void a_change_appears_whole_in_row_order_and_can_be_taken_back(void **sta
     table_make(&table, &family, &tablet);
     cellar_error_clear(&error);
     assert_int_equal(change_make(&change, table, false), CELLAR_OK);
-    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, NULL, &error), CELLAR_OK);
+    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, &no_effect, &error),
+                     CELLAR_OK);
     tablet_catalog_change_fini(&change);
     assert_int_equal(catalog_read(&rig, &visits, &error), CELLAR_OK);
     assert_string_equal(visits.text, "n(8) s(7 2) t(p/i/t 1 1) ");
 
     assert_int_equal(change_make(&change, table, true), CELLAR_OK);
-    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, &table->is_dropped, &error),
-                     CELLAR_OK);
+    const struct tablet_catalog_effect drop = {mark_dropped, table, true};
+    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, &drop, &error), CELLAR_OK);
     tablet_catalog_change_fini(&change);
     assert_true(table->is_dropped);
     assert_int_equal(catalog_read(&rig, &visits, &error), CELLAR_OK);
@@ -203,7 +213,7 @@ static void a_change_larger_than_a_record_is_refused_with_both_sizes(void **stat
     assert_int_equal(tablet_catalog_change_row(&change, cellar_slice_text("t/p/i/t"),
                                                cellar_slice_make(bytes, sizeof bytes)),
                      CELLAR_OK);
-    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, NULL, &error),
+    assert_int_equal(tablet_catalog_change_commit(&change, rig.engine, &no_effect, &error),
                      CELLAR_INVALID_ARGUMENT);
     assert_non_null(strstr(error.text, "split keys"));
     tablet_catalog_change_fini(&change);

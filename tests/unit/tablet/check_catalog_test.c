@@ -48,15 +48,15 @@ static void table_put(struct fixture *fixture, const char *row, uint32_t first, 
                                {.store_id = second, .start = cellar_slice_text("m")}};
     const struct tablet_family usual = {.name = cellar_slice_text("f"), .generation = 1};
     const struct tablet_table table = {
-        .schema = {.version = 2,
-                   .granularity = CELLAR_GRANULARITY_MILLIS,
-                   .families = families == NULL ? &usual : families,
-                   .family_count = families == NULL ? 1 : 2},
+        .schema_opened = {.version = 2,
+                          .granularity = CELLAR_GRANULARITY_MILLIS,
+                          .families = families == NULL ? &usual : families,
+                          .family_count = families == NULL ? 1 : 2},
         .tablets = tablets,
         .tablet_count = second == 0 ? 1 : 2,
     };
     struct cellar_buffer value = {0};
-    assert_int_equal(tablet_table_encode(&table, &value), CELLAR_OK);
+    assert_int_equal(tablet_table_encode(&table, &table.schema_opened, &value), CELLAR_OK);
     row_put(fixture, row, value.data, value.bytes);
     cellar_buffer_fini(&value);
 }

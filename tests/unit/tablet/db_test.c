@@ -168,10 +168,10 @@ static void a_table_that_was_made_is_found_with_sorted_families_and_tablets(void
     rig_begin(&rig);
     create(&rig, "t", 2);
     assert_int_equal(find(&rig, "t", &table, &error), CELLAR_OK);
-    assert_int_equal(table->schema.family_count, 2);
-    assert_true(cellar_slice_equal(table->schema.families[0].name, cellar_slice_text("f")));
-    assert_true(cellar_slice_equal(table->schema.families[1].name, cellar_slice_text("g")));
-    assert_true(table->schema.has_version_rule);
+    assert_int_equal(table->schema_opened.family_count, 2);
+    assert_true(cellar_slice_equal(table->schema_opened.families[0].name, cellar_slice_text("f")));
+    assert_true(cellar_slice_equal(table->schema_opened.families[1].name, cellar_slice_text("g")));
+    assert_true(table->schema_opened.has_version_rule);
     assert_int_equal(table->tablet_count, 3);
     assert_int_equal(table->tablets[0].start.bytes, 0);
     assert_true(cellar_slice_equal(table->tablets[0].end, cellar_slice_text("h")));
@@ -292,10 +292,10 @@ static void the_catalog_survives_a_restart(void **state)
         assert_int_equal(store_of(&rig, "dropped"), 0);
         assert_false(store_folder_exists(&rig, dropped));
         assert_int_equal(find(&rig, "kept", &table, &error), CELLAR_OK);
-        assert_int_equal(table->schema.granularity, CELLAR_GRANULARITY_MICROS);
-        assert_int_equal(table->schema.family_count, 2);
-        assert_int_equal(table->schema.families[1].rule.kind, CELLAR_GC_VERSIONS);
-        assert_int_equal(table->schema.families[1].rule.amount, 3);
+        assert_int_equal(table->schema_opened.granularity, CELLAR_GRANULARITY_MICROS);
+        assert_int_equal(table->schema_opened.family_count, 2);
+        assert_int_equal(table->schema_opened.families[1].rule.kind, CELLAR_GC_VERSIONS);
+        assert_int_equal(table->schema_opened.families[1].rule.amount, 3);
         assert_int_equal(table->tablet_count, 3);
         assert_true(cellar_slice_equal(table->tablets[1].end, cellar_slice_text("p")));
         tablet_table_unref(table);
@@ -416,8 +416,10 @@ static enum cellar_status row_write(struct rig *rig, struct tablet_table *table,
     cellar_mutex_init(&waiting.lock);
     cellar_cond_init(&waiting.ended);
     test_mutation_put(&payload, cellar_slice_text(row), 1, &item, 1);
-    const struct tablet_payload facts = {
-        .row = cellar_slice_text(row), .bytes = cellar_slice_of(&payload), .has_sets = true};
+    const struct tablet_payload facts = {.schema = tablet_table_schema_queued(table),
+                                         .row = cellar_slice_text(row),
+                                         .bytes = cellar_slice_of(&payload),
+                                         .has_sets = true};
     enum cellar_status status = tablet_append(rig->db, table, &facts, &waiting.write, error);
     if (status == CELLAR_OK) {
         cellar_mutex_lock(&waiting.lock);

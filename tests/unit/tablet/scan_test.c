@@ -89,8 +89,10 @@ static void items_write(struct rig *rig, const char *row, const struct store_ite
     cellar_mutex_init(&waiting.lock);
     cellar_cond_init(&waiting.ended);
     test_mutation_put(&payload, cellar_slice_text(row), 1, items, count);
-    const struct tablet_payload facts = {
-        .row = cellar_slice_text(row), .bytes = cellar_slice_of(&payload), .has_sets = true};
+    const struct tablet_payload facts = {.schema = tablet_table_schema_queued(rig->table),
+                                         .row = cellar_slice_text(row),
+                                         .bytes = cellar_slice_of(&payload),
+                                         .has_sets = true};
     assert_int_equal(tablet_append(rig->db, rig->table, &facts, &waiting.write, &error), CELLAR_OK);
     cellar_mutex_lock(&waiting.lock);
     while (!waiting.is_done) {

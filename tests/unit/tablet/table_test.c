@@ -17,11 +17,11 @@ static struct tablet_table *table_of(struct tablet_family *families, size_t fami
 {
     struct tablet_table *table = tablet_table_new();
     assert_non_null(table);
-    table->schema.version = 5;
-    table->schema.granularity = CELLAR_GRANULARITY_MICROS;
-    table->schema.families = families;
-    table->schema.family_count = family_count;
-    tablet_schema_finish(&table->schema, families);
+    table->schema_opened.version = 5;
+    table->schema_opened.granularity = CELLAR_GRANULARITY_MICROS;
+    table->schema_opened.families = families;
+    table->schema_opened.family_count = family_count;
+    tablet_schema_finish(&table->schema_opened, families);
     table->tablets = tablets;
     table->tablet_count = tablet_count;
     return table;
@@ -37,7 +37,7 @@ static void value_make(struct cellar_buffer *to, bool has_families)
                                {.start = cellar_slice_text("m"), .store_id = UINT32_MAX}};
     struct tablet_table *table = table_of(families, has_families ? 2 : 0, tablets, 2);
     cellar_buffer_clear(to);
-    assert_int_equal(tablet_table_encode(table, to), CELLAR_OK);
+    assert_int_equal(tablet_table_encode(table, &table->schema_opened, to), CELLAR_OK);
     tablet_table_unref(table);
 }
 
@@ -68,7 +68,7 @@ static void value_has_the_documented_bytes(void **state)
                                {.start = cellar_slice_text("m"), .store_id = 8}};
     struct tablet_table *table = table_of(families, 1, tablets, 2);
     struct cellar_buffer value = {0};
-    assert_int_equal(tablet_table_encode(table, &value), CELLAR_OK);
+    assert_int_equal(tablet_table_encode(table, &table->schema_opened, &value), CELLAR_OK);
     assert_int_equal(value.bytes, sizeof golden);
     assert_memory_equal(value.data, golden, sizeof golden);
     cellar_buffer_fini(&value);
@@ -84,17 +84,17 @@ static void table_comes_back_as_it_was(void **state)
     struct tablet_table *table = tablet_table_new();
     assert_non_null(table);
     assert_int_equal(tablet_table_decode(table, cellar_slice_of(&value)), CELLAR_OK);
-    assert_int_equal(tablet_table_encode(table, &again), CELLAR_OK);
+    assert_int_equal(tablet_table_encode(table, &table->schema_opened, &again), CELLAR_OK);
     assert_true(cellar_slice_equal(cellar_slice_of(&value), cellar_slice_of(&again)));
     /* Nothing may point into the value. */
     memset(value.data, 0xAA, value.bytes);
-    assert_int_equal(table->schema.version, 5);
-    assert_int_equal(table->schema.granularity, CELLAR_GRANULARITY_MICROS);
-    assert_int_equal(table->schema.family_count, 2);
-    assert_true(table->schema.has_version_rule);
-    assert_int_equal(table->schema.age_us_min, 5000);
+    assert_int_equal(table->schema_opened.version, 5);
+    assert_int_equal(table->schema_opened.granularity, CELLAR_GRANULARITY_MICROS);
+    assert_int_equal(table->schema_opened.family_count, 2);
+    assert_true(table->schema_opened.has_version_rule);
+    assert_int_equal(table->schema_opened.age_us_min, 5000);
     const struct tablet_family *family =
-        tablet_schema_family(&table->schema, cellar_slice_text("g"));
+        tablet_schema_family(&table->schema_opened, cellar_slice_text("g"));
     assert_non_null(family);
     assert_int_equal(family->generation, 300);
     assert_int_equal(family->rule.kind, CELLAR_GC_UNION);
@@ -122,6 +122,25 @@ static void fields_of_later_versions_are_stepped_over(void **state)
     assert_int_equal(cellar_buffer_append(&value, more, sizeof more), CELLAR_OK);
     assert_int_equal(decode(cellar_slice_of(&value)), CELLAR_OK);
     cellar_buffer_fini(&value);
+}
+
+static void a_dropped_first_family_is_remembered(void **state)
+{
+    (void)state;
+    static const uint8_t tail[] = {0x08, 0xC3};
+    struct tablet_family families[] = {{.name = cellar_slice_text("f"), .generation = 4}};
+    struct tablet tablet = {.store_id = 1};
+    struct tablet_table *table = table_of(families, 1, &tablet, 1);
+    struct tablet_table *read = tablet_table_new();
+    struct cellar_buffer value = {0};
+    table->schema_opened.has_dropped = true;
+    assert_int_equal(tablet_table_encode(table, &table->schema_opened, &value), CELLAR_OK);
+    assert_memory_equal(value.data + value.bytes - sizeof tail, tail, sizeof tail);
+    assert_int_equal(tablet_table_decode(read, cellar_slice_of(&value)), CELLAR_OK);
+    assert_true(read->schema_opened.has_dropped);
+    cellar_buffer_fini(&value);
+    tablet_table_unref(read);
+    tablet_table_unref(table);
 }
 
 static void values_cut_anywhere_give_data_loss(void **state)
@@ -339,7 +358,8 @@ static void a_dropped_table_takes_no_more_users(void **state)
 static enum cellar_status encode_run(void *context)
 {
     struct cellar_buffer value = {0};
-    enum cellar_status status = tablet_table_encode(context, &value);
+    const struct tablet_table *table = context;
+    enum cellar_status status = tablet_table_encode(table, &table->schema_opened, &value);
     cellar_buffer_fini(&value);
     return status;
 }
@@ -372,7 +392,7 @@ static void out_of_memory_is_told(void **state)
     struct tablet_table *table = table_of(families, 1, tablets, COUNT);
     struct cellar_buffer value = {0};
     assert_true(test_out_of_memory_loop(encode_run, table) >= 1);
-    assert_int_equal(tablet_table_encode(table, &value), CELLAR_OK);
+    assert_int_equal(tablet_table_encode(table, &table->schema_opened, &value), CELLAR_OK);
     assert_true(test_out_of_memory_loop(decode_run, &value) >= 3);
     cellar_buffer_fini(&value);
     tablet_table_unref(table);
@@ -384,6 +404,7 @@ int main(void)
         cmocka_unit_test(value_has_the_documented_bytes),
         cmocka_unit_test(table_comes_back_as_it_was),
         cmocka_unit_test(fields_of_later_versions_are_stepped_over),
+        cmocka_unit_test(a_dropped_first_family_is_remembered),
         cmocka_unit_test(values_cut_anywhere_give_data_loss),
         cmocka_unit_test(values_cut_in_a_family_give_data_loss),
         cmocka_unit_test(values_that_no_table_has_give_data_loss),
