@@ -127,6 +127,55 @@ enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request 
                                       struct svc_table *table, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+#define SVC_FAMILY_CHANGE_COUNT_MAX 1000u
+
+enum svc_family_action { SVC_FAMILY_CREATE, SVC_FAMILY_UPDATE, SVC_FAMILY_DROP };
+
+/** One change of a table's families. */
+struct svc_family_change {
+    enum svc_family_action action; /* any number: it is checked */
+    struct svc_family family;      /* a drop has no rule */
+};
+
+/** What MODIFY_FAMILIES asks for; everything is borrowed until the call returns. */
+struct svc_family_changes {
+    struct cellar_slice table; /* name in any form */
+    const struct svc_family_change *changes;
+    size_t count; /* 1..SVC_FAMILY_CHANGE_COUNT_MAX, else INVALID_ARGUMENT */
+};
+
+/**
+ * Changes a table's families, in order and as a whole, and describes the table into `made` (memory:
+ * `arena`); durable at return. Blocks.
+ *
+ * @return CELLAR_OK; INVALID_ARGUMENT, NOT_FOUND (table; family to update or drop), ALREADY_EXISTS
+ *         (family to create), IO_ERROR, DEADLINE_EXCEEDED: nothing changed; OUTCOME_UNKNOWN;
+ *         NO_MEMORY, also when the families were changed and only the description found none
+ * @source RULES.md, R-TAB-12 to R-TAB-14; PROTOCOL.md, "Changes of families"
+ */
+enum cellar_status svc_modify_families(struct svc *svc, const struct svc_request *request,
+                                       const struct svc_family_changes *changes,
+                                       struct cellar_arena *arena, struct svc_table *made,
+                                       struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Which rows DROP_ROWS removes: exactly one of the two targets is given. */
+struct svc_rows_drop {
+    struct cellar_slice table;  /* name in any form */
+    struct cellar_slice prefix; /* 1..4096 bytes; without data when is_all */
+    bool is_all;
+};
+
+/**
+ * Drops the rows that begin with a prefix, or all; durable at return. Blocks.
+ *
+ * @return CELLAR_OK; INVALID_ARGUMENT, NOT_FOUND (table), UNAVAILABLE, IO_ERROR, NO_MEMORY,
+ *         DEADLINE_EXCEEDED: nothing was dropped; OUTCOME_UNKNOWN
+ * @source RULES.md, R-TAB-17 to R-TAB-19; PROTOCOL.md, "Dropping rows"
+ */
+enum cellar_status svc_drop_rows(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_rows_drop *drop, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** One page of table names. */
 struct svc_table_names {
     const struct cellar_slice *names; /* full names, sorted */

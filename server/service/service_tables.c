@@ -1,6 +1,6 @@
 /*
  * Table administration: checks and name forms before, descriptions after; the work is the tablet
- * layer's.
+ * layer's. Changes of a table that stays are in service_changes.c.
  *
  * A page token of a listing is the id of the last table on the page before, behind a byte that
  * tells it from foreign bytes.
@@ -103,9 +103,8 @@ static enum cellar_status table_describe(const struct tablet_table *table,
     return CELLAR_OK;
 }
 
-/* Gives the table back, whether or not there was memory to describe it. */
-static enum cellar_status describe_end(struct tablet_table *table, struct cellar_arena *arena,
-                                       struct svc_table *to, struct cellar_error *error)
+enum cellar_status svc_describe_end(struct tablet_table *table, struct cellar_arena *arena,
+                                    struct svc_table *to, struct cellar_error *error)
 {
     enum cellar_status status = table_describe(table, arena, to);
     tablet_table_unref(table);
@@ -122,7 +121,7 @@ enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request 
     struct tablet_table *found = NULL;
     CELLAR_TRY(svc_table_find(svc, request, name, &found, error));
     CELLAR_ASSERT(found != NULL);
-    return describe_end(found, arena, table, error);
+    return svc_describe_end(found, arena, table, error);
 }
 
 /* ---- creating -------------------------------------------------------------------------------- */
@@ -264,7 +263,7 @@ enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *r
     CELLAR_TRY(tablet_db_create(svc->db, &spec, &created, error));
     CELLAR_ASSERT(created != NULL);
     log_table("table_created", &spec.name);
-    return describe_end(created, arena, made, error);
+    return svc_describe_end(created, arena, made, error);
 }
 
 /* Ends when the files are gone, so that the space is there when the answer is. */
