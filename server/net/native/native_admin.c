@@ -97,21 +97,56 @@ static enum cellar_status run_describe(struct admin_job *job, struct cellar_erro
     return net_table_encode(&table, &job->reply, error);
 }
 
+/* Answers with the table as it is afterwards. */
+static enum cellar_status run_modify(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_modify_families_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_modify_families_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    struct svc_family_changes changes = {.table = message.table};
+    CELLAR_TRY(net_changes_decode(message.changes, &job->arena, &changes, error));
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_table made = {.name = {0}};
+    CELLAR_TRY(svc_modify_families(job->svc, &limits, &changes, &job->arena, &made, error));
+    CELLAR_ASSERT(made.tablet_count >= 1);
+    return net_table_encode(&made, &job->reply, error);
+}
+
+/* The reply of what has nothing to say but that it was done. */
+static enum cellar_status encode_empty(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_empty reply = {0};
+    CELLAR_ASSERT(job->reply.bytes == 0);
+    if (cellar_message_encode(&cellar_msg_empty_type, &reply, &job->reply) != CELLAR_OK) {
+        return refuse_memory(error);
+    }
+    return CELLAR_OK;
+}
+
+/* That there is exactly one target is the service's to check. */
+static enum cellar_status run_drop_rows(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_drop_rows_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_drop_rows_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    const struct svc_rows_drop drop = {message.table, message.prefix, message.all};
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    CELLAR_ASSERT(limits.deadline_us >= 0);
+    CELLAR_TRY(svc_drop_rows(job->svc, &limits, &drop, error));
+    return encode_empty(job, error);
+}
+
 /* Waits until reads that are under way have let go (tablet_db_drop()), which is one reason why this
  * runs on the pool. */
 static enum cellar_status run_drop(struct admin_job *job, struct cellar_error *error)
 {
     struct cellar_msg_table_request message;
-    struct cellar_msg_empty reply = {0};
     CELLAR_TRY(cellar_message_decode(&cellar_msg_table_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
     struct svc_request limits = job_limits(job, message.timeout_us);
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_drop_table(job->svc, &limits, message.table, error));
-    if (cellar_message_encode(&cellar_msg_empty_type, &reply, &job->reply) != CELLAR_OK) {
-        return refuse_memory(error);
-    }
-    return CELLAR_OK;
+    return encode_empty(job, error);
 }
 
 /* The token is absent on the last page. */
@@ -149,17 +184,16 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
-/* The session gave the operation to this module, so it is one of the four. */
+/* The session gave the operation to this module, so it is one of these. */
 static job_fn *find_job(uint16_t operation)
 {
     static const struct {
         uint16_t operation;
         job_fn *run;
     } jobs[] = {
-        {CELLAR_OP_CREATE_TABLE, run_create},
-        {CELLAR_OP_DESCRIBE_TABLE, run_describe},
-        {CELLAR_OP_LIST_TABLES, run_list},
-        {CELLAR_OP_DROP_TABLE, run_drop},
+        {CELLAR_OP_CREATE_TABLE, run_create},    {CELLAR_OP_DESCRIBE_TABLE, run_describe},
+        {CELLAR_OP_LIST_TABLES, run_list},       {CELLAR_OP_DROP_TABLE, run_drop},
+        {CELLAR_OP_MODIFY_FAMILIES, run_modify}, {CELLAR_OP_DROP_ROWS, run_drop_rows},
     };
     job_fn *found = NULL;
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(jobs); i++) {

@@ -111,6 +111,57 @@ enum cellar_status net_split_keys_decode(struct cellar_slice raw, struct cellar_
     return CELLAR_OK;
 }
 
+/* One change: [action, name, rule]. The action is checked here too, as a number that fits no enum
+ * must not become one; that a drop has no rule is the service's to say. */
+static enum cellar_status decode_change(struct cellar_cursor *from, struct cellar_arena *arena,
+                                        struct svc_family_change *change,
+                                        struct cellar_error *error)
+{
+    uint32_t count = 0;
+    uint64_t action = 0;
+    struct svc_family family = {.rule = {.kind = CELLAR_GC_NONE}};
+    if (!cellar_wire_get_array(from, &count) || count < 2 || count > 3 ||
+        !cellar_wire_get_u64(from, &action) || !cellar_wire_get_text(from, &family.name)) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "expected [action, name, rule]");
+    }
+    if (action > SVC_FAMILY_DROP) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "the action must be 0 (create), 1 (update) or 2 (drop), but is "
+                                "%" PRIu64,
+                                action);
+    }
+    if (count == 3) {
+        CELLAR_TRY(cellar_gc_rule_decode(from, arena, &family.rule, error));
+    }
+    CELLAR_ASSERT(family.name.data != NULL);
+    *change = (struct svc_family_change){(enum svc_family_action)action, family};
+    return CELLAR_OK;
+}
+
+enum cellar_status net_changes_decode(struct cellar_slice raw, struct cellar_arena *arena,
+                                      struct svc_family_changes *changes,
+                                      struct cellar_error *error)
+{
+    struct cellar_cursor from = cellar_cursor_make(raw);
+    uint32_t count = 0;
+    CELLAR_TRY(decode_array(&from, "changes", SVC_FAMILY_CHANGE_COUNT_MAX, &count, error));
+    struct svc_family_change *decoded = cellar_arena_alloc(arena, count * sizeof *decoded);
+    if (decoded == NULL) {
+        return refuse_memory(error);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        enum cellar_status status = decode_change(&from, arena, &decoded[i], error);
+        if (status != CELLAR_OK) {
+            cellar_error_prefix(error, "Error in field 'changes' : Error in element #%" PRIu32, i);
+            return status;
+        }
+    }
+    CELLAR_ASSERT(cellar_cursor_left(&from) == 0);
+    changes->changes = decoded;
+    changes->count = count;
+    return CELLAR_OK;
+}
+
 /* ---- replies --------------------------------------------------------------------------------- */
 
 /* Families as the service gives them, which is by name. */

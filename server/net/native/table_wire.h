@@ -22,6 +22,18 @@ enum cellar_status net_split_keys_decode(struct cellar_slice raw, struct cellar_
                                          struct svc_table *table, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/**
+ * Decodes an array of [action, name, rule] into changes of families; without a rule, the last
+ * element may be absent.
+ *
+ * @param raw      the field's value; empty is none; names borrow from it
+ * @param changes  receives them, in order; memory of `arena`
+ * @return as net_families_decode()
+ */
+enum cellar_status net_changes_decode(struct cellar_slice raw, struct cellar_arena *arena,
+                                      struct svc_family_changes *changes,
+                                      struct cellar_error *error) CELLAR_MUST_USE;
+
 /** Appends the TABLE body of a described table. NO_MEMORY. */
 enum cellar_status net_table_encode(const struct svc_table *table, struct cellar_buffer *to,
                                     struct cellar_error *error) CELLAR_MUST_USE;

@@ -294,6 +294,30 @@ enum cellar_status svc_drop_table(struct svc *svc, const struct svc_request *req
     return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
 }
 
+enum cellar_status svc_modify_families(struct svc *svc, const struct svc_request *request,
+                                       const struct svc_family_changes *changes,
+                                       struct cellar_arena *arena, struct svc_table *made,
+                                       struct cellar_error *error)
+{
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.change_count = changes->count;
+    for (size_t i = 0; i < CELLAR_MIN(changes->count, CELLAR_ARRAY_COUNT(fake.changes)); i++) {
+        fake.changes[i] = changes->changes[i];
+    }
+    return fake_describe(changes->table, arena, made, error);
+}
+
+enum cellar_status svc_drop_rows(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_rows_drop *drop, struct cellar_error *error)
+{
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.prefix_bytes = drop->prefix.bytes;
+    fake.is_drop_of_all = drop->is_all;
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
 size_t svc_figures(struct svc *svc, struct svc_figure *figures)
 {
     (void)svc;

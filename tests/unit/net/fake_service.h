@@ -44,7 +44,11 @@ struct fake_service {
     int64_t token_life_us;
     /* administration and server */
     enum cellar_status admin_status;
-    struct svc_table table; /* as last asked for; slices are not to be used */
+    struct svc_table table;              /* as last asked for; slices are not to be used */
+    struct svc_family_change changes[4]; /* likewise */
+    size_t change_count;
+    size_t prefix_bytes; /* of the last drop of rows */
+    bool is_drop_of_all;
     bool is_ready;
 };
 

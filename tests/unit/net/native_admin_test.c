@@ -32,6 +32,23 @@ static void table_request(struct harness *harness, uint32_t id, uint16_t operati
     wait_for_answer(harness);
 }
 
+static void modify(struct harness *harness, uint32_t id, struct cellar_slice changes)
+{
+    const struct cellar_msg_modify_families_request message = {
+        .table = cellar_slice_text("t"), .changes = changes, .timeout_us = 1};
+    harness_request(harness, id, CELLAR_OP_MODIFY_FAMILIES,
+                    &cellar_msg_modify_families_request_type, &message);
+    wait_for_answer(harness);
+}
+
+static void drop_rows(struct harness *harness, uint32_t id, const char *prefix, bool is_all)
+{
+    const struct cellar_msg_drop_rows_request message = {
+        .table = cellar_slice_text("t"), .prefix = cellar_slice_text(prefix), .all = is_all};
+    harness_request(harness, id, CELLAR_OP_DROP_ROWS, &cellar_msg_drop_rows_request_type, &message);
+    wait_for_answer(harness);
+}
+
 static void expect_table(struct harness *harness, uint32_t id)
 {
     struct cellar_msg_table_reply reply;
@@ -92,6 +109,74 @@ static void tables_are_listed_and_dropped(void **state)
     table_request(&harness, 3, CELLAR_OP_DROP_TABLE);
     frame = harness_expect(&harness, 3, CELLAR_FRAME_REPLY);
     assert_true(cellar_slice_equal(frame.payload, cellar_slice_text("\x80")));
+    harness_close(&harness);
+}
+
+#define CHANGES(bytes) cellar_slice_make(bytes, sizeof(bytes) - 1)
+
+static void changes_of_families_keep_their_order(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    harness_open_greeted(&harness);
+    modify(&harness, 2, CHANGES("\x93\x93\x00\xa1g\x92\x01\x05\x92\x01\xa1h\x93\x02\xa2xy\xc0"));
+    expect_table(&harness, 2);
+    assert_int_equal(fake.change_count, 3);
+    assert_int_equal(fake.changes[0].action, SVC_FAMILY_CREATE);
+    assert_int_equal(fake.changes[0].family.rule.amount, 5);
+    assert_int_equal(fake.changes[1].action, SVC_FAMILY_UPDATE);
+    assert_int_equal(fake.changes[1].family.rule.kind, CELLAR_GC_NONE);
+    assert_int_equal(fake.changes[2].action, SVC_FAMILY_DROP);
+    assert_int_equal(fake.changes[2].family.name.bytes, 2);
+    modify(&harness, 3, CHANGES("\x90"));
+    expect_table(&harness, 3); /* the real service refuses it */
+    assert_int_equal(fake.change_count, 0);
+    harness_close(&harness);
+}
+
+static void malformed_changes_are_refused_with_their_place(void **state)
+{
+    (void)state;
+    const struct {
+        struct cellar_slice changes;
+        const char *text;
+    } cases[] = {
+        {CHANGES("\x01"), "'changes' : expected an array"},
+        {CHANGES("\x91\x01"), "element #0: expected [action, name, rule]"},
+        {CHANGES("\x91\x91\x00"), "element #0: expected [action, name, rule]"},
+        {CHANGES("\x91\x94\x00\xa1g\xc0\xc0"), "element #0: expected [action, name, rule]"},
+        {CHANGES("\x92\x92\x00\xa1g\x92\xa1g\x00"), "element #1: expected"},
+        {CHANGES("\x91\x92\x00\x07"), "element #0: expected"},
+        {CHANGES("\x91\x92\x03\xa1g"), "or 2 (drop), but is 3"},
+        {CHANGES("\x91\x92\xcf\x00\x00\x00\x01\x00\x00\x00\x00\xa1g"), "but is 4294967296"},
+        {CHANGES("\x91\x93\x00\xa1g\x92\x01\x00"), "max_num_versions"},
+    };
+    struct harness harness;
+    fake_reset();
+    harness_open_greeted(&harness);
+    for (uint32_t i = 0; i < CELLAR_ARRAY_COUNT(cases); i++) {
+        modify(&harness, 2 + i, cases[i].changes);
+        harness_expect_error(&harness, 2 + i, CELLAR_INVALID_ARGUMENT, cases[i].text);
+    }
+    harness_close(&harness);
+}
+
+static void rows_are_dropped_by_prefix_or_all(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    harness_open_greeted(&harness);
+    drop_rows(&harness, 2, "user#", false);
+    struct harness_frame frame = harness_expect(&harness, 2, CELLAR_FRAME_REPLY);
+    assert_true(cellar_slice_equal(frame.payload, cellar_slice_text("\x80")));
+    assert_int_equal(fake.prefix_bytes, 5);
+    assert_false(fake.is_drop_of_all);
+    drop_rows(&harness, 3, "", true);
+    (void)harness_expect(&harness, 3, CELLAR_FRAME_REPLY);
+    assert_int_equal(fake.prefix_bytes, 0);
+    assert_true(fake.is_drop_of_all);
     harness_close(&harness);
 }
 
@@ -164,6 +249,10 @@ static void errors_of_the_service_are_answered_for_every_operation(void **state)
                     &list);
     wait_for_answer(&harness);
     harness_expect_error(&harness, 11, CELLAR_FAILED_PRECONDITION, "the fake says");
+    modify(&harness, 12, cellar_slice_text("\x90"));
+    harness_expect_error(&harness, 12, CELLAR_FAILED_PRECONDITION, "the fake says");
+    drop_rows(&harness, 13, "p", false);
+    harness_expect_error(&harness, 13, CELLAR_FAILED_PRECONDITION, "the fake says");
     harness_close(&harness);
 }
 
@@ -217,6 +306,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(table_is_created_and_described),
         cmocka_unit_test(tables_are_listed_and_dropped),
+        cmocka_unit_test(changes_of_families_keep_their_order),
+        cmocka_unit_test(malformed_changes_are_refused_with_their_place),
+        cmocka_unit_test(rows_are_dropped_by_prefix_or_all),
         cmocka_unit_test(table_with_malformed_parts_is_refused_with_their_place),
         cmocka_unit_test(errors_of_the_service_are_answered_for_every_operation),
         cmocka_unit_test(request_counts_its_time_limit_from_arrival),
