@@ -1,10 +1,11 @@
 /*
  * The operations on tables and on the server itself: PING, SERVER_INFO, CREATE_TABLE,
- * DESCRIBE_TABLE, LIST_TABLES, DROP_TABLE.
+ * DESCRIBE_TABLE, LIST_TABLES, DROP_TABLE, MODIFY_FAMILIES, DROP_ROWS.
  *
  * Each public function fills its message, has call.c send it and info.c decode the answer, and ends
- * in cellar_client_finish(). Creating and dropping are writes: when the connection breaks after
- * they were sent their outcome is unknown, and they are not sent again. Any thread.
+ * in cellar_client_finish(). What changes a table is a write: when the connection breaks after it
+ * was sent its outcome is unknown, and it is not sent again. Dropping rows twice would be the same
+ * as once only if nobody wrote in between, which the library cannot know. Any thread.
  */
 
 #include "client/lib/call.h"
@@ -139,6 +140,71 @@ enum cellar_code cellar_table_drop(struct cellar_client *client, const char *tab
     CELLAR_ASSERT(status == error.code);
     cellar_buffer_fini(&reply);
     return cellar_client_finish(client, "DROP_TABLE", call, &error);
+}
+
+enum cellar_code cellar_table_modify_families(struct cellar_client *client, const char *table,
+                                              const struct cellar_family_change *changes,
+                                              size_t change_count, struct cellar_call *call,
+                                              struct cellar_table_info **info)
+{
+    struct cellar_error error;
+    struct cellar_buffer encoded = {0};
+    struct cellar_buffer reply = {0};
+    struct cellar_msg_modify_families_request message = {0};
+    struct cellar_request request = {.operation = CELLAR_OP_MODIFY_FAMILIES,
+                                     .safety = CELLAR_SAFETY_WRITE,
+                                     .type = &cellar_msg_modify_families_request_type,
+                                     .message = &message,
+                                     .table = &message.table,
+                                     .timeout_us = &message.timeout_us};
+    cellar_error_clear(&error);
+    enum cellar_status status = cellar_family_changes_put(&encoded, changes, change_count, &error);
+    if (status == CELLAR_OK) {
+        message.changes = cellar_slice_of(&encoded);
+        status = cellar_call_table(client, &request, table, call, &reply, &error);
+    }
+    if (status == CELLAR_OK && info != NULL) {
+        status = cellar_table_info_decode(cellar_slice_of(&reply), info, &error);
+    }
+    CELLAR_ASSERT(status == error.code);
+    cellar_buffer_fini(&encoded);
+    cellar_buffer_fini(&reply);
+    return cellar_client_finish(client, "MODIFY_FAMILIES", call, &error);
+}
+
+/* DROP_ROWS with either target; the server refuses an empty prefix. */
+static enum cellar_code rows_drop(struct cellar_client *client, const char *table,
+                                  struct cellar_view prefix, bool is_all, struct cellar_call *call)
+{
+    struct cellar_error error;
+    struct cellar_buffer reply = {0};
+    struct cellar_msg_drop_rows_request message = {
+        .prefix = cellar_slice_make(prefix.data, prefix.bytes), .all = is_all};
+    struct cellar_request request = {.operation = CELLAR_OP_DROP_ROWS,
+                                     .safety = CELLAR_SAFETY_WRITE,
+                                     .type = &cellar_msg_drop_rows_request_type,
+                                     .message = &message,
+                                     .table = &message.table,
+                                     .timeout_us = &message.timeout_us};
+    CELLAR_ASSERT(!is_all || prefix.bytes == 0);
+    enum cellar_status status = cellar_call_table(client, &request, table, call, &reply, &error);
+    CELLAR_ASSERT(status == error.code);
+    cellar_buffer_fini(&reply);
+    return cellar_client_finish(client, "DROP_ROWS", call, &error);
+}
+
+enum cellar_code cellar_rows_drop(struct cellar_client *client, const char *table,
+                                  struct cellar_view prefix, struct cellar_call *call)
+{
+    CELLAR_ASSERT(prefix.data != NULL || prefix.bytes == 0);
+    return rows_drop(client, table, prefix, false, call);
+}
+
+enum cellar_code cellar_table_truncate(struct cellar_client *client, const char *table,
+                                       struct cellar_call *call)
+{
+    CELLAR_ASSERT(client != NULL && table != NULL);
+    return rows_drop(client, table, cellar_view_of(NULL, 0), true, call);
 }
 
 /* Asks for one page and adds its names; `token` holds the page's token and receives the next. */

@@ -1,5 +1,5 @@
 /*
- * The builder of table schemas.
+ * The builder of table schemas, and the encoder of changes to one.
  *
  * Families and split keys are encoded as they come. A rule's tree is checked here only for what
  * would make its encoding impossible (depth, children that are missing); whether counts and ages
@@ -17,6 +17,7 @@
 
 #define FAMILY_COUNT_MAX 10000u
 #define SPLIT_COUNT_MAX 100000u
+#define CHANGE_COUNT_MAX 10000u
 
 static_assert((int)CELLAR_RULE_NONE == (int)CELLAR_GC_NONE &&
                   (int)CELLAR_RULE_VERSIONS == (int)CELLAR_GC_VERSIONS &&
@@ -24,6 +25,9 @@ static_assert((int)CELLAR_RULE_NONE == (int)CELLAR_GC_NONE &&
                   (int)CELLAR_RULE_UNION == (int)CELLAR_GC_UNION &&
                   (int)CELLAR_RULE_INTERSECTION == (int)CELLAR_GC_INTERSECTION,
               "rule kinds have the protocol's numbers");
+static_assert((int)CELLAR_FAMILY_CREATE == 0 && (int)CELLAR_FAMILY_UPDATE == 1 &&
+                  (int)CELLAR_FAMILY_DROP == 2,
+              "actions have the protocol's numbers");
 static_assert((int)CELLAR_TABLE_MILLIS == (int)CELLAR_GRANULARITY_MILLIS &&
                   (int)CELLAR_TABLE_MICROS == (int)CELLAR_GRANULARITY_MICROS,
               "granularities have the protocol's numbers");
@@ -73,6 +77,16 @@ static enum cellar_status rule_put(struct cellar_buffer *to, const struct cellar
     return CELLAR_OK;
 }
 
+/* The error for a rule that rule_put() refused. */
+static enum cellar_status rule_refuse(struct cellar_error *error, const char *name)
+{
+    CELLAR_ASSERT(name != NULL);
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                            "The rule of family '%.64s' must be a tree of known kinds, at most %u "
+                            "deep",
+                            name, CELLAR_GC_RULE_DEPTH_MAX);
+}
+
 /* Appends [name, rule]; a failure leaves a part of it behind, and the schema is dead then. */
 static enum cellar_status family_put(struct cellar_buffer *to, const char *name,
                                      const struct cellar_rule *rule)
@@ -101,10 +115,7 @@ void cellar_schema_family(struct cellar_schema *schema, const char *name,
     } else if (status == CELLAR_NO_MEMORY) {
         (void)cellar_error_set(&schema->error, status, "No memory for a schema");
     } else {
-        (void)cellar_error_set(&schema->error, status,
-                               "The rule of family '%.64s' must be a tree of known kinds, at most "
-                               "%u deep",
-                               name, CELLAR_GC_RULE_DEPTH_MAX);
+        (void)rule_refuse(&schema->error, name);
     }
 }
 
@@ -168,4 +179,37 @@ enum cellar_status cellar_schema_fill(const struct cellar_schema *schema,
     }
     message->granularity = (uint64_t)schema->granularity;
     return CELLAR_OK;
+}
+
+/* Appends [action, name, rule]; a failure leaves a part of it behind. */
+static enum cellar_status change_put(struct cellar_buffer *to,
+                                     const struct cellar_family_change *change)
+{
+    CELLAR_ASSERT(change->name != NULL);
+    CELLAR_TRY(cellar_wire_put_array(to, 3));
+    CELLAR_TRY(cellar_wire_put_u64(to, (uint64_t)change->action));
+    CELLAR_TRY(cellar_wire_put_text(to, cellar_slice_text(change->name)));
+    return rule_put(to, change->rule, 1);
+}
+
+enum cellar_status cellar_family_changes_put(struct cellar_buffer *to,
+                                             const struct cellar_family_change *changes,
+                                             size_t count, struct cellar_error *error)
+{
+    CELLAR_ASSERT(to->bytes == 0 && (changes != NULL || count == 0));
+    if (count > CHANGE_COUNT_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "A request must have at most %u changes of families, but got %zu",
+                                CHANGE_COUNT_MAX, count);
+    }
+    enum cellar_status status = cellar_wire_put_array(to, (uint32_t)count);
+    for (size_t index = 0; status == CELLAR_OK && index < count; index++) {
+        status = change_put(to, &changes[index]);
+        if (status == CELLAR_INVALID_ARGUMENT) {
+            return rule_refuse(error, changes[index].name);
+        }
+    }
+    return status == CELLAR_OK
+               ? CELLAR_OK
+               : cellar_error_set(error, status, "No memory for changes of families");
 }

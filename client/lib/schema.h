@@ -5,7 +5,7 @@
 
 #include "common/message.h"
 
-/* The builder behind `struct cellar_schema`. */
+/* The builder behind `struct cellar_schema`, and changes of families in their wire form. */
 
 struct cellar_schema {
     struct cellar_buffer families; /* encoded elements, without the arrays' headers */
@@ -25,6 +25,19 @@ enum cellar_status cellar_schema_error(const struct cellar_schema *schema,
 enum cellar_status cellar_schema_fill(const struct cellar_schema *schema,
                                       struct cellar_msg_create_table_request *message,
                                       struct cellar_buffer *families, struct cellar_buffer *splits)
+    CELLAR_MUST_USE;
+
+/**
+ * Appends the array of MODIFY_FAMILIES.
+ *
+ * @param changes  `count` of them
+ * @param to       empty before, freed by the caller also on failure
+ * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT naming a rule that cannot be encoded, or too many
+ *         changes; CELLAR_NO_MEMORY. Whether they make sense is the server's to say.
+ */
+enum cellar_status cellar_family_changes_put(struct cellar_buffer *to,
+                                             const struct cellar_family_change *changes,
+                                             size_t count, struct cellar_error *error)
     CELLAR_MUST_USE;
 
 #endif

@@ -272,7 +272,8 @@ struct cellar_table_info {
     uint64_t schema_version;
 };
 
-/** Frees what cellar_table_create() and cellar_table_describe() gave. */
+/** Frees what cellar_table_create(), cellar_table_describe() and cellar_table_modify_families()
+ * gave. */
 void cellar_table_info_free(struct cellar_table_info *info);
 
 /**
@@ -308,6 +309,62 @@ enum cellar_code cellar_table_describe(struct cellar_client *client, const char 
  */
 enum cellar_code cellar_table_drop(struct cellar_client *client, const char *table,
                                    struct cellar_call *call);
+
+/** What becomes of a family; the numbers are those of the protocol. */
+enum cellar_family_action {
+    CELLAR_FAMILY_CREATE = 0, /* CELLAR_E_ALREADY_EXISTS where there is one of the name */
+    CELLAR_FAMILY_UPDATE = 1, /* gives it the rule in the place of its own */
+    CELLAR_FAMILY_DROP = 2 /* with all its cells, for ever: one of the name that is created later,
+                              even by the same call, is empty */
+};
+
+/** One change of a table's families. */
+struct cellar_family_change {
+    enum cellar_family_action action;
+    const char *name;               /* 1..64 of `-_.a-zA-Z0-9` */
+    const struct cellar_rule *rule; /* NULL = keep everything; of a drop, NULL */
+};
+
+/**
+ * Changes a table's families, in order and as a whole: when one change fails, none is made. Reads
+ * and writes go on meanwhile. Not sent again when its answer is lost, as cells that others wrote
+ * since could go by a second drop.
+ *
+ * @param changes       1..1000 of them; borrowed until return
+ * @param info          may be NULL; else receives the table as it is then, freed with
+ *                      cellar_table_info_free()
+ * @return CELLAR_E_OK; CELLAR_E_NOT_FOUND (table; family to update or drop);
+ *         CELLAR_E_ALREADY_EXISTS; CELLAR_E_INVALID_ARGUMENT; CELLAR_E_OUTCOME_UNKNOWN when the
+ *         connection broke; CELLAR_E_UNAVAILABLE, CELLAR_E_DEADLINE_EXCEEDED, CELLAR_E_IO_ERROR,
+ *         CELLAR_E_NO_MEMORY
+ * @thread any
+ * @source PROTOCOL.md, "Changes of families"
+ */
+enum cellar_code cellar_table_modify_families(struct cellar_client *client, const char *table,
+                                              const struct cellar_family_change *changes,
+                                              size_t change_count, struct cellar_call *call,
+                                              struct cellar_table_info **info);
+
+/**
+ * Drops the rows whose keys begin with a prefix; what the table is stays as it is. After
+ * CELLAR_E_OK no read sees them as they were, and what is written to them from then on is kept. Not
+ * sent again when its answer is lost, as rows that were written since would go too.
+ *
+ * @param prefix  1..4096 bytes; all rows go by cellar_table_truncate() alone
+ * @return as cellar_table_drop(), and CELLAR_E_IO_ERROR
+ * @thread any
+ * @source PROTOCOL.md, "Dropping rows"
+ */
+enum cellar_code cellar_rows_drop(struct cellar_client *client, const char *table,
+                                  struct cellar_view prefix, struct cellar_call *call);
+
+/**
+ * Drops all rows of a table and keeps the table, as cellar_rows_drop().
+ *
+ * @thread any
+ */
+enum cellar_code cellar_table_truncate(struct cellar_client *client, const char *table,
+                                       struct cellar_call *call);
 
 /** The tables of an instance. */
 struct cellar_table_list {

@@ -135,6 +135,54 @@ static void limits_are_refused_and_the_first_failure_stays(void **state)
     cellar_schema_free(NULL);
 }
 
+static void changes_are_what_the_server_reads(void **state)
+{
+    (void)state;
+    static const char expected[] =
+        "\x93\x93\x00\xa1g\x92\x01\x05\x93\x01\xa1h\xc0\x93\x02\xa1i\xc0";
+    const struct cellar_rule five = {.kind = CELLAR_RULE_VERSIONS, .amount = 5};
+    const struct cellar_family_change changes[] = {{CELLAR_FAMILY_CREATE, "g", &five},
+                                                   {CELLAR_FAMILY_UPDATE, "h", NULL},
+                                                   {CELLAR_FAMILY_DROP, "i", NULL}};
+    struct cellar_buffer encoded = {0};
+    assert_int_equal(cellar_family_changes_put(&encoded, changes, 3, NULL), CELLAR_OK);
+    assert_true(cellar_slice_equal(cellar_slice_of(&encoded),
+                                   cellar_slice_make(expected, sizeof expected - 1)));
+    cellar_buffer_clear(&encoded);
+    assert_int_equal(cellar_family_changes_put(&encoded, NULL, 0, NULL), CELLAR_OK);
+    assert_true(cellar_slice_equal(cellar_slice_of(&encoded), cellar_slice_text("\x90")));
+    cellar_buffer_fini(&encoded);
+}
+
+static void changes_that_cannot_be_sent_are_refused(void **state)
+{
+    (void)state;
+    const struct cellar_rule bad = {.kind = CELLAR_RULE_UNION, .child_count = 2};
+    const struct cellar_family_change changes[] = {{CELLAR_FAMILY_UPDATE, "h", NULL},
+                                                   {CELLAR_FAMILY_CREATE, "g", &bad}};
+    struct cellar_buffer encoded = {0};
+    struct cellar_error error;
+    assert_int_equal(cellar_family_changes_put(&encoded, changes, 2, &error),
+                     CELLAR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.text, "The rule of family 'g'"));
+    cellar_buffer_clear(&encoded);
+    assert_int_equal(cellar_family_changes_put(&encoded, changes, 10001, &error),
+                     CELLAR_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.text, "at most 10000 changes of families, but got 10001"));
+    cellar_buffer_fini(&encoded);
+}
+
+static enum cellar_status build_changes(void *context)
+{
+    const struct cellar_family_change change = {CELLAR_FAMILY_DROP, "f", NULL};
+    struct cellar_buffer encoded = {0};
+    struct cellar_error error;
+    (void)context;
+    enum cellar_status status = cellar_family_changes_put(&encoded, &change, 1, &error);
+    cellar_buffer_fini(&encoded);
+    return status;
+}
+
 static enum cellar_status build(void *context)
 {
     struct cellar_error error;
@@ -159,6 +207,7 @@ static void a_lack_of_memory_is_told_and_nothing_leaks(void **state)
 {
     (void)state;
     assert_true(test_out_of_memory_loop(build, NULL) >= 5);
+    assert_true(test_out_of_memory_loop(build_changes, NULL) >= 1);
 }
 
 int main(void)
@@ -168,6 +217,8 @@ int main(void)
         cmocka_unit_test(rules_that_cannot_be_sent_are_refused),
         cmocka_unit_test(splits_and_granularity_are_sent),
         cmocka_unit_test(limits_are_refused_and_the_first_failure_stays),
+        cmocka_unit_test(changes_are_what_the_server_reads),
+        cmocka_unit_test(changes_that_cannot_be_sent_are_refused),
         cmocka_unit_test(a_lack_of_memory_is_told_and_nothing_leaks),
     };
     return cmocka_run_group_tests_name("schema", tests, NULL, NULL);
