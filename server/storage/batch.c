@@ -1,5 +1,5 @@
 /*
- * Batches: what one mutation puts into a memtable, in one block of memory: a copy of the payload,
+ * Batches: what one record puts into a memtable, in one block of memory: a copy of the payload,
  * which the log writes from, the entries with their keys, and the list of the entries.
  *
  *     batch | list of entries | payload | entry, links, key | entry, links, key | ...
@@ -192,6 +192,44 @@ enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
 }
 
 /* One block holds all of it. */
+/* A bound as the position of its row; no bound stays empty. */
+static struct cellar_slice bound_put(uint8_t **at, struct cellar_slice row)
+{
+    uint8_t *start = *at;
+    CELLAR_ASSERT(row.bytes <= CELLAR_ROW_BYTES_MAX);
+    if (row.bytes > 0) {
+        *at = cellar_key_put_escaped(start, row);
+    }
+    return cellar_slice_make(start, (size_t)(*at - start));
+}
+
+/* One block again: batch, drop, payload, both bounds. */
+enum cellar_status store_batch_new_drop(struct cellar_slice payload, struct store_batch **batch)
+{
+    struct store_range_drop rows;
+    if (!store_range_drop_decode(payload, &rows)) {
+        return CELLAR_DATA_LOSS;
+    }
+    size_t head = align8(sizeof(struct store_batch)) + align8(sizeof(struct store_drop));
+    size_t total = head + align8(payload.bytes) + cellar_key_escaped_bytes(rows.start) +
+                   cellar_key_escaped_bytes(rows.end);
+    uint8_t *memory = cellar_mem_zalloc(1, total);
+    if (memory == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    struct store_batch *made = (struct store_batch *)(void *)memory;
+    made->drop = (struct store_drop *)(void *)(memory + align8(sizeof *made));
+    made->total_bytes = total;
+    memcpy(memory + head, payload.data, payload.bytes);
+    made->payload = cellar_slice_make(memory + head, payload.bytes);
+    uint8_t *at = memory + head + align8(payload.bytes);
+    made->drop->range.start = bound_put(&at, rows.start);
+    made->drop->range.end = bound_put(&at, rows.end);
+    CELLAR_ASSERT(at <= memory + total);
+    *batch = made;
+    return CELLAR_OK;
+}
+
 void store_batch_free(struct store_batch *batch)
 {
     cellar_mem_free(batch);

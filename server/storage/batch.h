@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "common/buf.h"
+#include "server/storage/range.h"
 #include "server/storage/record.h"
 
 /*
@@ -59,6 +60,13 @@ static inline struct cellar_slice store_entry_value(const struct store_entry *en
 /** The memory of an entry with so many links and bytes of key. @return a multiple of 8 */
 size_t store_entry_bytes(uint8_t height, size_t key_bytes);
 
+/** A range of rows dropped: hides every cell of them with a smaller LSN, and what LMDB holds. */
+struct store_drop {
+    const struct store_drop *next; /* the one inserted before, or NULL */
+    uint64_t lsn;
+    struct store_range range; /* of row positions */
+};
+
 /** One mutation's entries with a copy of its payload, made before any lock is taken, given to a
  * memtable with the insert. */
 struct store_batch {
@@ -69,6 +77,7 @@ struct store_batch {
     size_t total_bytes; /* of memory */
     int64_t server_time_us;
     int64_t token_expiry_us; /* 0: no token */
+    struct store_drop *drop; /* of a range drop, which has no entries; else NULL */
 };
 
 /**
@@ -80,6 +89,15 @@ struct store_batch {
  */
 enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
                                    struct store_batch **batch) CELLAR_MUST_USE;
+
+/**
+ * Builds the batch of a range drop.
+ *
+ * @param payload  record.h; copied
+ * @return as store_batch_new()
+ */
+enum cellar_status store_batch_new_drop(struct cellar_slice payload, struct store_batch **batch)
+    CELLAR_MUST_USE;
 
 /** Frees a batch that no memtable took; takes NULL. */
 void store_batch_free(struct store_batch *batch);

@@ -14,12 +14,18 @@
  * or when little is pending, the following region is taken in as well, so that no empty first
  * segment and few small ones remain. A row's first segment always has the row's key alone.
  *
+ * A row that a range drop covers, or that lies in a range dropped earlier whose items are still
+ * here, is rewritten whole, without its base, and taken out of that range. The ranges of drops are
+ * only noted, for readers to skip and removal.c to clear, unless the memtable's rows would cut them
+ * into too many pieces.
+ *
  * The first segment of a run of regions keeps the key of the region; later ones get the shortest
  * key that separates them from the cell before.
  */
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/storage/removal.h"
 #include "server/storage/store.h"
 
 #define PENDING_SMALL_BYTES (STORE_SEGMENT_BYTES_TARGET / 4)
@@ -29,6 +35,9 @@ struct writer {
     struct store_env_txn txn;
     struct store_env_cursor cursor;
     struct store_merge merge;
+
+    struct store_range_set hidden; /* dropped ranges whose old items are still here */
+    bool has_cut;                  /* hidden is not what the environment says any more */
 
     struct cellar_slice row_key;    /* the row's part; borrowed from an entry */
     struct cellar_buffer out_key;   /* of the next segment written at the start of a run */
@@ -348,14 +357,32 @@ static enum cellar_status run_end(struct writer *writer)
     return store_env_delete(&writer->txn, cellar_slice_of(&writer->out_key));
 }
 
+/* Takes a row that has been rewritten out of the dropped ranges: what it has now is new. */
+static enum cellar_status row_unhide(struct writer *writer)
+{
+    struct store_range row = {.start = writer->row_key};
+    CELLAR_TRY(buffer_set(&writer->key, writer->row_key));
+    CELLAR_ASSERT(writer->key.data[writer->key.bytes - 1] == 0x01);
+    writer->key.data[writer->key.bytes - 1] = 0x02;
+    row.end = cellar_slice_of(&writer->key);
+    writer->has_cut = true;
+    return store_range_set_cut(&writer->hidden, row);
+}
+
+/* A row that was dropped is rewritten from its start to its end, so that no old segment is left. */
 static enum cellar_status row_write(struct writer *writer, struct cellar_slice row_key)
 {
     writer->row_key = row_key;
     bool has_entries = store_merge_row(&writer->merge, row_key, NULL, NULL, NULL);
+    bool is_hidden = store_range_set_find(&writer->hidden, row_key) != NULL;
+    if (is_hidden) {
+        store_merge_base_hide(&writer->merge);
+    }
+    bool is_dropped = store_merge_base_is_hidden(&writer->merge);
     CELLAR_ASSERT(has_entries);
     for (const struct store_entry *entry = store_merge_peek(&writer->merge); entry != NULL;
          entry = store_merge_peek(&writer->merge)) {
-        CELLAR_TRY(run_begin(writer, store_entry_key(entry)));
+        CELLAR_TRY(run_begin(writer, is_dropped ? row_key : store_entry_key(entry)));
         CELLAR_TRY(region_merge(writer));
         while (run_goes_on(writer)) {
             CELLAR_TRY(run_extend(writer));
@@ -363,10 +390,10 @@ static enum cellar_status row_write(struct writer *writer, struct cellar_slice r
         }
         CELLAR_TRY(run_end(writer));
     }
-    return CELLAR_OK;
+    return is_hidden ? row_unhide(writer) : CELLAR_OK;
 }
 
-/* ---- the checkpoint -------------------------------------------------------------------------- */
+/* ---- dropped ranges -------------------------------------------------------------------------- */
 
 /* The first entry behind all of a row: its key with the end 00 01 made 00 02. */
 static enum cellar_status row_next(struct writer *writer, const struct store_memtable *memtable,
@@ -379,18 +406,93 @@ static enum cellar_status row_next(struct writer *writer, const struct store_mem
     return CELLAR_OK;
 }
 
+/* The ranges that count as gone: those that the environment says, and those that the memtable
+ * drops. */
+static enum cellar_status hidden_load(struct writer *writer, const struct store_memtable *memtable)
+{
+    const struct store_range_set *pending = &writer->txn.pending;
+    CELLAR_ASSERT(writer->hidden.count == 0);
+    for (size_t i = 0; i < pending->count; i++) {
+        CELLAR_TRY(store_range_set_add(&writer->hidden, pending->ranges[i]));
+    }
+    for (const struct store_drop *drop = store_memtable_drops(memtable); drop != NULL;
+         drop = drop->next) {
+        CELLAR_TRY(store_range_set_add(&writer->hidden, drop->range));
+        writer->has_cut = true;
+    }
+    return CELLAR_OK;
+}
+
+/* How many rows of a range the memtable writes, counted up to a limit: so many pieces more it would
+ * fall into. */
+static enum cellar_status rows_count(struct writer *writer, const struct store_memtable *memtable,
+                                     const struct store_range *range, size_t count_max,
+                                     size_t *count)
+{
+    const struct store_entry *entry = store_memtable_seek(memtable, range->start);
+    *count = 0;
+    while (entry != NULL && store_range_has(range, store_entry_row(entry)) && *count < count_max) {
+        (*count)++;
+        CELLAR_TRY(row_next(writer, memtable, &entry));
+    }
+    CELLAR_ASSERT(*count <= count_max);
+    return CELLAR_OK;
+}
+
+/* Removes all that the environment has of a dropped range, and the range with it. */
+static enum cellar_status hidden_remove(struct writer *writer, struct store_range range)
+{
+    bool is_done = false;
+    if (range.start.bytes == 0 && range.end.bytes == 0) {
+        CELLAR_TRY(store_env_cells_clear(&writer->txn, &is_done));
+    }
+    if (!is_done) {
+        CELLAR_TRY(store_range_remove(&writer->txn, &writer->cursor, &range, UINT64_MAX - 1,
+                                      &writer->key, &is_done));
+    }
+    CELLAR_ASSERT(is_done);
+    writer->has_cut = true;
+    return store_range_set_cut(&writer->hidden, range);
+}
+
+/* Sees to it that the ranges that stay pending are few: one that the memtable's rows would cut into
+ * too many pieces, or that comes on top of too many, is removed at once. */
+static enum cellar_status hidden_bound(struct writer *writer, const struct store_memtable *memtable)
+{
+    size_t pieces = 0;
+    CELLAR_TRY(hidden_load(writer, memtable));
+    for (size_t i = 0; i < writer->hidden.count;) {
+        const struct store_range range = writer->hidden.ranges[i];
+        size_t room = STORE_ENV_PENDING_COUNT_MAX - pieces;
+        size_t cuts = 0;
+        CELLAR_TRY(rows_count(writer, memtable, &range, room, &cuts));
+        if (cuts >= room) {
+            CELLAR_TRY(hidden_remove(writer, range));
+        } else {
+            pieces += cuts + 1;
+            i++;
+        }
+    }
+    CELLAR_ASSERT(pieces <= STORE_ENV_PENDING_COUNT_MAX);
+    return CELLAR_OK;
+}
+
+/* ---- the checkpoint -------------------------------------------------------------------------- */
+
 static enum cellar_status memtable_write(struct writer *writer,
                                          const struct store_memtable *memtable)
 {
     const struct store_entry *entry = store_memtable_seek(memtable, cellar_slice_make(NULL, 0));
     store_merge_init(&writer->merge, &memtable, 1, UINT64_MAX);
     store_env_cursor_init(&writer->cursor, &writer->txn);
-    CELLAR_ASSERT(entry != NULL || store_memtable_token_first(memtable) != NULL);
+    CELLAR_ASSERT(entry != NULL || store_memtable_token_first(memtable) != NULL ||
+                  store_memtable_drops(memtable) != NULL);
+    CELLAR_TRY(hidden_bound(writer, memtable));
     while (entry != NULL) {
         CELLAR_TRY(row_write(writer, store_entry_row(entry)));
         CELLAR_TRY(row_next(writer, memtable, &entry));
     }
-    return CELLAR_OK;
+    return writer->has_cut ? store_env_pending_put(&writer->txn, &writer->hidden) : CELLAR_OK;
 }
 
 static void writer_fini(struct writer *writer)
@@ -404,6 +506,7 @@ static void writer_fini(struct writer *writer)
     cellar_buffer_fini(&writer->value);
     cellar_buffer_fini(&writer->key);
     cellar_arena_fini(&writer->copies);
+    store_range_set_fini(&writer->hidden);
     cellar_mem_free(writer->pending);
     CELLAR_ASSERT(writer->copies.newest == NULL);
     cellar_mem_free(writer);
@@ -439,10 +542,12 @@ static enum cellar_status memtable_apply(struct store *store, const struct store
     writer->txn.state.server_time_us =
         CELLAR_MAX(writer->txn.state.server_time_us, facts.server_time_us);
     *item_count = writer->item_count;
+    uint32_t pending_count = writer->txn.state.pending_count;
     status = store_env_commit(&writer->txn);
     writer_fini(writer);
     if (status == CELLAR_OK) {
         atomic_store(&store->applied_lsn, facts.last_lsn);
+        atomic_store(&store->pending_ranges, pending_count);
     }
     return status;
 }

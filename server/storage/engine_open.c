@@ -157,7 +157,9 @@ static enum cellar_status record_apply(struct replay *replay, struct store *stor
 {
     struct store_batch *batch = NULL;
     bool is_catalog = entry->type == STORE_RECORD_CATALOG;
-    enum cellar_status status = store_batch_new(entry->payload, is_catalog, &batch);
+    enum cellar_status status = entry->type == STORE_RECORD_RANGE_DROP
+                                    ? store_batch_new_drop(entry->payload, &batch)
+                                    : store_batch_new(entry->payload, is_catalog, &batch);
     if (status != CELLAR_OK) {
         return cellar_error_set(replay->error, status, "log record %llu of store %u cannot be read",
                                 (unsigned long long)entry->lsn, entry->store_id);
@@ -179,7 +181,8 @@ static enum cellar_status replay_record(void *context, const struct store_log_en
     if (entry->type == STORE_RECORD_EMPTY || is_of_catalog != replay->is_catalog_pass) {
         return CELLAR_OK;
     }
-    if (entry->type != STORE_RECORD_MUTATION && entry->type != STORE_RECORD_CATALOG) {
+    if (entry->type != STORE_RECORD_MUTATION && entry->type != STORE_RECORD_CATALOG &&
+        entry->type != STORE_RECORD_RANGE_DROP) {
         return cellar_error_set(replay->error, CELLAR_FAILED_PRECONDITION,
                                 "log record %llu has type %u, which this cellard does not know; "
                                 "start the cellard that wrote it",

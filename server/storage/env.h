@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/sync.h"
 #include "server/storage/log_segment.h"
+#include "server/storage/range.h"
 
 /*
  * One generation of a store on disk: an LMDB environment with checked items under keys of any
@@ -22,6 +23,7 @@
 #define STORE_ENV_KEY_BYTES_MAX 41600u
 #define STORE_ENV_LEVEL_COUNT_MAX (STORE_ENV_KEY_BYTES_MAX / STORE_ENV_KEY_PART_MAX + 2u)
 #define STORE_ENV_ITEM_HEAD_BYTES 4u
+#define STORE_ENV_PENDING_COUNT_MAX 64u
 #define STORE_ENV_DBI_COUNT_MAX 10u /* LMDB's own two and eight */
 
 struct store_env;
@@ -37,6 +39,7 @@ struct store_env_state {
     uint64_t item_crc_sum;  /* sum of the items' CRCs, modulo 2^64 */
     uint64_t layer_next;    /* the next layer id, from 1 */
     uint64_t map_bytes;
+    uint32_t pending_count; /* ranges that were dropped and are not removed yet */
 };
 
 /**
@@ -101,7 +104,8 @@ struct store_env_txn {
     MDB_cursor *writers[STORE_ENV_DBI_COUNT_MAX]; /* of puts, by database; NULL until wanted */
     struct store_env_txn *next;                   /* in the env's list of idle readers */
     struct store_env_state state;
-    size_t txn_id; /* of the state, to read it once a snapshot */
+    struct store_range_set pending; /* as of the state: items in these ranges count as gone */
+    size_t txn_id;                  /* of the state, to read it once a snapshot */
     enum cellar_status status;
     uint64_t put_count;
     bool is_write;
@@ -139,6 +143,19 @@ enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cell
  * CRC, borrowed from the map. NOT_FOUND; DATA_LOSS, IO_ERROR. */
 enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
                                        struct cellar_slice *value) CELLAR_MUST_USE;
+
+/** Makes `set` the ranges that count as gone, from this transaction's commit on. Sticks as above.
+ * @param set  at most STORE_ENV_PENDING_COUNT_MAX */
+enum cellar_status store_env_pending_put(struct store_env_txn *txn,
+                                         const struct store_range_set *set) CELLAR_MUST_USE;
+
+/**
+ * Removes all cells at once, at a cost in proportion to the tokens and the pages that are freed.
+ *
+ * @param is_done  receives false when keys longer than LMDB's are there: nothing was removed then
+ * @return as above
+ */
+enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_done) CELLAR_MUST_USE;
 
 /** Writes txn->state and commits, durable at return; or aborts when anything failed before. @return
  * the first failure. Ends the transaction. */

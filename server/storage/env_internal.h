@@ -88,6 +88,15 @@ enum cellar_status store_env_state_decode(struct cellar_slice value, struct stor
 enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
                                         struct store_env_state *state) CELLAR_MUST_USE;
 
+/** Takes the record of pending ranges apart. @param count  that the state says. DATA_LOSS,
+ * NO_MEMORY: the set is empty then */
+enum cellar_status store_env_pending_decode(struct cellar_slice value, uint32_t count,
+                                            struct store_range_set *set) CELLAR_MUST_USE;
+
+/** Reads the pending ranges in a transaction; what the set held goes. Errors as above, IO_ERROR. */
+enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, uint32_t count,
+                                          struct store_range_set *set) CELLAR_MUST_USE;
+
 /** Writes the state in a write transaction. */
 enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
                                          const struct store_env_state *state) CELLAR_MUST_USE;

@@ -89,6 +89,7 @@ enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
     cellar_put_u64le(bytes + 64, state->item_crc_sum);
     cellar_put_u64le(bytes + 72, state->layer_next);
     cellar_put_u64le(bytes + 80, state->map_bytes);
+    cellar_put_u32le(bytes + 88, state->pending_count);
     cellar_put_u32le(bytes, cellar_crc32c(0, bytes + 4, sizeof bytes - 4));
     MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
     MDB_val value = {sizeof bytes, bytes};
@@ -116,8 +117,11 @@ enum cellar_status store_env_state_decode(struct cellar_slice value, struct stor
     state->item_crc_sum = cellar_get_u64le(bytes + 64);
     state->layer_next = cellar_get_u64le(bytes + 72);
     state->map_bytes = cellar_get_u64le(bytes + 80);
+    state->pending_count = cellar_get_u32le(bytes + 88);
     CELLAR_ASSERT(bytes != NULL);
-    return state->layer_next > 0 && state->server_time_us >= 0 ? CELLAR_OK : CELLAR_DATA_LOSS;
+    bool is_sound = state->layer_next > 0 && state->server_time_us >= 0 &&
+                    state->pending_count <= STORE_ENV_PENDING_COUNT_MAX;
+    return is_sound ? CELLAR_OK : CELLAR_DATA_LOSS;
 }
 
 enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
@@ -209,6 +213,7 @@ static void reader_free(struct store_env_txn *txn)
         mdb_cursor_close(txn->tokens);
     }
     mdb_txn_abort(txn->txn);
+    store_range_set_fini(&txn->pending);
     cellar_mem_free(txn);
 }
 
@@ -482,6 +487,10 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
     CELLAR_ASSERT(status != CELLAR_OK || reader != NULL);
     if (status == CELLAR_OK && mdb_txn_id(reader->txn) != reader->txn_id) {
         status = store_env_state_read(env, reader->txn, &reader->state);
+        if (status == CELLAR_OK && (reader->state.pending_count > 0 || reader->pending.count > 0)) {
+            status = store_env_pending_read(env, reader->txn, reader->state.pending_count,
+                                            &reader->pending);
+        }
     }
     if (status != CELLAR_OK) {
         if (reader != NULL) {

@@ -289,6 +289,53 @@ enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_
     return CELLAR_OK;
 }
 
+/* The sum of the tokens' checksums: what is left of the environment's when its cells are gone. */
+static enum cellar_status tokens_sum(struct store_env_txn *txn, uint64_t *sum)
+{
+    MDB_cursor *cursor = NULL;
+    MDB_val key;
+    MDB_val value;
+    *sum = 0;
+    if (stick(txn, mdb_cursor_open(txn->txn, txn->env->tokens_dbi, &cursor)) != CELLAR_OK) {
+        return txn->status;
+    }
+    int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (code == MDB_SUCCESS) {
+        if (value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+            code = MDB_CORRUPTED;
+            break;
+        }
+        *sum += cellar_get_u32le(value.mv_data);
+        code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    mdb_cursor_close(cursor);
+    CELLAR_ASSERT(code != MDB_SUCCESS);
+    return code == MDB_NOTFOUND ? txn->status : stick(txn, code);
+}
+
+/* Long keys of cells and of tokens lead to one database, from which LMDB cannot drop a part; the
+ * caller then removes items one by one. */
+enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_done)
+{
+    MDB_stat layers;
+    MDB_stat tokens;
+    uint64_t sum = 0;
+    CELLAR_ASSERT(txn->is_write);
+    *is_done = false;
+    if (txn->status != CELLAR_OK ||
+        stick(txn, mdb_stat(txn->txn, txn->env->layers_dbi, &layers)) != CELLAR_OK ||
+        stick(txn, mdb_stat(txn->txn, txn->env->tokens_dbi, &tokens)) != CELLAR_OK ||
+        layers.ms_entries > 0) {
+        return txn->status;
+    }
+    CELLAR_TRY(tokens_sum(txn, &sum));
+    CELLAR_TRY(stick(txn, mdb_drop(txn->txn, txn->env->cells_dbi, 0)));
+    txn->state.item_count = tokens.ms_entries;
+    txn->state.item_crc_sum = sum;
+    *is_done = true;
+    return CELLAR_OK;
+}
+
 /* ---- begin and end --------------------------------------------------------------------------- */
 
 /* Holds the gate like a reader: a reopening waits for the checkpoint too. */
@@ -306,6 +353,9 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     if (status == CELLAR_OK) {
         status = store_env_state_read(env, txn->txn, &txn->state);
     }
+    if (status == CELLAR_OK) {
+        status = store_env_pending_read(env, txn->txn, txn->state.pending_count, &txn->pending);
+    }
     if (status != CELLAR_OK) {
         store_env_abort(txn);
     }
@@ -319,6 +369,7 @@ static void write_end(struct store_env_txn *txn, bool is_committed)
     struct store_env *env = txn->env;
     struct store_env_growth growth = {0};
     txn->tokens = NULL; /* LMDB closes a write transaction's cursors with it */
+    store_range_set_fini(&txn->pending);
     if (env->native != NULL) {
         store_env_measure(env, &growth);
     }

@@ -11,7 +11,8 @@
  *     too many distinct rows (pages a checkpoint may dirty), records, age, idle  that store
  *
  * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at
- * once. keeper_limits.c says what memory they may take.
+ * once. When no checkpoint is due, slices of dropped ranges are removed (removal.c).
+ * keeper_limits.c says what memory they may take.
  *
  * After a checkpoint: the low-water mark moves; environments that hold too many pages of old write
  * transactions are opened again; the log is slowed down while the budgets are overrun, which slows
@@ -20,6 +21,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/storage/engine_internal.h"
+#include "server/storage/removal.h"
 
 #define TICK_US 1000000
 #define AGE_US_MAX 60000000
@@ -40,7 +42,8 @@ struct look {
     struct store *due; /* for a reason of its own */
 };
 
-/* Whether a memtable worth a checkpoint has not changed for a second. */
+/* Whether a memtable worth a checkpoint has not changed for a second. One with a range drop is
+ * worth it: the space comes back only behind it. */
 static bool store_is_idle(struct store *store, const struct store_memtable_facts *facts,
                           int64_t now_us)
 {
@@ -49,7 +52,8 @@ static bool store_is_idle(struct store *store, const struct store_memtable_facts
         store->looked_lsn = facts->last_lsn;
         store->looked_us = now_us;
     }
-    return facts->bytes >= IDLE_BYTES_MIN && now_us - store->looked_us >= IDLE_US;
+    bool is_worth = facts->bytes >= IDLE_BYTES_MIN || facts->drop_count > 0;
+    return is_worth && now_us - store->looked_us >= IDLE_US;
 }
 
 static bool store_is_due(const struct store_engine *engine, const struct store *store,
@@ -293,23 +297,77 @@ static bool keeper_wait(struct store_engine *engine)
     return goes_on;
 }
 
+/* A store with dropped ranges to remove, claimed; NULL when there is none. */
+static struct store *pending_claim(struct store_engine *engine)
+{
+    struct store *found = NULL;
+    cellar_mutex_lock(&engine->lock);
+    bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping;
+    for (size_t i = 0; may_try && i < engine->store_count && found == NULL; i++) {
+        struct store *store = engine->stores[i];
+        bool is_free = !store->is_checkpointing && atomic_load(&store->pending_ranges) > 0;
+        found = is_free ? store : NULL;
+    }
+    if (found != NULL) {
+        CELLAR_ASSERT(!found->is_checkpointing);
+        found->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    return found;
+}
+
+/* Removes one slice, in a while without checkpoints. @return whether there was one */
+static bool pending_serve(struct store_engine *engine)
+{
+    uint64_t item_count = 0;
+    struct store *store = pending_claim(engine);
+    if (store == NULL) {
+        return false;
+    }
+    enum cellar_status status = store_pending_remove(store, &item_count);
+    if (status != CELLAR_OK) {
+        cellar_log(CELLAR_LOG_ERROR, "removal_failed", "store=%u status=%s", store->id,
+                   cellar_status_text(status));
+        cellar_mutex_lock(&engine->lock);
+        engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
+        cellar_mutex_unlock(&engine->lock);
+    } else {
+        store_keeper_limits_set(engine, store);
+    }
+    CELLAR_ASSERT(engine->is_started);
+    store_keeper_release(engine, store);
+    return true;
+}
+
+/* What is due: checkpoints first, then slices of removal. */
+static void keeper_turn(struct store_engine *engine)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
+    bool has_more = true;
+    while (has_more) {
+        uint64_t page_count = 0;
+        struct store *victim = victim_claim(engine, &page_count);
+        if (victim != NULL) {
+            store_keeper_pace_set(engine);
+            victim_serve(engine, victim);
+            store_keeper_pages_release(engine, page_count);
+        } else {
+            has_more = pending_serve(engine);
+            (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
+        }
+        CELLAR_ASSERT(victim == NULL || engine->log != NULL);
+    }
+}
+
 static void *keeper_run(void *context)
 {
     struct store_engine *engine = context;
-    const struct timespec pause = {.tv_nsec = PAUSE_NS};
-    uint64_t page_count = 0;
     CELLAR_ASSERT(engine->log != NULL);
     cellar_thread_name_set("keeper");
     while (keeper_wait(engine)) {
         store_keeper_disk_look(engine);
-        for (struct store *victim = victim_claim(engine, &page_count); victim != NULL;
-             victim = victim_claim(engine, &page_count)) {
-            store_keeper_pace_set(engine);
-            victim_serve(engine, victim);
-            store_keeper_pages_release(engine, page_count);
-        }
+        keeper_turn(engine);
         store_keeper_pace_set(engine);
-        (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
     }
     return NULL;
 }

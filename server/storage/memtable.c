@@ -27,12 +27,14 @@ struct store_memtable {
     struct store_entry *head;   /* of the cells; height STORE_MEMTABLE_HEIGHT_MAX, no key */
     struct store_entry *tokens; /* likewise, of the tokens */
     struct store_batch *batches;
+    _Atomic(const struct store_drop *) drops; /* newest first */
     _Atomic uint32_t references;
     _Atomic uint64_t first_lsn;
     _Atomic uint64_t last_lsn;
     _Atomic uint64_t record_count;
     _Atomic uint64_t entry_count;
     _Atomic uint64_t row_count;
+    _Atomic uint64_t drop_count;
     _Atomic uint64_t bytes;
     _Atomic int64_t server_time_us;
     uint32_t prefix_bytes; /* set before the first insert */
@@ -289,6 +291,34 @@ static uint64_t counter_get(const _Atomic uint64_t *counter)
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* Complete before it can be reached, as an entry is. */
+static void drop_insert(struct store_memtable *memtable, struct store_drop *drop, uint64_t lsn)
+{
+    CELLAR_ASSERT(drop->next == NULL && lsn > 0);
+    drop->lsn = lsn;
+    drop->next = atomic_load_explicit(&memtable->drops, memory_order_relaxed);
+    atomic_store_explicit(&memtable->drops, drop, memory_order_release);
+    counter_set(&memtable->drop_count, counter_get(&memtable->drop_count) + 1);
+}
+
+const struct store_drop *store_memtable_drops(const struct store_memtable *memtable)
+{
+    return atomic_load_explicit(&memtable->drops, memory_order_acquire);
+}
+
+uint64_t store_memtable_drop_lsn(const struct store_memtable *memtable, struct cellar_slice key,
+                                 uint64_t lsn_max)
+{
+    CELLAR_ASSERT(key.bytes > 0);
+    for (const struct store_drop *drop = store_memtable_drops(memtable); drop != NULL;
+         drop = drop->next) {
+        if (drop->lsn <= lsn_max && store_range_has(&drop->range, key)) {
+            return drop->lsn;
+        }
+    }
+    return 0;
+}
+
 /* Visible at once to whoever looks, but readers leave out what lies above their snapshot's LSN, and
  * this one is above all of those. Counters come after the entries, so a reader never counts what it
  * cannot find. */
@@ -298,6 +328,9 @@ void store_memtable_insert(struct store_memtable *memtable, struct store_batch *
     struct finger finger = {.last = NULL};
     for (uint32_t i = 0; i < batch->entry_count; i++) {
         entry_insert(memtable, batch->entries[i], lsn, &finger);
+    }
+    if (batch->drop != NULL) {
+        drop_insert(memtable, batch->drop, lsn);
     }
     batch->next = memtable->batches;
     memtable->batches = batch;
@@ -321,6 +354,7 @@ void store_memtable_facts(const struct store_memtable *memtable, struct store_me
     facts->record_count = counter_get(&memtable->record_count);
     facts->entry_count = counter_get(&memtable->entry_count);
     facts->row_count = counter_get(&memtable->row_count);
+    facts->drop_count = counter_get(&memtable->drop_count);
     facts->bytes = counter_get(&memtable->bytes);
     facts->server_time_us = atomic_load_explicit(&memtable->server_time_us, memory_order_relaxed);
 }

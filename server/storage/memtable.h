@@ -15,6 +15,8 @@
  * Tombstones stand at the position they cover, which sorts before every cell under it: a row's at
  * the row's part alone, a family's at row and family, a column's at row, family and qualifier.
  *
+ * Range drops are a short list beside the entries: a reader asks it once a row.
+ *
  * Tokens are a list of their own, by row and token, so that readers of cells never meet them.
  */
 
@@ -48,7 +50,8 @@ struct store_memtable_facts {
     uint64_t last_lsn;
     uint64_t record_count;
     uint64_t entry_count;
-    uint64_t row_count; /* distinct rows, and tokens: what a checkpoint finds a page for */
+    uint64_t row_count;  /* distinct rows, and tokens: what a checkpoint finds a page for */
+    uint64_t drop_count; /* ranges dropped */
     uint64_t bytes;
     int64_t server_time_us; /* the greatest given out */
 };
@@ -67,6 +70,14 @@ const struct store_entry *store_memtable_seek_behind(const struct store_memtable
 /** The last entry before `key`, or NULL; an empty `key` asks for the very last. Any thread. */
 const struct store_entry *store_memtable_seek_before(const struct store_memtable *memtable,
                                                      struct cellar_slice key);
+
+/** The range drops, newest first, or NULL; they stay as long as the memtable. Any thread. */
+const struct store_drop *store_memtable_drops(const struct store_memtable *memtable);
+
+/** The greatest LSN, at most `lsn_max`, of a range drop that covers a key; 0 when there is none.
+ * Any thread. */
+uint64_t store_memtable_drop_lsn(const struct store_memtable *memtable, struct cellar_slice key,
+                                 uint64_t lsn_max);
 
 /** The newest entry of a token (token.h, "key"), or NULL. Any thread. */
 const struct store_entry *store_memtable_token(const struct store_memtable *memtable,

@@ -10,7 +10,8 @@
  * family's before its cells, a column's before its versions. What they say is kept until the
  * position leaves their scope: `family` and `column` are the position parts they speak of. A
  * tombstone of LSN T hides entries of LSN < T and every base cell in its scope. The sets of the
- * same record have LSN T and stay.
+ * same record have LSN T and stay. A range drop is a tombstone of each of its rows, looked up when
+ * the row begins.
  *
  * One thread; owns only the two growing buffers.
  */
@@ -263,6 +264,7 @@ bool store_merge_row(struct store_merge *merge, struct cellar_slice row_key,
                      void *base_context)
 {
     bool has_entries = false;
+    uint64_t drop_lsn = 0;
     CELLAR_ASSERT(row_key.bytes >= 3);
     merge->row_key = row_key;
     merge->limit = cellar_slice_make(NULL, 0);
@@ -279,8 +281,16 @@ bool store_merge_row(struct store_merge *merge, struct cellar_slice row_key,
         merge->at[i] = entry_visible(
             merge, first != NULL ? first[i] : store_memtable_seek(merge->memtables[i], row_key));
         has_entries = has_entries || merge->at[i] != NULL;
+        drop_lsn = store_memtable_drop_lsn(merge->memtables[i], row_key, merge->lsn_max);
+        merge->row_lsn = CELLAR_MAX(merge->row_lsn, drop_lsn);
     }
     return has_entries;
+}
+
+void store_merge_base_hide(struct store_merge *merge)
+{
+    CELLAR_ASSERT(merge->row_key.bytes > 0);
+    merge->row_lsn = CELLAR_MAX(merge->row_lsn, UINT64_C(1));
 }
 
 void store_merge_base_set(struct store_merge *merge, store_merge_base_fn *base_next,

@@ -73,6 +73,16 @@ bool store_merge_row(struct store_merge *merge, struct cellar_slice row_key,
                      const struct store_entry *const *first, store_merge_base_fn *base_next,
                      void *base_context);
 
+/** Hides the row's whole base, before its first cell is taken: the row was dropped before what the
+ * memtables hold. */
+void store_merge_base_hide(struct store_merge *merge);
+
+/** Whether the row's whole base is hidden by a range drop; before the first cell is taken. */
+static inline bool store_merge_base_is_hidden(const struct store_merge *merge)
+{
+    return merge->row_lsn > 0;
+}
+
 /** Goes on with another base for the same row: what tombstones were met stays in force. @param
  * limit as in the struct */
 void store_merge_base_set(struct store_merge *merge, store_merge_base_fn *base_next,

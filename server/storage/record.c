@@ -131,6 +131,38 @@ bool store_item_decode(struct cellar_cursor *from, struct store_item *item)
     return true;
 }
 
+enum cellar_status store_range_drop_encode(struct cellar_buffer *to,
+                                           const struct store_range_drop *drop)
+{
+    uint8_t head[STORE_RANGE_DROP_HEADER_BYTES] = {STORE_MUTATION_VERSION};
+    CELLAR_ASSERT(drop->start.bytes <= CELLAR_ROW_BYTES_MAX);
+    CELLAR_ASSERT(drop->end.bytes <= CELLAR_ROW_BYTES_MAX);
+    cellar_put_u16le(head + 2, (uint16_t)drop->start.bytes);
+    cellar_put_u16le(head + 4, (uint16_t)drop->end.bytes);
+    CELLAR_TRY(cellar_buffer_reserve(to, sizeof head + drop->start.bytes + drop->end.bytes));
+    CELLAR_TRY(cellar_buffer_append(to, head, sizeof head));
+    CELLAR_TRY(cellar_buffer_append(to, drop->start.data, drop->start.bytes));
+    return cellar_buffer_append(to, drop->end.data, drop->end.bytes);
+}
+
+bool store_range_drop_decode(struct cellar_slice payload, struct store_range_drop *drop)
+{
+    struct cellar_cursor from = cellar_cursor_make(payload);
+    struct cellar_slice head;
+    CELLAR_ASSERT(payload.bytes == 0 || payload.data != NULL);
+    if (!cellar_cursor_take(&from, STORE_RANGE_DROP_HEADER_BYTES, &head) ||
+        head.data[0] != STORE_MUTATION_VERSION || head.data[1] != 0 ||
+        cellar_get_u16le(head.data + 6) != 0) {
+        return false;
+    }
+    size_t start_bytes = cellar_get_u16le(head.data + 2);
+    size_t end_bytes = cellar_get_u16le(head.data + 4);
+    return start_bytes <= CELLAR_ROW_BYTES_MAX && end_bytes <= CELLAR_ROW_BYTES_MAX &&
+           cellar_cursor_take(&from, start_bytes, &drop->start) &&
+           cellar_cursor_take(&from, end_bytes, &drop->end) && from.at == from.end &&
+           (end_bytes == 0 || cellar_slice_compare(drop->start, drop->end) < 0);
+}
+
 enum cellar_status store_catalog_begin(struct cellar_buffer *to, uint32_t count)
 {
     CELLAR_ASSERT(count > 0);

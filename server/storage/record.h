@@ -14,7 +14,7 @@ enum store_record_type {
     STORE_RECORD_MUTATION = 1,
     STORE_RECORD_PAYLOAD_BLOB = 2, /* reserved: the payload is a blob */
     STORE_RECORD_SCHEMA = 3,       /* reserved */
-    STORE_RECORD_RANGE_DROP = 4,   /* reserved */
+    STORE_RECORD_RANGE_DROP = 4,
     STORE_RECORD_CATALOG = 5,
     STORE_RECORD_EMPTY = 6
 };
@@ -34,6 +34,7 @@ enum store_item_type {
 #define STORE_MUTATION_VERSION 1u
 #define STORE_MUTATION_HEADER_BYTES 24u
 #define STORE_ITEM_HEADER_BYTES 32u
+#define STORE_RANGE_DROP_HEADER_BYTES 8u
 #define STORE_TOKEN_BYTES_MIN 8u
 #define STORE_TOKEN_BYTES_MAX 128u
 #define STORE_TOKEN_OUTCOME_BYTES_MAX 1048576u
@@ -56,6 +57,19 @@ struct store_mutation {
     uint32_t item_count;
     int64_t server_time_us; /* given out by the server for this mutation, or 0 */
 };
+
+/** A range drop: rows from `start` on, up to and without `end`. */
+struct store_range_drop {
+    struct cellar_slice start; /* 0..CELLAR_ROW_BYTES_MAX bytes; empty: from the first row */
+    struct cellar_slice end;   /* likewise; empty: to the last */
+};
+
+/** Appends a range drop's payload. CELLAR_NO_MEMORY. */
+enum cellar_status store_range_drop_encode(struct cellar_buffer *to,
+                                           const struct store_range_drop *drop) CELLAR_MUST_USE;
+
+/** Reads a range drop's payload, all of it. @return false on damage and on a newer version */
+bool store_range_drop_decode(struct cellar_slice payload, struct store_range_drop *drop);
 
 /** Bytes of one item in a payload. */
 static inline size_t store_item_bytes(const struct store_item *item)

@@ -9,6 +9,9 @@
  * row's part. A row that no memtable touches is given out segment by segment, unread; any other
  * goes through the merge.
  *
+ * What was dropped and is still in the environment is stepped over, a range at a time; a row that
+ * was written since has no base then.
+ *
  * One thread; all slices given out end with the snapshot.
  */
 #include "server/storage/rows.h"
@@ -30,6 +33,7 @@ void store_rows_move(struct store_rows *rows, struct store_snapshot *snapshot)
     store_merge_move(&rows->merge, snapshot->memtables, snapshot->memtable_count, snapshot->lsn);
     rows->has_row = false;
     rows->is_merged = false;
+    rows->base_is_hidden = false;
     rows->base_is_placed = false;
     rows->cursor_is_used = false;
     for (size_t i = 0; i < snapshot->memtable_count; i++) {
@@ -74,6 +78,7 @@ static enum cellar_status row_load(struct store_rows *rows, struct cellar_slice 
     CELLAR_TRY(cellar_buffer_reserve(&rows->row, row_key.bytes));
     struct cellar_slice own = cellar_slice_of(&rows->row_key);
     rows->row.bytes = cellar_key_unescape(own, rows->row.data);
+    rows->base_is_hidden = store_snapshot_hidden(rows->snapshot, own) != NULL;
     rows->is_merged = store_merge_row(&rows->merge, own, first, base_next, rows);
     rows->has_row = true;
     rows->cursor_is_used = false;
@@ -109,6 +114,46 @@ static const struct store_entry *entry_first(const struct store_rows *rows, size
     return store_memtable_seek(rows->merge.memtables[table], bound);
 }
 
+/* Moves the environment's cursor forwards out of what was dropped. */
+static enum cellar_status hidden_pass(struct store_rows *rows)
+{
+    struct store_env_cursor *cursor = &rows->cursor;
+    while (cursor->is_valid) {
+        const struct store_range *hidden =
+            store_snapshot_hidden(rows->snapshot, cellar_slice_of(&cursor->key));
+        if (hidden == NULL) {
+            return CELLAR_OK;
+        }
+        if (hidden->end.bytes == 0) {
+            cursor->is_valid = false;
+            return CELLAR_OK;
+        }
+        CELLAR_TRY(store_env_cursor_seek(cursor, hidden->end));
+    }
+    CELLAR_ASSERT(!cursor->is_valid);
+    return CELLAR_OK;
+}
+
+/* The same backwards, to the last item before. */
+static enum cellar_status hidden_pass_back(struct store_rows *rows)
+{
+    struct store_env_cursor *cursor = &rows->cursor;
+    while (cursor->is_valid) {
+        const struct store_range *hidden =
+            store_snapshot_hidden(rows->snapshot, cellar_slice_of(&cursor->key));
+        if (hidden == NULL) {
+            return CELLAR_OK;
+        }
+        if (hidden->start.bytes == 0) {
+            cursor->is_valid = false;
+            return CELLAR_OK;
+        }
+        CELLAR_TRY(store_env_cursor_seek_before(cursor, hidden->start));
+    }
+    CELLAR_ASSERT(!cursor->is_valid);
+    return CELLAR_OK;
+}
+
 /* Chooses the first row at or behind `bound`, a whole key; the environment's cursor stands there
  * already. When a memtable's row comes first the cursor stands on a later row, or at the end, and
  * the row has no base. */
@@ -117,6 +162,7 @@ static enum cellar_status row_choose_first(struct store_rows *rows, struct cella
 {
     struct cellar_slice best = {0};
     rows->has_row = false;
+    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass(rows) : CELLAR_OK);
     if (rows->cursor.is_valid && !cursor_row(rows, &best)) {
         return CELLAR_DATA_LOSS;
     }
@@ -176,6 +222,7 @@ enum cellar_status store_rows_seek_before(struct store_rows *rows, struct cellar
     CELLAR_TRY(bound_make(rows, bound));
     struct cellar_slice key = cellar_slice_of(&rows->scratch);
     CELLAR_TRY(store_env_cursor_seek_before(&rows->cursor, key));
+    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass_back(rows) : CELLAR_OK);
     if (rows->cursor.is_valid && !cursor_row(rows, &best)) {
         return CELLAR_DATA_LOSS;
     }
@@ -202,8 +249,9 @@ enum cellar_status store_rows_seek_before(struct store_rows *rows, struct cellar
 static bool cursor_is_on_row(const struct store_rows *rows)
 {
     CELLAR_ASSERT(rows->has_row);
-    return rows->cursor.is_valid && cellar_slice_has_prefix(cellar_slice_of(&rows->cursor.key),
-                                                            cellar_slice_of(&rows->row_key));
+    return rows->cursor.is_valid && !rows->base_is_hidden &&
+           cellar_slice_has_prefix(cellar_slice_of(&rows->cursor.key),
+                                   cellar_slice_of(&rows->row_key));
 }
 
 /* Takes the segment under the cursor, moving on first when the cursor's one was taken before. */

@@ -35,6 +35,7 @@ struct store_rows {
     struct cellar_buffer scratch;
     bool has_row;
     bool is_merged;      /* a memtable has entries for the row */
+    bool base_is_hidden; /* the row was dropped: what the environment holds of it counts as gone */
     bool base_is_placed; /* the cursor is on the row's next segment, or behind the row */
     bool cursor_is_used; /* the base has been read at all since the row began */
 };

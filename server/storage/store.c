@@ -326,6 +326,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     if (status == CELLAR_OK) {
         status = state_check(&txn->state, id, generation, log_id, error);
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
+        atomic_store(&opened->pending_ranges, txn->state.pending_count);
         atomic_store(&opened->rows_max, UINT64_MAX);
         atomic_store(&opened->map_room_bytes,
                      store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));
@@ -378,15 +379,35 @@ enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn
     snapshot->txn = txn;
     snapshot->lsn = CELLAR_MAX(durable_lsn, applied_lsn);
     snapshot->memtable_count = 0;
+    snapshot->has_hidden = txn->pending.count > 0;
     for (uint32_t i = 0; i < view->memtable_count; i++) {
         struct store_memtable_facts facts;
         store_memtable_facts(view->memtables[i], &facts);
         if (facts.last_lsn > applied_lsn) {
             snapshot->memtables[snapshot->memtable_count++] = view->memtables[i];
+            snapshot->has_hidden = snapshot->has_hidden || facts.drop_count > 0;
         }
     }
     CELLAR_ASSERT(snapshot->memtable_count <= view->memtable_count);
     return CELLAR_OK;
+}
+
+const struct store_range *store_snapshot_hidden(const struct store_snapshot *snapshot,
+                                                struct cellar_slice key)
+{
+    CELLAR_ASSERT(key.bytes > 0);
+    if (!snapshot->has_hidden) {
+        return NULL;
+    }
+    const struct store_range *found = store_range_set_find(&snapshot->txn->pending, key);
+    for (size_t i = 0; i < snapshot->memtable_count && found == NULL; i++) {
+        for (const struct store_drop *drop = store_memtable_drops(snapshot->memtables[i]);
+             drop != NULL && found == NULL; drop = drop->next) {
+            bool hides = drop->lsn <= snapshot->lsn && store_range_has(&drop->range, key);
+            found = hides ? &drop->range : NULL;
+        }
+    }
+    return found;
 }
 
 void store_snapshot_close(struct store_snapshot *snapshot)

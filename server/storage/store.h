@@ -52,6 +52,7 @@ struct store {
     _Atomic uint64_t rows_max;        /* distinct rows in the active memtable before it is frozen */
     _Atomic uint64_t map_room_bytes;  /* what sets may still add before the map is 90 % full */
     _Atomic uint64_t pending_bytes;   /* of memtables that LMDB lacks */
+    _Atomic uint32_t pending_ranges;  /* dropped ones whose items LMDB still has */
     int64_t server_time_us;           /* the greatest that the environment knew at open */
     struct store_token_count tokens;  /* live ones; the append lock's */
     struct cellar_buffer token_sweep; /* where the sweep goes on; the checkpoint's */
@@ -176,7 +177,13 @@ struct store_snapshot {
     uint64_t lsn;                                                     /* S */
     const struct store_memtable *memtables[STORE_MEMTABLE_COUNT_MAX]; /* those above A */
     size_t memtable_count;
+    bool has_hidden; /* some range of what the environment holds counts as gone */
 };
+
+/** The range of keys around `key` that counts as gone in the environment: dropped, by its own word
+ * or by a memtable's. NULL when the key is not in one. Borrowed from the snapshot. */
+const struct store_range *store_snapshot_hidden(const struct store_snapshot *snapshot,
+                                                struct cellar_slice key);
 
 /**
  * Takes a snapshot.

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/sync.h"
 #include "server/storage/rows.h"
+#include "server/tablet/wait.h"
 
 #define ROW_BYTES_MAX 512u
 #define FAMILY_GENERATION 1u
@@ -149,63 +149,28 @@ enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *c
 
 /* ---- committing ------------------------------------------------------------------------------ */
 
-/* A record whose end a thread waits for. */
-struct waiting_record {
-    struct store_log_record record;
-    struct cellar_mutex lock;
-    struct cellar_cond changed;
-    enum cellar_status status CELLAR_GUARDED_BY(lock);
-    bool is_done CELLAR_GUARDED_BY(lock);
-};
-
-/* On the log's thread. The waiting thread may free the record as soon as the lock is given back,
- * hence the signal under it. */
-static void waiting_done(struct store_log_record *record, enum cellar_status status)
-{
-    struct waiting_record *waiting = CELLAR_CONTAINER_OF(record, struct waiting_record, record);
-    cellar_mutex_lock(&waiting->lock);
-    CELLAR_ASSERT(!waiting->is_done);
-    waiting->status = status;
-    waiting->is_done = true;
-    cellar_cond_signal(&waiting->changed);
-    cellar_mutex_unlock(&waiting->lock);
-}
-
-static enum cellar_status waiting_await(struct waiting_record *waiting)
-{
-    cellar_mutex_lock(&waiting->lock);
-    while (!waiting->is_done) {
-        cellar_cond_wait(&waiting->changed, &waiting->lock);
-    }
-    enum cellar_status status = waiting->status;
-    cellar_mutex_unlock(&waiting->lock);
-    CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_OUTCOME_UNKNOWN ||
-                  status == CELLAR_IO_ERROR);
-    return status;
-}
-
 /* The effect comes in the same hold of the append lock: a write that comes later sees it, one that
  * came before lies before the change in the log. */
 static enum cellar_status change_append(struct store_engine *engine, struct store_batch *batch,
-                                        struct waiting_record *waiting,
+                                        struct tablet_wait *wait, struct tablet_wait_record *record,
                                         const struct tablet_catalog_effect *effect,
                                         struct cellar_error *error)
 {
     struct store_log *log = store_engine_log(engine);
     struct store *store = store_engine_catalog(engine);
-    waiting->record.done = waiting_done;
-    waiting->record.entry = (struct store_log_entry){
+    record->record.entry = (struct store_log_entry){
         .store_id = STORE_CATALOG_ID, .type = STORE_RECORD_CATALOG, .payload = batch->payload};
     store_log_lock(log);
     enum cellar_status status = store_engine_admit(engine, store, !effect->frees_space, error);
     if (status == CELLAR_OK) {
-        store_engine_append(engine, store, &waiting->record, batch);
+        tablet_wait_add(wait, record);
+        store_engine_append(engine, store, &record->record, batch);
         if (effect->apply != NULL) {
             effect->apply(effect->context);
         }
     }
     store_log_unlock(log);
-    CELLAR_ASSERT(waiting->record.done != NULL);
+    CELLAR_ASSERT(status != CELLAR_OK || record->wait == wait);
     return status;
 }
 
@@ -217,7 +182,8 @@ enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *ch
                                                 struct cellar_error *error)
 {
     struct store_batch *batch = NULL;
-    struct waiting_record waiting = {0};
+    struct tablet_wait wait;
+    struct tablet_wait_record record = {0};
     CELLAR_ASSERT(change->row_count == 0);
     if (change->payload.bytes > store_engine_record_bytes_max(engine)) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
@@ -229,21 +195,16 @@ enum cellar_status tablet_catalog_change_commit(struct tablet_catalog_change *ch
     if (store_batch_new(cellar_slice_of(&change->payload), true, &batch) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a change of the catalog");
     }
-    cellar_mutex_init(&waiting.lock);
-    cellar_cond_init(&waiting.changed);
-    enum cellar_status status = change_append(engine, batch, &waiting, effect, error);
-    if (status == CELLAR_OK) {
-        status = waiting_await(&waiting);
-        if (status != CELLAR_OK) {
-            (void)cellar_error_set(error, status,
-                                   "the commit log failed; the change of the "
-                                   "catalog may or may not have been made");
-        }
-    } else {
+    tablet_wait_begin(&wait);
+    enum cellar_status status = change_append(engine, batch, &wait, &record, effect, error);
+    enum cellar_status end = tablet_wait_end(&wait);
+    if (status != CELLAR_OK) {
         store_batch_free(batch);
+    } else if (end != CELLAR_OK) {
+        status = cellar_error_set(error, end,
+                                  "the commit log failed; the change of the "
+                                  "catalog may or may not have been made");
     }
-    cellar_cond_fini(&waiting.changed);
-    cellar_mutex_fini(&waiting.lock);
     return status;
 }
 

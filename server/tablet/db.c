@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/tablet/catalog.h"
+#include "server/tablet/rows_drop.h"
 
 #define STORE_ID_FIRST 1u
 #define DROP_POLL_NS 500000
@@ -603,11 +604,20 @@ enum cellar_status tablet_db_modify_families(struct tablet_db *db,
     return CELLAR_OK;
 }
 
+/* A user of the table, so that no drop of it closes the stores meanwhile. */
 enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar_table_name *name,
                                        struct cellar_slice prefix, struct cellar_error *error)
 {
-    (void)db;
-    (void)name;
-    (void)prefix;
-    return cellar_error_set(error, CELLAR_UNIMPLEMENTED, "placeholder");
+    struct tablet_table *table = NULL;
+    CELLAR_TRY(tablet_db_find(db, name, &table, error));
+    CELLAR_ASSERT(table != NULL);
+    enum cellar_status status = CELLAR_NOT_FOUND;
+    if (tablet_table_enter(table)) {
+        status = tablet_rows_drop(db->engine, table, prefix, error);
+        tablet_table_leave(table);
+    } else {
+        status = tablet_name_not_found(name, error);
+    }
+    tablet_table_unref(table);
+    return status;
 }
