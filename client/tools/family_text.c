@@ -1,51 +1,37 @@
 /*
  * Families with their garbage-collection rules, between arguments and rule trees.
  *
- * An argument can give a number of versions, an age, or both; both make a union of the two. Rules
- * made by other clients can be any tree: these are shown as an expression. The keys `gc` and `type`
- * are known by name, to be refused as what this build does not have. Pure; any thread.
+ * An argument can give a number of versions, an age, or both; both make a union of the two. Any
+ * other tree is an expression behind `gc=`, both ways. The key `type` is known by name, to be
+ * refused as what this build does not have. Pure; any thread.
  */
 
 #include "client/tools/family_text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "client/tools/duration.h"
 
 #define PREFIX_VERSIONS "max-versions="
 #define PREFIX_AGE "max-age="
+#define EXPRESSION_MARK ":gc="
 
 /* Reads one `key=value` behind the family's name. */
 static enum cellar_status part_decode(const char *text, struct cellar_rule *part,
                                       struct cellar_error *error)
 {
+    bool is_leaf = false;
     CELLAR_ASSERT(part != NULL);
-    if (strncmp(text, PREFIX_VERSIONS, strlen(PREFIX_VERSIONS)) == 0) {
-        const char *number = text + strlen(PREFIX_VERSIONS);
-        char *end;
-        errno = 0;
-        long long versions = strtoll(number, &end, 10);
-        if (number[0] < '0' || number[0] > '9' || *end != '\0' || errno != 0 || versions < 1) {
-            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                    "max-versions must be a number above 0, but got '%.64s'",
-                                    number);
-        }
-        *part = (struct cellar_rule){.kind = CELLAR_RULE_VERSIONS, .amount = versions};
+    CELLAR_TRY(cellar_rule_leaf_decode(cellar_slice_text(text), part, &is_leaf, error));
+    if (is_leaf) {
         return CELLAR_OK;
     }
-    if (strncmp(text, PREFIX_AGE, strlen(PREFIX_AGE)) == 0) {
-        *part = (struct cellar_rule){.kind = CELLAR_RULE_AGE};
-        return cellar_duration_decode(cellar_slice_text(text + strlen(PREFIX_AGE)), &part->amount,
-                                      error);
-    }
-    bool is_later = strncmp(text, "gc=", 3) == 0 || strncmp(text, "type=", 5) == 0;
     return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                            is_later ? "This build does not have '%.64s' for families"
-                                     : "A family takes max-versions=N and max-age=D, but got "
-                                       "'%.64s'",
+                            strncmp(text, "type=", 5) == 0
+                                ? "This build does not have '%.64s' for families"
+                                : "A family takes max-versions=N and max-age=D, or gc= and an "
+                                  "expression alone, but got '%.64s'",
                             text);
 }
 
@@ -68,13 +54,19 @@ enum cellar_status cellar_family_text_decode(const char *text, struct cellar_fam
     size_t part_count = 0;
     memset(family, 0, sizeof *family);
     size_t name_bytes = strcspn(text, ":");
-    if (name_bytes == 0 || name_bytes > CELLAR_FAMILY_BYTES_MAX || strlen(text) >= sizeof copy) {
+    bool is_expression = strncmp(text + name_bytes, EXPRESSION_MARK, strlen(EXPRESSION_MARK)) == 0;
+    if (name_bytes == 0 || name_bytes > CELLAR_FAMILY_BYTES_MAX ||
+        (!is_expression && strlen(text) >= sizeof copy)) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "A family must be written NAME[:max-versions=N][:max-age=D] with a "
-                                "name of 1 to %u bytes, but got '%.200s'",
+                                "A family must be written NAME[:max-versions=N][:max-age=D] or "
+                                "NAME:gc=EXPR with a name of 1 to %u bytes, but got '%.200s'",
                                 CELLAR_FAMILY_BYTES_MAX, text);
     }
     memcpy(family->name, text, name_bytes);
+    if (is_expression) {
+        return cellar_rule_expression_decode(text + name_bytes + strlen(EXPRESSION_MARK),
+                                             &family->nodes, &family->rule, error);
+    }
     (void)snprintf(copy, sizeof copy, "%s", text + name_bytes);
     /* Each turn cuts one part off by a NUL in the place of its colon, and puts the colon back. */
     char *at = copy;
@@ -152,6 +144,6 @@ enum cellar_status cellar_rule_text_encode(const struct cellar_rule *rule, struc
         CELLAR_TRY(cellar_buffer_append(to, ":", 1));
         return leaf_put(&rule->children[1], to);
     }
-    CELLAR_TRY(cellar_buffer_append(to, "gc=", 3));
+    CELLAR_TRY(cellar_buffer_append(to, &EXPRESSION_MARK[1], strlen(EXPRESSION_MARK) - 1));
     return expression_put(rule, false, to);
 }

@@ -3,19 +3,22 @@
 
 #include <cellar/cellar.h>
 
+#include "client/tools/rule_expression.h"
 #include "common/cell.h"
 
-/* Families and their rules as arguments: cf[:max-versions=N][:max-age=7d]. */
+/* Families and their rules as arguments: cf[:max-versions=N][:max-age=7d] or cf:gc=EXPR. */
 
 /** A family as it was written; does not move, since `rule` points into it. */
 struct cellar_family_text {
     char name[CELLAR_FAMILY_BYTES_MAX + 1];
     struct cellar_rule rule;
     struct cellar_rule parts[2];
+    struct cellar_rule_nodes nodes; /* of an expression */
 };
 
 /**
- * Reads one family. Of two rules, either one removes a cell.
+ * Reads one family. Of two rules, either one removes a cell; an expression says it itself, to the
+ * end of the text.
  *
  * @return CELLAR_OK; CELLAR_INVALID_ARGUMENT naming what was expected and seen
  */

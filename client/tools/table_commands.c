@@ -161,7 +161,10 @@ const struct cellar_command cellar_table_commands[] = {
              "\n"
              "A family without rules keeps every version of every cell. With max-versions=N the\n"
              "newest N of each column stay, with max-age=D (such as 7d or 12h) those not older\n"
-             "than that; with both, either one removes a cell.\n",
+             "than that; with both, either one removes a cell. cf:gc=EXPR joins such rules by\n"
+             "`and` and `or`, with parentheses where both are used:\n"
+             "\n"
+             "    --family 'd:gc=max-age=90d or (max-versions=3 and max-age=7d)'\n",
      .options = create_options,
      .word_count_min = 1,
      .word_count_max = 1,

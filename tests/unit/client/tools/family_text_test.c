@@ -63,7 +63,8 @@ static void other_texts_are_refused(void **state)
         {"f:max-age=x", "duration"},
         {"f:max-versions=1:max-versions=2", "once each"},
         {"f:max-versions=1:max-age=1d:max-age=2d", "once each"},
-        {"f:gc=max-age=1d", "This build does not have"},
+        {"f:gc=", "max-versions=N, max-age=D or a '(' here, but got 'its end'"},
+        {"f:max-age=1d:gc=max-versions=1", "gc= and an expression alone"},
         {"f:type=sum", "This build does not have"},
     };
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
@@ -117,7 +118,8 @@ static void what_is_written_for_arguments_is_read_back(void **state)
 {
     (void)state;
     static const char *const texts[] = {"max-versions=1", "max-age=7d",
-                                        "max-versions=5:max-age=36h", "max-age=1ms:max-versions=2"};
+                                        "max-versions=5:max-age=36h", "max-age=1ms:max-versions=2",
+                                        "gc=max-versions=3 and max-age=1m"};
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(texts); index++) {
         char argument[64] = "f:";
         struct cellar_family_text family;
@@ -130,6 +132,7 @@ static void what_is_written_for_arguments_is_read_back(void **state)
         argument[2 + to.bytes] = '\0';
         assert_int_equal(cellar_family_text_decode(argument, &again, NULL), CELLAR_OK);
         assert_int_equal(again.rule.kind, family.rule.kind);
+        assert_int_equal(again.rule.child_count, family.rule.child_count);
         assert_int_equal(again.parts[0].amount, family.parts[0].amount);
         assert_int_equal(again.parts[1].amount, family.parts[1].amount);
         cellar_buffer_fini(&to);
