@@ -2,8 +2,9 @@
  * The plain table; cell_model.h says what it is for.
  *
  * A mutation is kept as its payload and applied to the table by the rules of SEMANTICS alone: what
- * a tombstone covers goes, then the sets of the same record come. The value of a cell follows from
- * the LSN that wrote it and its place, so the table keeps its length only.
+ * a tombstone covers goes, then the sets of the same record come; a range drop empties its rows.
+ * The value of a cell follows from the LSN that wrote it and its place, so the table keeps its
+ * length only.
  *
  * Rows and qualifiers are chosen to be close in bytes: zeros, ones and FFs, prefixes of each other,
  * some longer than a part of an environment's key.
@@ -16,6 +17,7 @@
 
 #define LONG_BYTES 600u
 #define SETS_MAX 12u
+#define DROP_SHARE 25u /* one record in so many drops a range */
 
 static char long_bytes[LONG_BYTES + 1]; /* of b */
 
@@ -151,9 +153,43 @@ static void set_put(struct cell_model *model, struct cellar_buffer *payload, uin
     free(value);
 }
 
+/* A bound between rows, or none: a row's key, or one that no row has. */
+static struct cellar_slice bound_draw(struct test_random *random)
+{
+    struct cellar_slice row = model_row((size_t)test_random_below(random, MODEL_ROW_COUNT));
+    uint64_t kind = test_random_below(random, 6);
+    if (kind == 0) {
+        return cellar_slice_make(NULL, 0);
+    }
+    return kind == 1 && row.bytes > 1 ? cellar_slice_make(row.data, row.bytes - 1) : row;
+}
+
+static struct cellar_slice drop_make(struct cell_model *model, uint64_t lsn)
+{
+    struct cellar_buffer payload = {0};
+    struct store_range_drop drop;
+    do {
+        drop.start = bound_draw(&model->random);
+        drop.end = bound_draw(&model->random);
+    } while (drop.end.bytes > 0 && cellar_slice_compare(drop.start, drop.end) >= 0);
+    assert_int_equal(store_range_drop_encode(&payload, &drop), CELLAR_OK);
+    model_note(model, lsn, cellar_slice_of(&payload));
+    model->is_drop[lsn] = true;
+    cellar_buffer_fini(&payload);
+    return cellar_slice_of(&model->payloads[lsn]);
+}
+
+enum store_record_type model_type(const struct cell_model *model, uint64_t lsn)
+{
+    return model->is_drop[lsn] ? STORE_RECORD_RANGE_DROP : STORE_RECORD_MUTATION;
+}
+
 struct cellar_slice model_mutate(struct cell_model *model, uint64_t lsn)
 {
     struct test_random *random = &model->random;
+    if (test_random_below(random, DROP_SHARE) == 0) {
+        return drop_make(model, lsn);
+    }
     bool taken[MODEL_COLUMN_COUNT][MODEL_TIME_COUNT] = {{false}};
     struct cellar_buffer payload = {0};
     uint32_t item_count = 0;
@@ -187,6 +223,7 @@ void model_cut(struct cell_model *model, uint64_t lsn)
         (void)model_at(model, lsn);
     }
     while (model->lsn > lsn) {
+        model->is_drop[model->lsn] = false;
         cellar_buffer_fini(&model->payloads[model->lsn--]);
     }
 }
@@ -246,6 +283,19 @@ static void payload_apply(struct model_table *table, struct cellar_slice payload
     }
 }
 
+static void drop_apply(struct model_table *table, struct cellar_slice payload)
+{
+    struct store_range_drop drop;
+    assert_true(store_range_drop_decode(payload, &drop));
+    for (size_t row = 0; row < MODEL_ROW_COUNT; row++) {
+        struct cellar_slice key = model_row(row);
+        if (cellar_slice_compare(drop.start, key) <= 0 &&
+            (drop.end.bytes == 0 || cellar_slice_compare(key, drop.end) < 0)) {
+            memset(table->cells[row], 0, sizeof table->cells[row]);
+        }
+    }
+}
+
 const struct model_table *model_at(struct cell_model *model, uint64_t lsn)
 {
     lsn = CELLAR_MIN(lsn, model->lsn);
@@ -254,7 +304,9 @@ const struct model_table *model_at(struct cell_model *model, uint64_t lsn)
         model->table_lsn = 0;
     }
     for (uint64_t i = model->table_lsn + 1; i <= lsn; i++) {
-        if (model->payloads[i].bytes > 0) {
+        if (model->is_drop[i]) {
+            drop_apply(&model->table, cellar_slice_of(&model->payloads[i]));
+        } else if (model->payloads[i].bytes > 0) {
             payload_apply(&model->table, cellar_slice_of(&model->payloads[i]), i);
         }
     }

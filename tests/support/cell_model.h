@@ -31,6 +31,7 @@ struct model_table {
 struct cell_model {
     struct test_random random;
     struct cellar_buffer payloads[MODEL_MUTATION_COUNT_MAX]; /* by LSN; empty: another's record */
+    bool is_drop[MODEL_MUTATION_COUNT_MAX];                  /* a range drop, else a mutation */
     uint64_t lsn;                                            /* the last one */
     uint64_t table_lsn;                                      /* what `table` shows */
     struct model_table table;                                /* for model_at() */
@@ -49,10 +50,12 @@ const char *model_family(size_t index);
 uint32_t model_generation(size_t index);
 struct cellar_slice model_qualifier(size_t index);
 
-/** Makes a random mutation of one row the record `lsn`, which is above all before. @return its
- * payload
- */
+/** Makes a random mutation of one row, or now and then a drop of a range of rows, the record `lsn`,
+ * which is above all before. @return its payload */
 struct cellar_slice model_mutate(struct cell_model *model, uint64_t lsn);
+
+/** The type of the record `lsn`. */
+enum store_record_type model_type(const struct cell_model *model, uint64_t lsn);
 
 /** The same for a mutation made by the test: its payload is copied. */
 void model_note(struct cell_model *model, uint64_t lsn, struct cellar_slice payload);

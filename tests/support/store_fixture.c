@@ -221,25 +221,32 @@ static void rig_done(struct store_log_record *record, enum cellar_status status)
     free(record);
 }
 
-static struct store_batch *rig_batch(struct cellar_slice payload)
+static struct store_batch *rig_batch(enum store_record_type type, struct cellar_slice payload)
 {
     struct store_batch *batch = NULL;
-    assert_int_equal(store_batch_new(payload, false, &batch), CELLAR_OK);
+    assert_int_equal(type == STORE_RECORD_RANGE_DROP ? store_batch_new_drop(payload, &batch)
+                                                     : store_batch_new(payload, false, &batch),
+                     CELLAR_OK);
     return batch;
 }
 
 void test_rig_write(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload)
 {
+    test_rig_append(rig, lsn, STORE_RECORD_MUTATION, payload);
+}
+
+void test_rig_append(struct test_rig *rig, uint64_t lsn, enum store_record_type type,
+                     struct cellar_slice payload)
+{
     struct store_log_record *record = calloc(1, sizeof *record);
     uint8_t *copy = malloc(payload.bytes);
-    struct store_batch *batch = rig_batch(payload);
+    struct store_batch *batch = rig_batch(type, payload);
     assert_non_null(record);
     assert_non_null(copy);
     memcpy(copy, payload.data, payload.bytes); /* the store may be closed before the sync */
     record->done = rig_done;
-    record->entry = (struct store_log_entry){.store_id = 7,
-                                             .type = STORE_RECORD_MUTATION,
-                                             .payload = cellar_slice_make(copy, payload.bytes)};
+    record->entry = (struct store_log_entry){
+        .store_id = 7, .type = type, .payload = cellar_slice_make(copy, payload.bytes)};
     store_log_lock(rig->log);
     uint64_t position = store_log_position(rig->log);
     uint64_t got = store_log_append(rig->log, record);
@@ -248,9 +255,10 @@ void test_rig_write(struct test_rig *rig, uint64_t lsn, struct cellar_slice payl
     assert_int_equal(got, lsn);
 }
 
-void test_rig_replay(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload)
+void test_rig_replay(struct test_rig *rig, uint64_t lsn, enum store_record_type type,
+                     struct cellar_slice payload)
 {
-    store_insert(rig->store, rig_batch(payload), lsn, 0);
+    store_insert(rig->store, rig_batch(type, payload), lsn, 0);
 }
 
 bool test_rig_freeze(struct test_rig *rig)

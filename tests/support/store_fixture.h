@@ -71,8 +71,13 @@ uint64_t test_rig_next_lsn(struct test_rig *rig);
  * got the LSN. */
 void test_rig_write(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload);
 
+/** The same for a mutation's or a range drop's payload. */
+void test_rig_append(struct test_rig *rig, uint64_t lsn, enum store_record_type type,
+                     struct cellar_slice payload);
+
 /** Inserts a payload into the store only, as a replay does. */
-void test_rig_replay(struct test_rig *rig, uint64_t lsn, struct cellar_slice payload);
+void test_rig_replay(struct test_rig *rig, uint64_t lsn, enum store_record_type type,
+                     struct cellar_slice payload);
 
 /** Freezes the active memtable. @return whether there was something to freeze and nothing frozen */
 bool test_rig_freeze(struct test_rig *rig);

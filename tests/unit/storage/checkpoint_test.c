@@ -109,7 +109,8 @@ static void model_write(struct test_rig *rig, struct cell_model *model, uint64_t
 {
     for (uint64_t i = 0; i < count; i++) {
         uint64_t lsn = test_rig_next_lsn(rig);
-        test_rig_write(rig, lsn, model_mutate(model, lsn));
+        struct cellar_slice payload = model_mutate(model, lsn);
+        test_rig_append(rig, lsn, model_type(model, lsn), payload);
     }
 }
 
@@ -193,7 +194,8 @@ static void store_opened_again_lacks_only_what_was_above_its_lsn(void **state)
         model_store_check(model, rig.store, 0); /* up to the applied LSN */
         for (uint64_t i = applied_lsn + 1; i <= end_lsn; i++) {
             if (model->payloads[i].bytes > 0) {
-                test_rig_replay(&rig, i, cellar_slice_of(&model->payloads[i]));
+                test_rig_replay(&rig, i, model_type(model, i),
+                                cellar_slice_of(&model->payloads[i]));
             }
         }
         model_store_check(model, rig.store, end_lsn);

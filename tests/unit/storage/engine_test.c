@@ -528,10 +528,15 @@ static void life_write(struct rig *rig, struct cell_model *model, uint64_t seed,
     store_log_lock(log);
     uint64_t lsn = store_log_next_lsn(log);
     told->life_of[lsn] = life;
-    CELLAR_ASSERT(store_batch_new(life_mutation(model, seed, lsn), false, &batch) == CELLAR_OK);
+    struct cellar_slice payload = life_mutation(model, seed, lsn);
+    enum store_record_type type = model_type(model, lsn);
+    enum cellar_status status = type == STORE_RECORD_RANGE_DROP
+                                    ? store_batch_new_drop(payload, &batch)
+                                    : store_batch_new(payload, false, &batch);
+    CELLAR_ASSERT(status == CELLAR_OK);
     record->done = life_done;
-    record->entry = (struct store_log_entry){
-        .store_id = STORE_ID, .type = STORE_RECORD_MUTATION, .payload = batch->payload};
+    record->entry =
+        (struct store_log_entry){.store_id = STORE_ID, .type = type, .payload = batch->payload};
     store_engine_append(rig->engine, rig->store, record, batch);
     store_log_unlock(log);
 }

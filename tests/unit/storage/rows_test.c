@@ -12,7 +12,8 @@ static void model_write(struct test_rig *rig, struct cell_model *model, uint64_t
 {
     for (uint64_t i = 0; i < count; i++) {
         uint64_t lsn = test_rig_next_lsn(rig);
-        test_rig_write(rig, lsn, model_mutate(model, lsn));
+        struct cellar_slice payload = model_mutate(model, lsn);
+        test_rig_append(rig, lsn, model_type(model, lsn), payload);
     }
 }
 
