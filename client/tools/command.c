@@ -34,8 +34,10 @@ const struct cellar_option cellar_format_options[] = {
 
 const struct cellar_command_group cellar_command_groups[] = {
     {"tables", cellar_table_commands},
+    {"families of a table", cellar_family_commands},
     {"reading", cellar_read_commands},
     {"writing", cellar_write_commands},
+    {"dropping many rows", cellar_drop_rows_commands},
     {"importing", cellar_import_commands},
     {"exporting", cellar_export_commands},
     {"the server", cellar_server_commands},
@@ -47,8 +49,7 @@ const struct cellar_command_group cellar_command_groups[] = {
 };
 
 static const char *const later_verbs[] = {
-    "table truncate", "family", "add",           "drop-rows", "compact",
-    "scrub",          "sample", "check-and-set", "increment", "append",
+    "add", "compact", "scrub", "sample", "check-and-set", "increment", "append",
 };
 
 /* How many of the words (1 or 2) name `verb`; 0 when they do not. */
@@ -118,7 +119,11 @@ enum cellar_status cellar_command_refuse(int argc, const char *const *argv,
     }
     if (strcmp(argv[0], "table") == 0) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "'table' is followed by create, ls, describe or drop");
+                                "'table' is followed by create, ls, describe, drop or truncate");
+    }
+    if (strcmp(argv[0], "family") == 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "'family' is followed by add, set or drop");
     }
     const char *meant = verb_nearest(argc, argv);
     return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "There is no command '%.100s'%s%s",

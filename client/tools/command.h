@@ -39,6 +39,8 @@ struct cellar_command {
 
 /* The groups, one file each; every list is ended by a command without a verb. */
 extern const struct cellar_command cellar_table_commands[];
+extern const struct cellar_command cellar_family_commands[];
+extern const struct cellar_command cellar_drop_rows_commands[];
 extern const struct cellar_command cellar_read_commands[];
 extern const struct cellar_command cellar_write_commands[];
 extern const struct cellar_command cellar_import_commands[];

@@ -1,9 +1,10 @@
 /*
- * table drop, and the question that stands before what cannot be undone.
+ * The question that stands before what cannot be undone, and table drop and truncate.
  *
- * Whoever drops a table by hand reads what is in it and types its name; a script says --yes, and
- * one that was written without it gets an error before anything is sent. --dry-run shows the same
- * and ends there. Rows are counted without their cells and only so far that it is cheap.
+ * Whoever takes away by hand reads what would go and types the table's name; a script says --yes,
+ * and one that was written without it gets an error before anything is sent. --dry-run shows the
+ * same and ends there. Rows are counted without their cells and only so far that it is cheap. What
+ * is seen may change until it goes: the server is not told how much that was.
  *
  *     --dry-run             look, print, end
  *     --yes                 drop
@@ -16,9 +17,7 @@
 #include <inttypes.h>
 
 #include "client/tools/escape.h"
-#include "client/tools/report.h"
 
-#define ROWS_COUNTED_MAX 10000 /* a few milliseconds for a server */
 #define ANSWER_BYTES_MAX 512
 
 /* Reads a line that was typed and takes its end off; false at the end of input. */
@@ -63,66 +62,64 @@ enum cellar_status cellar_confirm(struct cellar_tool *tool, const struct cellar_
                             name);
 }
 
-/* Counts a table's rows, but not beyond ROWS_COUNTED_MAX + 1. */
-static enum cellar_status rows_count(struct cellar_tool *tool, const char *table, uint64_t *count,
-                                     struct cellar_error *error)
+/* ---- what would go ------------------------------------------------------------------------- */
+
+void cellar_sight_add(struct cellar_sight *sight, struct cellar_report_field field)
+{
+    CELLAR_ASSERT(sight->field_count < CELLAR_SIGHT_FIELDS_MAX);
+    sight->fields[sight->field_count++] = field;
+}
+
+enum cellar_status cellar_sight_count(struct cellar_tool *tool, const char *table,
+                                      struct cellar_read *read, struct cellar_sight *sight,
+                                      uint64_t *count, struct cellar_error *error)
 {
     struct cellar_call call = {0};
     struct cellar_scan *scan = NULL;
     struct cellar_row row;
-    struct cellar_read *read = cellar_read_new();
     cellar_read_keys_only(read);
-    cellar_read_limit(read, ROWS_COUNTED_MAX + 1);
-    enum cellar_code code = cellar_scan_open(tool->client, table, read, &call, &scan);
+    cellar_read_limit(read, CELLAR_ROWS_COUNTED_MAX + 1);
     *count = 0;
-    if (code == CELLAR_E_OK) {
-        while (cellar_scan_next(scan, &row)) {
-            ++*count;
-        }
-        code = cellar_scan_close(scan, &call);
+    if (cellar_scan_open(tool->client, table, read, &call, &scan) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
     }
-    cellar_read_free(read);
-    CELLAR_ASSERT(*count <= ROWS_COUNTED_MAX + 1);
-    return code == CELLAR_E_OK ? CELLAR_OK : cellar_tool_call_error(&call, error);
+    while (cellar_scan_next(scan, &row)) {
+        ++*count;
+    }
+    if (cellar_scan_close(scan, &call) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
+    }
+    CELLAR_ASSERT(*count <= CELLAR_ROWS_COUNTED_MAX + 1);
+    cellar_sight_add(sight, (struct cellar_report_field){
+                                .name = "rows",
+                                .number = CELLAR_MIN(*count, (uint64_t)CELLAR_ROWS_COUNTED_MAX)});
+    cellar_sight_add(sight,
+                     (struct cellar_report_field){.name = "has_more_rows",
+                                                  .kind = CELLAR_REPORT_BOOL,
+                                                  .number = *count > CELLAR_ROWS_COUNTED_MAX});
+    return CELLAR_OK;
 }
 
-/* Appends what a table holds, on one line; `name` in full. */
-static enum cellar_status table_say(const struct cellar_table_info *info, uint64_t row_count,
-                                    struct cellar_buffer *to)
+enum cellar_status cellar_rows_say(uint64_t count, struct cellar_buffer *to)
 {
-    bool is_all = row_count <= ROWS_COUNTED_MAX;
-    CELLAR_ASSERT(info->name != NULL);
-    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->name), CELLAR_ESCAPE_PROSE, to));
-    return cellar_buffer_printf(
-        to, ": %zu %s, %zu %s, %s%" PRIu64 " row%s", info->family_count,
-        info->family_count == 1 ? "family" : "families", info->tablet_count,
-        info->tablet_count == 1 ? "tablet" : "tablets", is_all ? "" : "more than ",
-        is_all ? row_count : (uint64_t)ROWS_COUNTED_MAX, row_count == 1 ? "" : "s");
+    bool is_all = count <= CELLAR_ROWS_COUNTED_MAX;
+    CELLAR_ASSERT(count <= CELLAR_ROWS_COUNTED_MAX + 1);
+    return cellar_buffer_printf(to, "%s%" PRIu64 " row%s", is_all ? "" : "at least ",
+                                is_all ? count : (uint64_t)CELLAR_ROWS_COUNTED_MAX,
+                                count == 1 ? "" : "s");
 }
 
 /* Prints what would go. */
-static enum cellar_status table_print(struct cellar_tool *tool,
-                                      const struct cellar_table_info *info, uint64_t row_count,
+static enum cellar_status sight_print(struct cellar_tool *tool, const struct cellar_sight *sight,
                                       struct cellar_error *error)
 {
-    const struct cellar_report_field fields[] = {
-        {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = 1},
-        {.name = "name", .kind = CELLAR_REPORT_BYTES, .bytes = cellar_slice_text(info->name)},
-        {.name = "families", .number = info->family_count},
-        {.name = "tablets", .number = info->tablet_count},
-        {.name = "rows", .number = CELLAR_MIN(row_count, (uint64_t)ROWS_COUNTED_MAX)},
-        {.name = "has_more_rows",
-         .kind = CELLAR_REPORT_BOOL,
-         .number = row_count > ROWS_COUNTED_MAX},
-    };
     struct cellar_buffer text = {0};
-    CELLAR_ASSERT(row_count <= ROWS_COUNTED_MAX + 1);
+    CELLAR_ASSERT(sight->field_count >= 2 && sight->text.bytes > 0);
     if (tool->format != CELLAR_FORMAT_TEXT) {
-        return cellar_report_print(tool, tool->format, fields, CELLAR_ARRAY_COUNT(fields), error);
+        return cellar_report_print(tool, tool->format, sight->fields, sight->field_count, error);
     }
-    enum cellar_status status = cellar_buffer_printf(&text, "would drop ");
-    status = status == CELLAR_OK ? table_say(info, row_count, &text) : status;
-    status = status == CELLAR_OK ? cellar_buffer_append(&text, "\n", 1) : status;
+    enum cellar_status status = cellar_buffer_printf(
+        &text, "would drop %.*s\n", (int)sight->text.bytes, (const char *)sight->text.data);
     status = cellar_tool_memory(status, error);
     if (status == CELLAR_OK) {
         status = cellar_tool_write(tool, &text, error);
@@ -131,59 +128,158 @@ static enum cellar_status table_print(struct cellar_tool *tool,
     return status;
 }
 
-/* Asks whether a table may go. */
-static enum cellar_status table_ask(struct cellar_tool *tool, const struct cellar_args *args,
-                                    const struct cellar_table_info *info, uint64_t row_count,
-                                    struct cellar_error *error)
+/* Asks whether it may go. */
+static enum cellar_status sight_ask(struct cellar_tool *tool, const struct cellar_args *args,
+                                    struct cellar_sight *sight, struct cellar_error *error)
 {
-    struct cellar_buffer what = {0};
-    const char *slash = strrchr(info->name, '/');
+    const char *slash = strrchr(sight->table->name, '/');
     CELLAR_ASSERT(tool->is_terminal);
-    enum cellar_status status = table_say(info, row_count, &what);
-    status = status == CELLAR_OK ? cellar_buffer_append(&what, "", 1) : status;
-    status = cellar_tool_memory(status, error);
-    if (status == CELLAR_OK) {
-        status = cellar_confirm(tool, args, (const char *)what.data,
-                                slash == NULL ? info->name : slash + 1, error);
-    }
-    cellar_buffer_fini(&what);
-    return status;
+    enum cellar_status status =
+        cellar_tool_memory(cellar_buffer_append(&sight->text, "", 1), error);
+    return status == CELLAR_OK
+               ? cellar_confirm(tool, args, (const char *)sight->text.data,
+                                slash == NULL ? sight->table->name : slash + 1, error)
+               : status;
 }
 
-/* Looks at a table and says what would go, or asks; then nothing or everything of it is left. */
-static enum cellar_status drop_ask(struct cellar_tool *tool, const struct cellar_args *args,
-                                   bool is_dry, struct cellar_error *error)
+/* Looks, and says what would go or asks; nothing has gone after it. */
+static enum cellar_status drop_look(struct cellar_tool *tool, const struct cellar_args *args,
+                                    const struct cellar_drop *drop, bool is_dry,
+                                    struct cellar_error *error)
 {
     struct cellar_call call = {0};
     struct cellar_table_info *info = NULL;
-    uint64_t row_count = 0;
-    CELLAR_ASSERT(args->word_count == 1);
+    struct cellar_sight sight = {0};
+    CELLAR_ASSERT(args->word_count >= 1);
     if (cellar_table_describe(tool->client, args->words[0], &call, &info) != CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
-    enum cellar_status status = rows_count(tool, args->words[0], &row_count, error);
+    sight.table = info;
+    cellar_sight_add(&sight, (struct cellar_report_field){
+                                 .name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = 1});
+    cellar_sight_add(&sight, (struct cellar_report_field){.name = "name",
+                                                          .kind = CELLAR_REPORT_BYTES,
+                                                          .bytes = cellar_slice_text(info->name)});
+    enum cellar_status status = drop->look(tool, args, &sight, error);
     if (status == CELLAR_OK) {
-        status = is_dry ? table_print(tool, info, row_count, error)
-                        : table_ask(tool, args, info, row_count, error);
+        status = is_dry ? sight_print(tool, &sight, error) : sight_ask(tool, args, &sight, error);
     }
+    cellar_buffer_fini(&sight.text);
+    cellar_buffer_fini(&sight.bytes);
     cellar_table_info_free(info);
     return status;
 }
 
 /* Silent when it worked, as rm is. */
 enum cellar_status cellar_drop_run(struct cellar_tool *tool, const struct cellar_args *args,
-                                   struct cellar_error *error)
+                                   const struct cellar_drop *drop, struct cellar_error *error)
 {
-    struct cellar_call call = {0};
     bool is_dry = cellar_args_has(args, "dry-run");
-    CELLAR_ASSERT(args->word_count == 1);
+    CELLAR_ASSERT(args->word_count >= 1);
+    if (drop->check != NULL) {
+        CELLAR_TRY(drop->check(args, error));
+    }
     if (is_dry || tool->is_terminal) {
-        CELLAR_TRY(drop_ask(tool, args, is_dry, error));
+        CELLAR_TRY(drop_look(tool, args, drop, is_dry, error));
     } else {
         CELLAR_TRY(cellar_confirm(tool, args, "", args->words[0], error));
     }
-    if (!is_dry && cellar_table_drop(tool->client, args->words[0], &call) != CELLAR_E_OK) {
-        return cellar_tool_call_error(&call, error);
-    }
-    return CELLAR_OK;
+    return is_dry ? CELLAR_OK : drop->go(tool, args, error);
+}
+
+/* ---- tables -------------------------------------------------------------------------------- */
+
+/* Counts all rows of the table that is looked at. */
+static enum cellar_status all_count(struct cellar_tool *tool, const char *table,
+                                    struct cellar_sight *sight, uint64_t *count,
+                                    struct cellar_error *error)
+{
+    struct cellar_read *read = cellar_read_new();
+    enum cellar_status status = cellar_sight_count(tool, table, read, sight, count, error);
+    CELLAR_ASSERT(status != CELLAR_OK || sight->field_count >= 4);
+    cellar_read_free(read);
+    return status;
+}
+
+/* Appends what a table holds, on one line. */
+static enum cellar_status table_say(const struct cellar_table_info *info, uint64_t row_count,
+                                    struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->name), CELLAR_ESCAPE_PROSE, to));
+    CELLAR_TRY(cellar_buffer_printf(to, ": %zu %s, %zu %s, ", info->family_count,
+                                    info->family_count == 1 ? "family" : "families",
+                                    info->tablet_count,
+                                    info->tablet_count == 1 ? "tablet" : "tablets"));
+    return cellar_rows_say(row_count, to);
+}
+
+static enum cellar_status table_look(struct cellar_tool *tool, const struct cellar_args *args,
+                                     struct cellar_sight *sight, struct cellar_error *error)
+{
+    uint64_t count = 0;
+    CELLAR_ASSERT(sight->table != NULL);
+    cellar_sight_add(sight, (struct cellar_report_field){.name = "families",
+                                                         .number = sight->table->family_count});
+    cellar_sight_add(sight, (struct cellar_report_field){.name = "tablets",
+                                                         .number = sight->table->tablet_count});
+    CELLAR_TRY(all_count(tool, args->words[0], sight, &count, error));
+    return cellar_tool_memory(table_say(sight->table, count, &sight->text), error);
+}
+
+static enum cellar_status table_go(struct cellar_tool *tool, const struct cellar_args *args,
+                                   struct cellar_error *error)
+{
+    struct cellar_call call = {0};
+    CELLAR_ASSERT(args->word_count == 1);
+    return cellar_table_drop(tool->client, args->words[0], &call) == CELLAR_E_OK
+               ? CELLAR_OK
+               : cellar_tool_call_error(&call, error);
+}
+
+enum cellar_status cellar_table_drop_run(struct cellar_tool *tool, const struct cellar_args *args,
+                                         struct cellar_error *error)
+{
+    static const struct cellar_drop drop = {.look = table_look, .go = table_go};
+    CELLAR_ASSERT(args->word_count == 1);
+    return cellar_drop_run(tool, args, &drop, error);
+}
+
+/* Appends what truncating takes from a table. */
+static enum cellar_status rows_all_say(const struct cellar_table_info *info, uint64_t row_count,
+                                       struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(info->name != NULL);
+    CELLAR_TRY(cellar_buffer_printf(to, "all rows of "));
+    CELLAR_TRY(cellar_escape_encode(cellar_slice_text(info->name), CELLAR_ESCAPE_PROSE, to));
+    CELLAR_TRY(cellar_buffer_printf(to, ": "));
+    return cellar_rows_say(row_count, to);
+}
+
+static enum cellar_status truncate_look(struct cellar_tool *tool, const struct cellar_args *args,
+                                        struct cellar_sight *sight, struct cellar_error *error)
+{
+    uint64_t count = 0;
+    CELLAR_ASSERT(sight->table != NULL);
+    CELLAR_TRY(all_count(tool, args->words[0], sight, &count, error));
+    return cellar_tool_memory(rows_all_say(sight->table, count, &sight->text), error);
+}
+
+static enum cellar_status truncate_go(struct cellar_tool *tool, const struct cellar_args *args,
+                                      struct cellar_error *error)
+{
+    struct cellar_call call = {0};
+    CELLAR_ASSERT(args->word_count == 1);
+    return cellar_table_truncate(tool->client, args->words[0], &call) == CELLAR_E_OK
+               ? CELLAR_OK
+               : cellar_tool_call_error(&call, error);
+}
+
+enum cellar_status cellar_table_truncate_run(struct cellar_tool *tool,
+                                             const struct cellar_args *args,
+                                             struct cellar_error *error)
+{
+    static const struct cellar_drop drop = {.look = truncate_look, .go = truncate_go};
+    CELLAR_ASSERT(args->word_count == 1);
+    return cellar_drop_run(tool, args, &drop, error);
 }

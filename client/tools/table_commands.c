@@ -1,5 +1,5 @@
 /*
- * table create, table ls, table describe; table drop is in drop.c.
+ * table create, table ls, table describe; table drop and table truncate are in drop.c.
  *
  * Each turns its arguments into one call of the library and prints the answer. Split keys take
  * escapes. Nothing is kept between calls.
@@ -147,8 +147,7 @@ static const struct cellar_option create_options[] = {
 };
 
 static const struct cellar_option drop_options[] = {
-    {"yes", NULL, "do not ask; needed where there is no terminal to ask on"},
-    {"dry-run", NULL, "say what would go, and change nothing"},
+    CELLAR_DROP_OPTIONS,
     {NULL, NULL, NULL},
 };
 
@@ -199,6 +198,19 @@ const struct cellar_command cellar_table_commands[] = {
      .word_count_min = 1,
      .word_count_max = 1,
      .has_format = true,
-     .run = cellar_drop_run},
+     .run = cellar_table_drop_run},
+    {.verb = "table truncate",
+     .words = "T",
+     .summary = "Drops all rows of a table and keeps the table",
+     .help = "    cellar table truncate packages --dry-run\n"
+             "\n"
+             "Families, rules and tablets stay. There is no way back: asks as `table drop` does,\n"
+             "and prints nothing. --format is that of --dry-run: dry_run, name, rows (10000 at\n"
+             "most) and has_more_rows.\n",
+     .options = drop_options,
+     .word_count_min = 1,
+     .word_count_max = 1,
+     .has_format = true,
+     .run = cellar_table_truncate_run},
     {.verb = NULL},
 };

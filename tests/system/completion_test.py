@@ -59,6 +59,8 @@ LINES = [
     ("cellar scan users --column pr", "cellar scan users --column profile "),
     ("cellar set users r pl", "cellar set users r place:"),
     ("cellar delete 'users' r pl", "cellar delete 'users' r place "),
+    ("cellar family set users pl", "cellar family set users place "),
+    ("cellar drop-rows or", "cellar drop-rows orders "),
     ("cellar --instance=p/i get e", "cellar --instance=p/i get elsewhere "),
     ("cellar completion zs", "cellar completion zsh "),
     ("cellar nonsense or", "cellar nonsense or"),
@@ -73,6 +75,9 @@ def comp_every_place_has_its_words(server):
     assert {"table", "get", "import", "help", "man"} <= set(verbs), verbs
     assert "complete" not in verbs and len(verbs) == len(set(verbs)), verbs
     assert {"create", "ls", "describe", "drop"} <= set(complete(server, "table", ""))
+    assert complete(server, "family", "") == ["add", "set", "drop"]
+    assert complete(server, "family", "drop", "users", "place", "p") == ["place", "profile"]
+    assert complete(server, "family", "add", "users", "") == []
     assert complete(server, "scan", "user") == ["user-logs", "users"]
     assert complete(server, "scan", "users", "") == []
     assert complete(server, "get", "users", "r", "r", "") == []

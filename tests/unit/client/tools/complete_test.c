@@ -45,6 +45,9 @@ static void verbs_are_completed_word_by_word(void **state)
     EXPECT("table\n", "tab");
     EXPECT("describe\ndrop\n", "table", "d");
     EXPECT("drop\n", "help", "table", "dr");
+    EXPECT("family\n", "fam");
+    EXPECT("add\nset\ndrop\n", "family", "");
+    EXPECT("drop-rows\n", "dro");
     EXPECT("set\n", "man", "se");
     EXPECT("", "nonsense", "");
     EXPECT("", "help", "scan", "");
