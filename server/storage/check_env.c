@@ -41,6 +41,8 @@ struct env_check {
     enum database database; /* whose pages are walked; DB_COUNT: none of these */
     struct store_env_state state;
     bool has_state;
+    uint32_t pending_count; /* ranges in their record; 0 without one */
+    bool has_bad_pending;
     struct store_check_cells cells;
     struct cellar_buffer key;   /* whole, of an item in a layer */
     uint64_t layer_entry_total; /* that the layers' database has */
@@ -167,10 +169,30 @@ database_walk(struct env_check *check, enum database database,
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
+/* The ranges that were dropped and are not removed yet. */
+static enum cellar_status pending_visit(struct env_check *check,
+                                        const struct store_check_entry *entry)
+{
+    struct store_range_set set = {0};
+    enum cellar_status status = store_env_pending_decode(entry->value, &set);
+    check->pending_count = (uint32_t)set.count;
+    store_range_set_fini(&set);
+    CELLAR_ASSERT(status == CELLAR_OK || check->pending_count == 0);
+    if (status == CELLAR_DATA_LOSS) {
+        check->has_bad_pending = true;
+        env_damage(check, entry->offset, "the record of dropped ranges is damaged");
+        return CELLAR_OK;
+    }
+    return status;
+}
+
 static enum cellar_status state_visit(void *context, const struct store_check_entry *entry)
 {
     struct env_check *check = context;
     CELLAR_ASSERT(entry->key.bytes > 0);
+    if (cellar_slice_equal(entry->key, cellar_slice_text(STORE_ENV_PENDING_KEY))) {
+        return pending_visit(check, entry);
+    }
     if (check->has_state || !cellar_slice_equal(entry->key, cellar_slice_text("state"))) {
         env_damage(check, entry->offset, "the database state has an entry of an unknown name");
         return CELLAR_OK;
@@ -209,6 +231,9 @@ static void state_compare(struct env_check *check)
                          "the store has applied record %" PRIu64
                          ", but the commit log ends at %" PRIu64 ": its newest part is lost",
                          state->applied_lsn, options->end_lsn);
+    }
+    if (state->pending_count != check->pending_count && !check->has_bad_pending) {
+        env_damage(check, offset, "the state and the record of dropped ranges do not fit");
     }
     if (state->map_bytes != check->pages.map_bytes) {
         env_damage(check, offset, "state and meta page name different sizes of the map");

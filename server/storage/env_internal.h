@@ -13,6 +13,7 @@
 #define ENV_MARK 0x01u
 #define ENV_RAW_KEY_BYTES_MAX (8u + STORE_ENV_KEY_PART_MAX + 1u)
 #define ENV_PAGE_BYTES 4096u
+#define STORE_ENV_PENDING_KEY "pending" /* of the record beside the state */
 
 struct store_env {
     char *directory;
@@ -88,10 +89,10 @@ enum cellar_status store_env_state_decode(struct cellar_slice value, struct stor
 enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
                                         struct store_env_state *state) CELLAR_MUST_USE;
 
-/** Takes the record of pending ranges apart. @param count  that the state says. DATA_LOSS,
- * NO_MEMORY: the set is empty then */
-enum cellar_status store_env_pending_decode(struct cellar_slice value, uint32_t count,
-                                            struct store_range_set *set) CELLAR_MUST_USE;
+/** Takes the record of pending ranges apart into an empty set. DATA_LOSS, NO_MEMORY: it is empty
+ * still */
+enum cellar_status store_env_pending_decode(struct cellar_slice value, struct store_range_set *set)
+    CELLAR_MUST_USE;
 
 /** Reads the pending ranges in a transaction; what the set held goes. Errors as above, IO_ERROR. */
 enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, uint32_t count,

@@ -9,10 +9,9 @@
  */
 #include "server/storage/env_internal.h"
 
-static const char pending_key[] = "pending";
+static const char pending_key[] = STORE_ENV_PENDING_KEY;
 
-enum cellar_status store_env_pending_decode(struct cellar_slice value, uint32_t count,
-                                            struct store_range_set *set)
+enum cellar_status store_env_pending_decode(struct cellar_slice value, struct store_range_set *set)
 {
     struct cellar_slice key = cellar_slice_text(pending_key);
     if (value.bytes < STORE_ENV_ITEM_HEAD_BYTES) {
@@ -23,13 +22,8 @@ enum cellar_status store_env_pending_decode(struct cellar_slice value, uint32_t 
     if (cellar_get_u32le(value.data) != store_env_item_crc(key, rest)) {
         return CELLAR_DATA_LOSS;
     }
-    CELLAR_TRY(store_range_set_decode(set, rest));
-    if (set->count != count) {
-        store_range_set_fini(set);
-        return CELLAR_DATA_LOSS;
-    }
-    CELLAR_ASSERT(set->count > 0 || count == 0);
-    return CELLAR_OK;
+    CELLAR_ASSERT(set->count == 0);
+    return store_range_set_decode(set, rest);
 }
 
 enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, uint32_t count,
@@ -46,7 +40,12 @@ enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, u
         return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
     }
     CELLAR_ASSERT(value.mv_data != NULL);
-    return store_env_pending_decode(cellar_slice_make(value.mv_data, value.mv_size), count, set);
+    CELLAR_TRY(store_env_pending_decode(cellar_slice_make(value.mv_data, value.mv_size), set));
+    if (set->count != count) {
+        store_range_set_fini(set);
+        return CELLAR_DATA_LOSS;
+    }
+    return CELLAR_OK;
 }
 
 static enum cellar_status value_make(const struct store_range_set *set, struct cellar_buffer *value)

@@ -198,6 +198,10 @@ static enum cellar_status record_take(void *context, const struct store_log_entr
         CELLAR_TRY(tablet_check_catalog_apply(&check->catalog, entry->payload, &why));
     } else if (entry->type == STORE_RECORD_MUTATION) {
         why = mutation_is_sound(entry->payload) ? NULL : "the record's mutation cannot be read";
+    } else if (entry->type == STORE_RECORD_RANGE_DROP) {
+        struct store_range_drop drop;
+        bool is_sound = store_range_drop_decode(entry->payload, &drop);
+        why = is_sound ? NULL : "the record's range drop cannot be read";
     } else if (entry->type != STORE_RECORD_EMPTY) {
         why = "the record is of a type that this cellard does not know";
         is_needed = true; /* a start refuses it wherever it stands */
@@ -246,12 +250,16 @@ static enum cellar_status record_fit(void *context, const struct store_log_entry
     const struct tablet_check_store *store =
         tablet_check_catalog_find(&check->catalog, entry->store_id);
     CELLAR_ASSERT(entry->lsn > 0);
-    if (entry->type != STORE_RECORD_MUTATION || store == NULL || store->table == NULL ||
-        !store->has_state || entry->lsn <= store->applied_lsn) {
+    bool is_write = entry->type == STORE_RECORD_MUTATION || entry->type == STORE_RECORD_RANGE_DROP;
+    if (!is_write || store == NULL || store->table == NULL || !store->has_state ||
+        entry->lsn <= store->applied_lsn) {
         return CELLAR_OK; /* of a dropped table, or applied already */
     }
-    check->store = store;
     check->report.counts.unapplied_count++;
+    if (entry->type == STORE_RECORD_RANGE_DROP) {
+        return CELLAR_OK;
+    }
+    check->store = store;
     const char *why = mutation_check(check, entry->payload, &row);
     if (why != NULL) {
         record_say(check, entry, STORE_CHECK_DAMAGE, row, why);

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/crc32c.h"
 #include "common/key.h"
 #include "server/storage/log_segment.h"
+#include "server/storage/range.h"
 #include "server/storage/record.h"
 #include "server/storage/segment.h"
 #include "tests/support/support.h"
@@ -179,6 +181,42 @@ static void segment_is_as_written_down_and_reads_back(void **state)
     cellar_buffer_fini(&value);
 }
 
+static void range_drop_is_as_written_down_and_reads_back(void **state)
+{
+    struct cellar_buffer payload = {0};
+    const struct store_range_drop drop = {text("a\0b", 3), text("c\xff", 2)};
+    struct store_range_drop back;
+    (void)state;
+    assert_int_equal(store_range_drop_encode(&payload, &drop), CELLAR_OK);
+    golden_match("range_drop", payload.data, payload.bytes);
+    assert_true(store_range_drop_decode(cellar_slice_of(&payload), &back));
+    assert_true(cellar_slice_equal(back.start, drop.start));
+    assert_true(cellar_slice_equal(back.end, drop.end));
+    for (size_t bytes = 0; bytes < payload.bytes; bytes++) {
+        assert_false(store_range_drop_decode(cellar_slice_make(payload.data, bytes), &back));
+    }
+    cellar_buffer_fini(&payload);
+}
+
+static void pending_ranges_read_back_as_written_down(void **state)
+{
+    struct cellar_buffer value = {0};
+    struct store_range_set set = {0};
+    (void)state;
+    const struct store_range ranges[] = {{text("a\0\377b\0\1", 6), text("c\0\1", 3)},
+                                         {text("d\0\1", 3), text("", 0)}};
+    assert_int_equal(cellar_buffer_append(&value, "\0\0\0\0", 4), CELLAR_OK);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(store_range_set_add(&set, ranges[i]), CELLAR_OK);
+    }
+    assert_int_equal(store_range_set_encode(&set, &value), CELLAR_OK);
+    uint32_t crc = cellar_crc32c(cellar_crc32c(0, "pending", 7), value.data + 4, value.bytes - 4);
+    cellar_put_u32le(value.data, crc);
+    golden_match("pending", value.data, value.bytes);
+    store_range_set_fini(&set);
+    cellar_buffer_fini(&value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +226,8 @@ int main(void)
         cmocka_unit_test(group_is_as_written_down_and_reads_back),
         cmocka_unit_test(position_is_as_written_down),
         cmocka_unit_test(segment_is_as_written_down_and_reads_back),
+        cmocka_unit_test(range_drop_is_as_written_down_and_reads_back),
+        cmocka_unit_test(pending_ranges_read_back_as_written_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

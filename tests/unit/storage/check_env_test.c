@@ -314,6 +314,28 @@ static void missing_or_strange_state_is_told(void **state)
     fixture_end(&fixture);
 }
 
+static void dropped_ranges_are_sound_or_told(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct store_env_txn txn;
+    struct store_range_set set = {0};
+    const struct store_range range = {cellar_slice_make("a\0\1", 3), cellar_slice_make("b\0\1", 3)};
+    fixture_begin(&fixture);
+    rows_put(&fixture, 8);
+    assert_int_equal(store_range_set_add(&set, range), CELLAR_OK);
+    assert_int_equal(store_env_write_begin(fixture.env, &txn), CELLAR_OK);
+    assert_int_equal(store_env_pending_put(&txn, &set), CELLAR_OK);
+    assert_int_equal(store_env_commit(&txn), CELLAR_OK);
+    store_range_set_fini(&set);
+    check_tells(&fixture, 0, NULL);
+    raw_put(&fixture, fixture.env->state_dbi, cellar_slice_text("pending"), cellar_slice_text("x"));
+    check_tells(&fixture, 1, "the record of dropped ranges is damaged");
+    raw_delete(&fixture, fixture.env->state_dbi, cellar_slice_text("pending"));
+    check_tells(&fixture, 1, "the state and the record of dropped ranges do not fit");
+    fixture_end(&fixture);
+}
+
 static void items_that_are_gone_are_told_by_count_and_sum(void **state)
 {
     (void)state;
@@ -440,6 +462,7 @@ int main(void)
         cmocka_unit_test(missing_and_unknown_databases_are_told),
         cmocka_unit_test(damaged_descriptions_of_databases_are_told),
         cmocka_unit_test(missing_or_strange_state_is_told),
+        cmocka_unit_test(dropped_ranges_are_sound_or_told),
         cmocka_unit_test(items_that_are_gone_are_told_by_count_and_sum),
         cmocka_unit_test(layers_that_nobody_leads_to_are_told),
         cmocka_unit_test(marks_that_lead_nowhere_are_told_with_the_beginning_of_their_row),

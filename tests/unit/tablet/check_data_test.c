@@ -233,7 +233,8 @@ static void rows_and_cells_that_fit_no_table_are_told(void **state)
 static void work_strange_records(struct tablet_db *db)
 {
     work_sound(db);
-    record_put(db, 1, STORE_RECORD_RANGE_DROP, cellar_slice_text("reserved"));
+    record_put(db, 1, STORE_RECORD_SCHEMA, cellar_slice_text("reserved"));
+    record_put(db, 1, STORE_RECORD_RANGE_DROP, cellar_slice_text("no range"));
     record_put(db, 1, STORE_RECORD_MUTATION, cellar_slice_text("no mutation"));
     record_put(db, 0, STORE_RECORD_CATALOG, cellar_slice_text("no change"));
     record_put(db, 99, STORE_RECORD_MUTATION, cellar_slice_text("of a dropped table"));
@@ -245,9 +246,10 @@ static void records_that_cannot_be_read_are_told(void **state)
     struct fixture fixture;
     fixture_begin(&fixture);
     server_run(&fixture, work_strange_records, false);
-    check_tells(&fixture, 4, ": the record is of a type that this cellard does not know");
+    check_tells(&fixture, 5, ": the record is of a type that this cellard does not know");
     test_report_has(&fixture.report, "store 1 lsn ");
     test_report_has(&fixture.report, ": the record's mutation cannot be read");
+    test_report_has(&fixture.report, ": the record's range drop cannot be read");
     test_report_has(&fixture.report, ": the record holds no change of the catalog");
     fixture_end(&fixture);
 }

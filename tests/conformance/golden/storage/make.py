@@ -83,10 +83,22 @@ def catalog():
     return struct.pack("<III", 1, 1, len(mutation())) + mutation()
 
 
+def range_drop():
+    return struct.pack("<BBHHH", 1, 0, 3, 2, 0) + b"a\x00b" + b"c\xff"
+
+
+def pending():
+    ranges = [(escaped(b"a\x00b"), escaped(b"c")), (escaped(b"d"), b"")]
+    rest = struct.pack("<I", len(ranges))
+    for start, end in ranges:
+        rest += struct.pack("<II", len(start), len(end)) + start + end
+    return struct.pack("<I", crc32c(b"pending" + rest)) + rest
+
+
 def main():
     for name, data in (("segment_header", segment_header()), ("mutation", mutation()),
                        ("group", group()), ("position", position()), ("segment", segment()),
-                       ("catalog", catalog())):
+                       ("catalog", catalog()), ("range_drop", range_drop()), ("pending", pending())):
         with open(os.path.join(HERE, name + ".hex"), "w", encoding="ascii") as file:
             text = data.hex()
             for start in range(0, len(text), 64):
