@@ -69,7 +69,7 @@ static enum cellar_status name_add(struct found *found, const char *name, bool i
     if (copy == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    memcpy(copy, name, bytes);
+    memcpy(copy, name, bytes + 1); /* one more zero stands behind it */
     copy[bytes] = is_folder ? '/' : '\0';
     found->names[found->count++] = copy;
     return CELLAR_OK;
