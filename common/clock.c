@@ -45,6 +45,8 @@ int64_t cellar_clock_monotonic_us(void)
     return clock_read_us(CLOCK_MONOTONIC);
 }
 
+/* A condition of the system knows no fake time: what is left by the fake clock is added to the real
+ * one. */
 int64_t cellar_clock_real_deadline_us(int64_t deadline_us)
 {
     CELLAR_ASSERT(deadline_us >= 0);
@@ -64,6 +66,7 @@ void cellar_clock_fake_set(int64_t real_us, int64_t monotonic_us)
     atomic_store(&clock_fake.is_on, true);
 }
 
+/* Steps back move the wall clock alone, as on a real machine. */
 void cellar_clock_fake_step(int64_t us)
 {
     CELLAR_ASSERT(atomic_load(&clock_fake.is_on));

@@ -61,6 +61,8 @@ static const uint32_t crc32c_table[256] = {
 };
 /* clang-format on */
 
+/* A byte a step, by table: the measure for the fast way, which a test holds against it, and what
+ * runs where there is no instruction. */
 uint32_t cellar_crc32c_portable(uint32_t crc, const void *data, size_t bytes)
 {
     CELLAR_ASSERT(data != NULL || bytes == 0);
@@ -118,6 +120,7 @@ static const uint32_t crc32c_moves[2 * RUN_BYTES_MAX / 8] = {
 
 #define TARGET __attribute__((target("sse4.2,pclmul")))
 
+/* memcpy(3), as the bytes may lie at any address. */
 TARGET static uint64_t crc_step(uint64_t state, const uint8_t *at)
 {
     uint64_t word = 0;
@@ -134,7 +137,8 @@ TARGET static uint64_t crc_move(uint64_t state, size_t bytes)
     return __builtin_ia32_crc32di(0, (uint64_t)_mm_cvtsi128_si64(product));
 }
 
-/* Three runs of `bytes` bytes side by side; a multiple of 8. */
+/* Three runs of `bytes` bytes side by side; a multiple of 8. The instruction takes three cycles but
+ * can begin every cycle: three runs at once use it fully. */
 TARGET static uint64_t crc_triple(uint64_t first, const uint8_t *at, size_t bytes)
 {
     uint64_t second = 0;
@@ -150,6 +154,7 @@ TARGET static uint64_t crc_triple(uint64_t first, const uint8_t *at, size_t byte
 
 TARGET static uint32_t crc32c_instruction(uint32_t crc, const uint8_t *at, size_t bytes)
 {
+    CELLAR_ASSERT(at != NULL || bytes == 0);
     uint64_t state = ~crc;
     while (bytes >= TRIPLE_BYTES_MIN) {
         size_t run_bytes = CELLAR_MIN(bytes / 24 * 8, (size_t)RUN_BYTES_MAX);

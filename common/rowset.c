@@ -36,6 +36,8 @@ struct field {
                                          struct cellar_range *range, struct cellar_error *error);
 };
 
+/* The last byte that can be raised is, and what stands behind it dropped: no key with the prefix
+ * sorts behind that. */
 size_t cellar_prefix_end(struct cellar_slice prefix, uint8_t *to)
 {
     size_t bytes = prefix.bytes;
@@ -69,7 +71,8 @@ static struct cellar_slice successor_make(struct cellar_arena *arena, struct cel
     return cellar_slice_make(copy, key.bytes + 1);
 }
 
-/* Reads one key as the range of that key alone. */
+/* Reads one key as the range of that key alone. Key and successor share their bytes: the key is the
+ * successor without its last one. */
 static enum cellar_status key_decode(struct cellar_cursor *from, struct cellar_arena *arena,
                                      struct cellar_range *range, struct cellar_error *error)
 {
@@ -143,12 +146,14 @@ static enum cellar_status range_decode(struct cellar_cursor *from, struct cellar
 
 static int range_compare(const void *a, const void *b)
 {
+    CELLAR_ASSERT(a != NULL && b != NULL);
     const struct cellar_range *left = a;
     const struct cellar_range *right = b;
     return cellar_slice_compare(left->start, right->start);
 }
 
-/* Sorts the ranges and joins what overlaps or touches, in place; returns how many are left. */
+/* Sorts the ranges and joins what overlaps or touches, in place; returns how many are left. A range
+ * without an end takes in all that follow, as they start behind its start. */
 static size_t ranges_join(struct cellar_range *ranges, size_t count)
 {
     CELLAR_ASSERT(count > 0);
@@ -207,6 +212,7 @@ static enum cellar_status field_decode(struct field *field, struct cellar_arena 
     return CELLAR_OK;
 }
 
+/* The bound comes before the memory. Nothing asked for is everything. */
 enum cellar_status cellar_rowset_decode(struct cellar_slice row_keys, struct cellar_slice ranges,
                                         struct cellar_arena *arena, struct cellar_rowset *set,
                                         struct cellar_error *error)

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "client/lib/async_thread.h"
+#include "client/lib/gate.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
@@ -40,7 +41,7 @@ struct cellar_async {
     struct cellar_async_thread *thread; /* NULL: a loop of the program's drives */
     struct cellar_peers peers;          /* the driver's */
     struct cellar_mutex lock;
-    struct cellar_cond room; /* signalled when calls ended */
+    struct cellar_gate room; /* broadcast when calls ended */
     struct cellar_async_list inbox CELLAR_GUARDED_BY(lock);
     struct cellar_async_task *tasks CELLAR_GUARDED_BY(lock); /* the newest first */
     uint32_t call_count CELLAR_GUARDED_BY(lock);             /* let in, without an outcome */
@@ -131,7 +132,7 @@ static bool outcomes_give(struct cellar_async *async)
             CELLAR_ASSERT(async->call_count > 0 && async->call_bytes >= call->charged_bytes);
             async->call_count--;
             async->call_bytes -= call->charged_bytes;
-            cellar_cond_broadcast(&async->room);
+            cellar_gate_broadcast(&async->room);
         }
         cellar_mutex_unlock(&async->lock);
         call->kind->finish(call);
@@ -225,7 +226,7 @@ static void driver_stop(void *context)
     cellar_mutex_lock(&async->lock);
     CELLAR_ASSERT(!async->is_stopped);
     async->is_stopped = true; /* from here on the inbox gets nothing more */
-    cellar_cond_broadcast(&async->room);
+    cellar_gate_broadcast(&async->room);
     cellar_mutex_unlock(&async->lock);
     bool has_more = true;
     while (has_more) {
@@ -270,7 +271,7 @@ static enum cellar_status async_init(struct cellar_async *async, struct cellar_c
     async->inside = pthread_self(); /* a loop's; the client's own thread says so itself */
     async->has_driver = async->thread == NULL;
     cellar_mutex_init(&async->lock);
-    cellar_cond_init(&async->room);
+    cellar_gate_init(&async->room, client->pool.address.interrupt_fd);
     return CELLAR_OK;
 }
 
@@ -279,7 +280,7 @@ static void async_free(struct cellar_async *async) CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(async->inbox.first == NULL && async->tasks == NULL);
     cellar_peers_fini(&async->peers);
-    cellar_cond_fini(&async->room);
+    cellar_gate_fini(&async->room);
     cellar_mutex_fini(&async->lock);
     cellar_mem_free(async);
 }
@@ -367,17 +368,23 @@ static enum cellar_status room_wait(struct cellar_async *async,
                                     struct cellar_error *error) CELLAR_REQUIRES(async->lock)
 {
     bool is_inside = async->is_inside && pthread_equal(async->inside, pthread_self()) != 0;
-    bool is_in_time = true;
+    enum cellar_gate_end end = CELLAR_GATE_WOKEN;
+    struct cellar_gate_waiter waiter = {.wake_fd = -1};
     CELLAR_ASSERT(call->charged_bytes > 0);
-    while (waits && !is_inside && is_in_time && !async->is_stopped &&
+    while (waits && !is_inside && end == CELLAR_GATE_WOKEN && !async->is_stopped &&
            !has_room(async, call->charged_bytes)) {
-        is_in_time = cellar_cond_timedwait(&async->room, &async->lock, call->retry.deadline_us);
+        end = cellar_gate_wait(&async->room, &async->lock, &waiter, call->retry.deadline_us);
     }
+    cellar_gate_leave(&async->room, &waiter);
     if (async->is_stopped || has_room(async, call->charged_bytes)) {
         return CELLAR_OK;
     }
+    if (end == CELLAR_GATE_INTERRUPTED) {
+        return cellar_error_set(error, CELLAR_CANCELLED,
+                                "Interrupted while waiting for room; not sent");
+    }
     return cellar_error_set(
-        error, is_in_time ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_DEADLINE_EXCEEDED,
+        error, end == CELLAR_GATE_WOKEN ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_DEADLINE_EXCEEDED,
         "Too much is submitted and has no outcome yet: %u calls of "
         "submit_calls_max %u, %llu bytes of submit_bytes_max %llu; not sent",
         async->call_count, async->client->submit_calls_max, (unsigned long long)async->call_bytes,

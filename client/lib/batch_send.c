@@ -24,6 +24,7 @@
 
 #define HEADER_OF_TWO 0x92u /* an array of two elements */
 
+/* A batch may be sent again after it has come back: results of the last time are dropped here. */
 enum cellar_status cellar_batch_begin(struct cellar_batch *batch, struct cellar_error *error)
 {
     CELLAR_ASSERT(error != NULL);
@@ -46,6 +47,8 @@ enum cellar_status cellar_batch_begin(struct cellar_batch *batch, struct cellar_
     return error->code;
 }
 
+/* One random token a batch, of which each entry has its own by its number (entry_encode()): a
+ * thousand entries cost one look at the random source. */
 void cellar_batch_protect(struct cellar_batch *batch, struct cellar_client *client)
 {
     bool is_wanted = false;
@@ -60,6 +63,7 @@ void cellar_batch_protect(struct cellar_batch *batch, struct cellar_client *clie
     }
 }
 
+/* One entry that is not safe to repeat makes the round so. */
 enum cellar_safety cellar_batch_safety(const struct cellar_batch *batch)
 {
     CELLAR_ASSERT(batch->count >= 1);
@@ -72,6 +76,7 @@ enum cellar_safety cellar_batch_safety(const struct cellar_batch *batch)
     return CELLAR_SAFETY_IDEMPOTENT;
 }
 
+/* The times stand once in the request, for all tokens in it. */
 struct cellar_token_fields cellar_batch_times(const struct cellar_batch *batch,
                                               struct cellar_msg_mutate_rows_request *message)
 {
@@ -146,7 +151,8 @@ void cellar_batch_pick(struct cellar_batch *batch, struct cellar_batch_course *c
     course->previous = picked;
 }
 
-/* Appends an entry: [row, mutations], or [row, mutations, token]. */
+/* Appends an entry: [row, mutations], or [row, mutations, token]. The array's header is of one
+ * byte, so a third element is added by another header before the same bytes. */
 static enum cellar_status entry_encode(const struct cellar_batch *batch, uint32_t index,
                                        struct cellar_buffer *to)
 {
@@ -181,6 +187,7 @@ enum cellar_status cellar_batch_round(const struct cellar_batch *batch, struct c
 
 void cellar_batch_doubt(struct cellar_batch *batch)
 {
+    CELLAR_ASSERT(batch->count >= 1);
     CELLAR_ASSERT(!batch->is_sent);
     for (uint32_t index = 0; index < batch->count; index++) {
         if (batch->entries[index].state == CELLAR_BATCH_WAITING) {
@@ -189,7 +196,8 @@ void cellar_batch_doubt(struct cellar_batch *batch)
     }
 }
 
-/* Sets how an entry was answered, or failed with the whole. */
+/* Sets how an entry was answered, or failed with the whole. Without memory for the text the code
+ * alone remains, which is what programs act on. */
 static void entry_finish(struct cellar_batch *batch, struct cellar_batch_entry *entry,
                          const struct cellar_row_result *result)
 {
@@ -211,7 +219,8 @@ static void entry_finish(struct cellar_batch *batch, struct cellar_batch_entry *
     }
 }
 
-/* What a code says of an entry, which may be in doubt. */
+/* What a code says of an entry, which may be in doubt. Refusals that the lost attempt must have met
+ * as well are taken as they are, and DEADLINE_EXCEEDED says already that nothing is known. */
 static enum cellar_status code_for(const struct cellar_batch_entry *entry, enum cellar_status code)
 {
     bool is_certain = code == CELLAR_OK || code == CELLAR_INVALID_ARGUMENT ||
@@ -241,6 +250,7 @@ static void entry_answered(struct cellar_batch *batch, struct cellar_batch_entry
     }
 }
 
+/* Elements behind the third are of a newer server and stepped over. */
 bool cellar_row_result_take(struct cellar_cursor *from, struct cellar_row_result *result)
 {
     uint64_t code = 0;
@@ -265,6 +275,8 @@ bool cellar_row_result_take(struct cellar_cursor *from, struct cellar_row_result
     return cellar_status_decode(code, &result->code);
 }
 
+/* An answer that cannot be read says nothing of the entries that it did not reach; those before are
+ * answered. */
 enum cellar_status cellar_batch_take(struct cellar_batch *batch, struct cellar_slice body,
                                      struct cellar_error *error)
 {
@@ -295,6 +307,7 @@ enum cellar_status cellar_batch_take(struct cellar_batch *batch, struct cellar_s
     return CELLAR_OK;
 }
 
+/* The first of them speaks for all: its text and delay are the round's. */
 uint32_t cellar_batch_again(const struct cellar_batch *batch, struct cellar_error *error)
 {
     uint32_t count = 0;
@@ -332,6 +345,8 @@ void cellar_batch_restart(struct cellar_batch *batch)
     }
 }
 
+/* An entry that was never sent cannot have been applied, however unknown the outcome of the rest
+ * is. */
 void cellar_batch_end(struct cellar_batch *batch, const struct cellar_error *error)
 {
     CELLAR_ASSERT(batch != NULL);

@@ -21,7 +21,8 @@
 #include "common/mem.h"
 
 /* Not checked: nobody else has it yet. */
-struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, const char *operation,
+struct cellar_future *cellar_future_new(struct cellar_client *client,
+                                        const struct cellar_async_kind *kind, const char *operation,
                                         const struct cellar_submit *submit) CELLAR_NO_THREAD_SAFETY
 {
     struct cellar_future *future = cellar_mem_zalloc(1, sizeof *future);
@@ -29,6 +30,7 @@ struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, co
     if (future == NULL) {
         return NULL;
     }
+    future->client = client;
     future->call.kind = kind;
     future->operation = operation;
     if (submit != NULL) {
@@ -37,7 +39,7 @@ struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, co
     }
     future->owner_count = 1;
     cellar_mutex_init(&future->lock);
-    cellar_cond_init(&future->changed);
+    cellar_gate_init(&future->changed, client->pool.address.interrupt_fd);
     return future;
 }
 
@@ -50,7 +52,7 @@ static void future_destroy(struct cellar_future *future) CELLAR_NO_THREAD_SAFETY
     cellar_buffer_fini(&future->call.body);
     cellar_buffer_fini(&future->names);
     cellar_resume_fini(&future->given);
-    cellar_cond_fini(&future->changed);
+    cellar_gate_fini(&future->changed);
     cellar_mutex_fini(&future->lock);
     cellar_mem_free(future);
 }
@@ -127,28 +129,26 @@ void cellar_future_finish(struct cellar_async_call *call)
     }
     cellar_mutex_lock(&future->lock);
     future->is_over = true;
-    cellar_cond_broadcast(&future->changed);
+    cellar_gate_broadcast(&future->changed);
     cellar_mutex_unlock(&future->lock);
     cellar_future_free(future);
 }
 
 bool cellar_future_wait(struct cellar_future *future, int64_t timeout_us)
 {
-    bool is_in_time = true;
-    int64_t deadline_us = 0;
+    enum cellar_gate_end end = CELLAR_GATE_WOKEN;
+    struct cellar_gate_waiter waiter = {.wake_fd = -1};
+    int64_t deadline_us = INT64_MAX;
     if (timeout_us >= 0) {
         int64_t now_us = cellar_clock_monotonic_us();
         deadline_us = now_us + CELLAR_MIN(timeout_us, INT64_MAX - now_us);
     }
     cellar_mutex_lock(&future->lock);
     CELLAR_ASSERT(future->owner_count >= 1);
-    while (!future->is_over && is_in_time) {
-        if (timeout_us < 0) {
-            cellar_cond_wait(&future->changed, &future->lock);
-        } else {
-            is_in_time = cellar_cond_timedwait(&future->changed, &future->lock, deadline_us);
-        }
+    while (!future->is_over && end == CELLAR_GATE_WOKEN) {
+        end = cellar_gate_wait(&future->changed, &future->lock, &waiter, deadline_us);
     }
+    cellar_gate_leave(&future->changed, &waiter);
     bool is_over = future->is_over;
     cellar_mutex_unlock(&future->lock);
     return is_over;

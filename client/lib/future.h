@@ -3,6 +3,7 @@
 
 #include "client/lib/async.h"
 #include "client/lib/batch.h"
+#include "client/lib/gate.h"
 #include "client/lib/resume.h"
 #include "client/lib/row_reader.h"
 
@@ -21,7 +22,7 @@ struct cellar_future {
     void (*settle)(struct cellar_future *future);
 
     struct cellar_mutex lock;
-    struct cellar_cond changed;
+    struct cellar_gate changed;
     uint32_t owner_count CELLAR_GUARDED_BY(lock);
     bool has_outcome CELLAR_GUARDED_BY(lock);
     bool is_over CELLAR_GUARDED_BY(lock); /* and the callback has returned */
@@ -42,10 +43,12 @@ struct cellar_future {
 /**
  * Makes a future that has one owner, the one who asked; NULL without memory.
  *
+ * @param client  whose interrupt_fd ends waits for it
  * @param kind    of the call; its finish is cellar_future_finish()
  * @param submit  may be NULL
  */
-struct cellar_future *cellar_future_new(const struct cellar_async_kind *kind, const char *operation,
+struct cellar_future *cellar_future_new(struct cellar_client *client,
+                                        const struct cellar_async_kind *kind, const char *operation,
                                         const struct cellar_submit *submit);
 
 /**

@@ -43,11 +43,10 @@ static enum cellar_status submission_begin(struct submission *it,
     int64_t deadline_us;
     CELLAR_ASSERT(it->made == NULL && it->client != NULL);
     CELLAR_TRY(cellar_call_deadline(it->client, &call, &deadline_us, &it->error));
-    it->made = cellar_future_new(kind, operation, it->submit);
+    it->made = cellar_future_new(it->client, kind, operation, it->submit);
     if (it->made == NULL) {
         return cellar_error_set(&it->error, CELLAR_NO_MEMORY, "No memory for a call");
     }
-    it->made->client = it->client;
     it->made->call.retry = cellar_call_retry(it->client, safety, deadline_us);
     cellar_error_clear(&it->error);
     return CELLAR_OK;

@@ -94,7 +94,7 @@ enum cellar_code cellar_writer_open(struct cellar_client *client,
         return cellar_client_finish(client, "writer", call, &error);
     }
     cellar_mutex_init(&made->lock);
-    cellar_cond_init(&made->changed);
+    cellar_gate_init(&made->changed, client->pool.address.interrupt_fd);
     *writer = made;
     return cellar_client_finish(client, "writer", call, &error);
 }
@@ -262,10 +262,13 @@ static enum cellar_status room_wait(struct cellar_writer *writer, uint64_t bytes
                                     int64_t deadline_us, bool can_wait, struct cellar_error *error)
     CELLAR_REQUIRES(writer->lock)
 {
-    bool is_in_time = true;
-    while (can_wait && is_in_time && !writer->is_closing && !has_room(writer, bytes)) {
-        is_in_time = cellar_cond_timedwait(&writer->changed, &writer->lock, deadline_us);
+    enum cellar_gate_end end = CELLAR_GATE_WOKEN;
+    struct cellar_gate_waiter waiter = {.wake_fd = -1};
+    while (can_wait && end == CELLAR_GATE_WOKEN && !writer->is_closing &&
+           !has_room(writer, bytes)) {
+        end = cellar_gate_wait(&writer->changed, &writer->lock, &waiter, deadline_us);
     }
+    cellar_gate_leave(&writer->changed, &waiter);
     CELLAR_ASSERT(deadline_us > 0);
     if (writer->is_closing) {
         return cellar_error_set(error, CELLAR_CANCELLED, "The writer is being closed");
@@ -273,8 +276,12 @@ static enum cellar_status room_wait(struct cellar_writer *writer, uint64_t bytes
     if (has_room(writer, bytes)) {
         return CELLAR_OK;
     }
+    if (end == CELLAR_GATE_INTERRUPTED) {
+        return cellar_error_set(error, CELLAR_CANCELLED,
+                                "Interrupted while waiting for room; the row was not added");
+    }
     return cellar_error_set(
-        error, is_in_time ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_DEADLINE_EXCEEDED,
+        error, end == CELLAR_GATE_WOKEN ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_DEADLINE_EXCEEDED,
         "The writer has %" PRIu64 " rows and %" PRIu64 " bytes without a result "
         "(pending_bytes_max %" PRIu64 "); the row was not added",
         writer->pending_rows, writer->pending_bytes, writer->options.pending_bytes_max);
@@ -354,23 +361,42 @@ enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *tab
 
 /* ---- flushing and closing ------------------------------------------------------------------ */
 
-/* Waits until every row up to `sequence` has its result; deadline_us 0 = for ever. Rows that are
- * added while we wait do not lengthen the wait: `sequence` was taken before. */
-static bool ended_wait(struct cellar_writer *writer, uint64_t sequence, int64_t deadline_us)
+/* Whether every row up to `sequence` has its result. */
+static bool has_ended(const struct cellar_writer *writer, uint64_t sequence)
+    CELLAR_REQUIRES(writer->lock)
 {
-    bool is_in_time = true;
+    CELLAR_ASSERT(writer->pending_rows <= writer->added);
+    return writer->ended_below > sequence || writer->pending_rows == 0;
+}
+
+/* Waits until every row up to `sequence` has its result: WOKEN then. Rows that are added while we
+ * wait do not lengthen the wait: `sequence` was taken before. */
+static enum cellar_gate_end ended_wait(struct cellar_writer *writer, uint64_t sequence,
+                                       int64_t deadline_us)
+{
+    enum cellar_gate_end end = CELLAR_GATE_WOKEN;
+    struct cellar_gate_waiter waiter = {.wake_fd = -1};
+    CELLAR_ASSERT(deadline_us > 0);
     cellar_mutex_lock(&writer->lock);
-    while (writer->ended_below <= sequence && writer->pending_rows > 0 && is_in_time) {
-        if (deadline_us == 0) {
-            cellar_cond_wait(&writer->changed, &writer->lock);
-        } else {
-            is_in_time = cellar_cond_timedwait(&writer->changed, &writer->lock, deadline_us);
-        }
+    while (!has_ended(writer, sequence) && end == CELLAR_GATE_WOKEN) {
+        end = cellar_gate_wait(&writer->changed, &writer->lock, &waiter, deadline_us);
     }
-    bool has_ended = writer->ended_below > sequence || writer->pending_rows == 0;
-    CELLAR_ASSERT(has_ended || !is_in_time);
+    cellar_gate_leave(&writer->changed, &waiter);
+    end = has_ended(writer, sequence) ? CELLAR_GATE_WOKEN : end;
     cellar_mutex_unlock(&writer->lock);
-    return has_ended;
+    return end;
+}
+
+/* Waits until the rows that were cancelled have ended, which nothing but the driver's turn can hold
+ * up, and no interrupt may: the writer is freed next. */
+static void cancelled_wait(struct cellar_writer *writer, uint64_t sequence)
+{
+    cellar_mutex_lock(&writer->lock);
+    CELLAR_ASSERT(writer->is_aborting);
+    while (!has_ended(writer, sequence)) {
+        cellar_cond_wait(&writer->changed.cond, &writer->lock);
+    }
+    cellar_mutex_unlock(&writer->lock);
 }
 
 /* Has the inbox sent at once; receives the last row's sequence. False when nothing runs. A flush is
@@ -381,24 +407,24 @@ static bool flush_begin(struct cellar_writer *writer, bool closes, uint64_t *seq
     *sequence = writer->added;
     writer->is_due = true;
     writer->is_closing = writer->is_closing || closes;
-    cellar_cond_broadcast(&writer->changed);
+    cellar_gate_broadcast(&writer->changed);
     cellar_mutex_unlock(&writer->lock);
     CELLAR_ASSERT(writer->async != NULL);
     return driver_post(writer);
 }
 
-/* Until when a call may wait; 0 = no limit of its own. A flush without a time limit waits as long
- * as the rows have; each row has a limit of its own. */
+/* Until when a call may wait; INT64_MAX = no limit of its own. A flush without a time limit waits
+ * as long as the rows have; each row has a limit of its own. */
 static enum cellar_status wait_deadline(const struct cellar_writer *writer,
                                         const struct cellar_call *call, int64_t *deadline_us,
                                         struct cellar_error *error)
 {
     CELLAR_TRY(cellar_call_deadline(writer->client, call, deadline_us, error));
     if (call == NULL || call->timeout_us == 0) {
-        *deadline_us = 0;
+        *deadline_us = INT64_MAX;
     }
     cellar_error_clear(error);
-    CELLAR_ASSERT(*deadline_us >= 0);
+    CELLAR_ASSERT(*deadline_us > 0);
     return CELLAR_OK;
 }
 
@@ -407,6 +433,7 @@ enum cellar_code cellar_writer_flush(struct cellar_writer *writer, struct cellar
     struct cellar_error error;
     uint64_t sequence = 0;
     int64_t deadline_us = 0;
+    enum cellar_gate_end end = CELLAR_GATE_WOKEN;
     CELLAR_ASSERT(writer != NULL);
     if (cellar_async_is_driver(writer->async)) {
         (void)cellar_error_set(&error, CELLAR_FAILED_PRECONDITION,
@@ -414,9 +441,15 @@ enum cellar_code cellar_writer_flush(struct cellar_writer *writer, struct cellar
     } else if (wait_deadline(writer, call, &deadline_us, &error) == CELLAR_OK) {
         if (!flush_begin(writer, false, &sequence)) {
             (void)cellar_error_set(&error, CELLAR_CANCELLED, "The client's loop was detached");
-        } else if (!ended_wait(writer, sequence, deadline_us)) {
+        } else {
+            end = ended_wait(writer, sequence, deadline_us);
+        }
+        if (end == CELLAR_GATE_LATE) {
             (void)cellar_error_set(&error, CELLAR_DEADLINE_EXCEEDED,
                                    "The time limit passed before every row had its result");
+        } else if (end == CELLAR_GATE_INTERRUPTED) {
+            (void)cellar_error_set(&error, CELLAR_CANCELLED,
+                                   "Interrupted before every row had its result");
         }
     }
     return cellar_client_finish(writer->client, "flush", call, &error);
@@ -451,20 +484,22 @@ static void left_wait(struct cellar_writer *writer)
     }
     cellar_mutex_lock(&writer->lock);
     while (!writer->has_left) {
-        cellar_cond_wait(&writer->changed, &writer->lock);
+        cellar_cond_wait(&writer->changed.cond, &writer->lock); /* whatever interrupts */
     }
     CELLAR_ASSERT(writer->pending_rows == 0);
     cellar_mutex_unlock(&writer->lock);
 }
 
-/* Ends all rows: by their results, and what is left when the time is over by cancelling it. On the
- * driver's own thread nothing can be waited for: what is left is cancelled here and now. */
+/* Ends all rows: by their results, and what is left when the time is over, or an interrupt comes,
+ * by cancelling it. On the driver's own thread nothing can be waited for: what is left is cancelled
+ * here and now. */
 static void rows_end(struct cellar_writer *writer, int64_t deadline_us)
 {
     uint64_t sequence = 0;
     bool is_driver = cellar_async_is_driver(writer->async);
     bool is_running = flush_begin(writer, true, &sequence);
-    if (is_running && !is_driver && ended_wait(writer, sequence, deadline_us)) {
+    if (is_running && !is_driver &&
+        ended_wait(writer, sequence, deadline_us) == CELLAR_GATE_WOKEN) {
         return;
     }
     cellar_mutex_lock(&writer->lock);
@@ -472,8 +507,7 @@ static void rows_end(struct cellar_writer *writer, int64_t deadline_us)
     cellar_mutex_unlock(&writer->lock);
     if (is_running && !is_driver) {
         (void)driver_post(writer);
-        bool has_ended = ended_wait(writer, sequence, 0);
-        CELLAR_ASSERT(has_ended);
+        cancelled_wait(writer, sequence);
         return;
     }
     cellar_async_here(writer->async, &writer->task);
@@ -489,7 +523,7 @@ static void writer_free(struct cellar_writer *writer) CELLAR_NO_THREAD_SAFETY
         cellar_mem_free(table);
     }
     cellar_writer_map_fini(&writer->map);
-    cellar_cond_fini(&writer->changed);
+    cellar_gate_fini(&writer->changed);
     cellar_mutex_fini(&writer->lock);
     cellar_mem_free(writer);
 }

@@ -2,6 +2,7 @@
 #define CELLAR_CLIENT_WRITER_H
 
 #include "client/lib/async.h"
+#include "client/lib/gate.h"
 #include "client/lib/token.h"
 
 /* What is behind `struct cellar_writer`: rows, the tables they go to, and who owns which of it. */
@@ -74,7 +75,7 @@ struct cellar_writer {
     struct cellar_async_task task;        /* runs cellar_writer_run() */
 
     struct cellar_mutex lock;
-    struct cellar_cond changed;
+    struct cellar_gate changed;
     struct cellar_writer_list inbox CELLAR_GUARDED_BY(lock);
     struct cellar_writer_table *tables CELLAR_GUARDED_BY(lock);
     uint32_t table_count CELLAR_GUARDED_BY(lock);

@@ -96,7 +96,7 @@ static void count_ended(struct cellar_writer *writer, uint64_t bytes)
     writer->pending_rows--;
     writer->pending_bytes -= bytes;
     writer->ended_below = writer->oldest == NULL ? writer->admitted + 1 : writer->oldest->sequence;
-    cellar_cond_broadcast(&writer->changed);
+    cellar_gate_broadcast(&writer->changed);
     cellar_mutex_unlock(&writer->lock);
 }
 
@@ -645,6 +645,6 @@ void cellar_writer_leave(struct cellar_writer *writer)
     }
     cellar_mutex_lock(&writer->lock);
     writer->has_left = true;
-    cellar_cond_broadcast(&writer->changed);
+    cellar_gate_broadcast(&writer->changed);
     cellar_mutex_unlock(&writer->lock);
 }

@@ -5,7 +5,8 @@
 
 /* What may come next on a command line; for shells, and for cellar's own. */
 
-/** A line that says that names of files, or of folders, may stand here. */
+/** A line, the only one then, that says that names of files, or of folders, may stand here: shells
+ * find these themselves, cellar's own with file_names.h. */
 #define CELLAR_COMPLETE_FILES "@files"
 #define CELLAR_COMPLETE_FOLDERS "@folders"
 

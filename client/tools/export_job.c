@@ -133,7 +133,8 @@ static enum cellar_status progress_resume(struct job *job, struct cellar_error *
     return status;
 }
 
-/* Writes the text that is printed. */
+/* Writes the text that is printed. Counted before it is packed: the summary speaks of the table,
+ * not of the packing. */
 static enum cellar_status text_write(struct job *job, struct cellar_error *error)
 {
     job->text_bytes += job->text.bytes;
@@ -144,7 +145,8 @@ static enum cellar_status text_write(struct job *job, struct cellar_error *error
     return status;
 }
 
-/* Syncs the part and saves the progress that names its length; between rows only. */
+/* Syncs the part and saves the progress that names its length; between rows only. The order makes
+ * it safe: text out, part synced, and only then the file that vouches for it. */
 static enum cellar_status progress_save(struct job *job, struct cellar_error *error)
 {
     struct cellar_progress progress = {0};
@@ -180,7 +182,7 @@ static enum cellar_status progress_save(struct job *job, struct cellar_error *er
 
 /* ---- rows ---------------------------------------------------------------------------------- */
 
-/* How many cells of a row, from `first` on, go on one line. */
+/* How many cells of a row, from `first` on, go on one line. One cell at least, however large. */
 static size_t piece_count(const struct cellar_row *row, size_t first)
 {
     size_t bytes = 0;
@@ -217,7 +219,8 @@ static enum cellar_status row_print(struct job *job, const struct cellar_row *ro
     return CELLAR_OK;
 }
 
-/* The share of the rows that is done, or a negative number. */
+/* The share of the rows that is done, or a negative number. By the place in the table's key space
+ * or by the limit, whichever is further: an estimate, for the bar alone. */
 static double share_get(const struct job *job)
 {
     const struct cellar_export_job_options *options = job->options;
@@ -248,7 +251,8 @@ static void bar_show(struct job *job, const char *note)
     cellar_progress_bar_show(&job->bar, &view);
 }
 
-/* Writes the rows of an open scan until it ends, or something here fails. */
+/* Writes the rows of an open scan until it ends, or something here fails. The range moves behind
+ * each row that was printed whole, so a scan that breaks off is gone on with there. */
 static enum cellar_status rows_write(struct job *job, struct cellar_scan *scan,
                                      struct cellar_error *error)
 {
@@ -315,7 +319,8 @@ static bool is_for_later(enum cellar_status status)
            status == CELLAR_ABORTED || status == CELLAR_CANCELLED;
 }
 
-/* After a scan failed: waits a little; true to open another one. */
+/* After a scan failed: waits a little; true to open another one. Patience counts from the last row,
+ * not from the beginning: a server that gives rows now and then is being waited for with reason. */
 static bool scan_again(struct job *job, enum cellar_status status)
 {
     int64_t silence_us = cellar_clock_monotonic_us() - job->row_us;
@@ -402,7 +407,8 @@ static enum cellar_status job_prepare(struct job *job, struct cellar_error *erro
     return progress_save(job, error);
 }
 
-/* Keeps what can be gone on with after a failure, and says so behind its error. */
+/* Keeps what can be gone on with after a failure, and says so behind its error. With no row written
+ * there is nothing to go on with, and no file is left behind. */
 static void failure_settle(struct job *job, struct cellar_error *error)
 {
     struct cellar_error late;

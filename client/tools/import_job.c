@@ -63,7 +63,8 @@ struct job {
 
 /* ---- the progress file --------------------------------------------------------------------- */
 
-/* Says which input, table and options the progress is of. */
+/* Says which input, table and options the progress is of. The head's checksum, as a file can be
+ * replaced by one of the same size within the clock's tick. */
 static enum cellar_status identity_make(struct job *job)
 {
     const struct cellar_import_input_info *info = cellar_import_input_info(job->input);
@@ -84,7 +85,8 @@ static struct cellar_slice rejects_name(const struct job *job)
     return path == NULL ? cellar_slice_make(NULL, 0) : cellar_slice_text(path);
 }
 
-/* Saves the progress. */
+/* Saves the progress. Rejects are synced first: a progress file must not name more of them than the
+ * disk has. */
 static enum cellar_status progress_save(struct job *job, struct cellar_error *error)
 {
     const struct {
@@ -117,7 +119,8 @@ static enum cellar_status progress_save(struct job *job, struct cellar_error *er
     return status;
 }
 
-/* Takes the numbers of a progress file; false when one is missing. */
+/* Takes the numbers of a progress file; false when one is missing. What the earlier run counted is
+ * gone on with, so that the summary is of the whole import. */
 static bool numbers_take(struct job *job, const struct cellar_progress *progress,
                          int64_t *rejects_bytes)
 {
@@ -213,7 +216,8 @@ static enum cellar_status progress_begin(struct job *job, struct cellar_error *e
 
 /* ---- what is settled ----------------------------------------------------------------------- */
 
-/* Tells one refusal and keeps its lines. */
+/* Tells one refusal and keeps its lines. The first few on the terminal, all of them in the file of
+ * rejects. */
 static enum cellar_status refusal_tell(struct job *job, const struct cellar_refusal *refusal,
                                        struct cellar_error *error)
 {
@@ -234,7 +238,8 @@ static enum cellar_status refusal_tell(struct job *job, const struct cellar_refu
     return cellar_import_rejects_write(&job->rejects, cellar_slice_of(&refusal->raw), error);
 }
 
-/* Settles what is answered and tells refusals. */
+/* Settles what is answered and tells refusals. All refusals are freed whatever happens; after a
+ * failure none is told any more. */
 static enum cellar_status rows_settle(struct job *job, struct cellar_error *error)
 {
     enum cellar_status status = CELLAR_OK;
@@ -276,7 +281,8 @@ static void bar_show(struct job *job)
     cellar_progress_bar_show(&job->bar, &view);
 }
 
-/* Does what is due several times a second; false when the import is to stop. */
+/* Does what is due several times a second; false when the import is to stop. An interrupt keeps
+ * partial batches back: what was not sent yet is sent by the next run. */
 static bool tick(void *context)
 {
     struct job *job = context;
@@ -301,7 +307,8 @@ static bool tick(void *context)
 
 /* ---- from the beginning to the end --------------------------------------------------------- */
 
-/* Hands rows over until the input ends or something stops it. */
+/* Hands rows over until the input ends or something stops it. Refusals go through the importer as
+ * rows do, which keeps them in the input's order. */
 static enum cellar_status rows_hand_over(struct job *job, struct cellar_record *record,
                                          struct cellar_error *error)
 {

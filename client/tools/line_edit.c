@@ -6,7 +6,8 @@
  * as it was, and Ctrl-C is a signal for whoever runs then.
  *
  * Tab asks for candidates, puts in what they have in common, and shows them when nothing is left to
- * put in. Candidates are harmless words (complete.h); they are written as they are.
+ * put in. What is put in is quoted as the line's words are (words.h), and a word that is whole gets
+ * its quote closed and a blank behind it; one that ends in ':', '=' or '/' is to go on.
  */
 
 #include "client/tools/line_edit.h"
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 
 #include "client/tools/history.h"
+#include "client/tools/words.h"
 #include "common/mem.h"
 
 #define LIST_MAX 60u  /* candidates that are shown */
@@ -117,48 +119,70 @@ static void list_show(struct cellar_slice lines)
     (void)fflush(stdout);
 }
 
-/* Puts in what the candidates have in common behind what was typed, or shows them. */
-static unsigned char candidates_use(struct cellar_line_edit *edit, struct cellar_slice lines,
-                                    size_t typed)
+/* Puts in the bytes that are missing; a word that is whole is closed. */
+static unsigned char text_insert(struct cellar_line_edit *edit, struct cellar_slice text,
+                                 char quote, bool is_whole)
 {
-    char more[256];
+    struct cellar_buffer more = {0};
+    enum cellar_status status = cellar_words_quote(text, quote, &more);
+    if (status == CELLAR_OK && is_whole && quote != 0) {
+        status = cellar_buffer_append(&more, &quote, 1);
+    }
+    if (status == CELLAR_OK && is_whole) {
+        status = cellar_buffer_append(&more, " ", 1);
+    }
+    bool is_some =
+        status == CELLAR_OK && more.bytes > 0 && cellar_buffer_append(&more, "", 1) == CELLAR_OK;
+    bool is_done = is_some && el_insertstr(edit->editor, (const char *)more.data) == 0;
+    CELLAR_ASSERT(!is_done || more.bytes > 1);
+    cellar_buffer_fini(&more);
+    return is_done ? CC_REFRESH : CC_ERROR;
+}
+
+/* Puts in what the candidates have in common behind what was typed, or shows them. */
+static unsigned char candidates_use(struct cellar_line_edit *edit,
+                                    const struct cellar_line_candidates *found)
+{
+    struct cellar_slice lines = cellar_slice_of(&found->lines);
     size_t count;
     size_t common = common_measure(lines, &count);
-    if (count == 0 || lines.data[0] == '@') { /* names of files are not completed here */
+    if (count == 0) {
         return CC_ERROR;
     }
-    CELLAR_ASSERT(common >= typed);
-    if (count > 1 && common == typed) {
+    CELLAR_ASSERT(common >= found->typed);
+    /* Two characters of several bytes may begin alike: only whole ones are put in. */
+    while (common > found->typed && (lines.data[common] & 0xc0) == 0x80) {
+        common--;
+    }
+    if (count > 1 && common == found->typed) {
         list_show(lines);
         return CC_REDISPLAY;
     }
     uint8_t last = common == 0 ? ':' : lines.data[common - 1];
-    bool is_whole = count == 1 && last != ':' && last != '=';
-    (void)snprintf(more, sizeof more, "%.*s%s", (int)(common - typed),
-                   (const char *)lines.data + typed, is_whole ? " " : "");
-    return more[0] == '\0' || el_insertstr(edit->editor, more) != 0 ? CC_ERROR : CC_REFRESH;
+    bool is_whole = count == 1 && last != ':' && last != '=' && last != '/';
+    return text_insert(edit, cellar_slice_make(lines.data + found->typed, common - found->typed),
+                       found->quote, is_whole);
 }
 
 /* Tab: completes the word at the cursor. */
 static unsigned char complete_key(EditLine *editor, int key)
 {
     struct cellar_line_edit *edit = edit_of(editor);
-    struct cellar_buffer lines = {0};
+    struct cellar_line_candidates found = {0};
     struct cellar_buffer before = {0};
     const LineInfo *info = el_line(editor);
-    size_t typed = 0;
     unsigned char answer = CC_ERROR;
     (void)key;
     CELLAR_ASSERT(info->cursor >= info->buffer);
     if (cellar_buffer_append(&before, info->buffer, (size_t)(info->cursor - info->buffer)) ==
             CELLAR_OK &&
         cellar_buffer_append(&before, "", 1) == CELLAR_OK &&
-        edit->options.complete(edit->options.context, (const char *)before.data, &typed, &lines) ==
+        edit->options.complete(edit->options.context, (const char *)before.data, &found) ==
             CELLAR_OK) {
-        answer = candidates_use(edit, cellar_slice_of(&lines), typed);
+        answer = candidates_use(edit, &found);
     }
     cellar_buffer_fini(&before);
-    cellar_buffer_fini(&lines);
+    cellar_buffer_fini(&found.lines);
     return answer;
 }
 

@@ -7,17 +7,25 @@
 
 struct cellar_line_edit;
 
+/** What the last word of a line may become. */
+struct cellar_line_candidates {
+    struct cellar_buffer
+        lines;    /* as those of cellar_complete(): whole words, no quotes around them */
+    size_t typed; /* how many bytes of each are there already */
+    char quote;   /* that is open at the cursor, or 0 */
+};
+
 /** What the editor asks for and shows. */
 struct cellar_line_edit_options {
     const char *prompt; /* borrowed as long as the editor lives */
     /**
-     * Appends what the last word of a line may become: lines as those of cellar_complete().
+     * Says what the last word of a line may become.
      *
      * @param line   NUL-terminated, up to the cursor
-     * @param typed  receives how many bytes of each candidate are there already
+     * @param found  zeroed before; the editor frees the lines
      */
-    enum cellar_status (*complete)(void *context, const char *line, size_t *typed,
-                                   struct cellar_buffer *to);
+    enum cellar_status (*complete)(void *context, const char *line,
+                                   struct cellar_line_candidates *found);
     void *context;
 };
 

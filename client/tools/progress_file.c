@@ -31,6 +31,7 @@
 
 #define CRC_LINE_BYTES 13u /* "crc ", eight digits and a newline */
 
+/* Names hold no blank, so the first one ends the name; a value may hold any. */
 enum cellar_status cellar_progress_put(struct cellar_progress *progress, const char *name,
                                        struct cellar_slice value)
 {
@@ -78,7 +79,7 @@ static bool line_next(struct cellar_cursor *from, struct cellar_slice *name,
     return true;
 }
 
-/* Finds a line; its value is still escaped. */
+/* Finds a line; its value is still escaped. A file of a dozen lines needs no index. */
 static bool line_find(const struct cellar_progress *progress, struct cellar_slice wanted,
                       struct cellar_slice *value)
 {
@@ -102,6 +103,7 @@ bool cellar_progress_get(const struct cellar_progress *progress, const char *nam
            cellar_escape_decode(text, value, NULL) == CELLAR_OK;
 }
 
+/* Strict, as a wrong place would lose rows: nothing may stand behind the digits. */
 bool cellar_progress_get_number(const struct cellar_progress *progress, const char *name,
                                 int64_t least, int64_t *number)
 {
@@ -135,6 +137,7 @@ static enum cellar_status failed(struct cellar_error *error, const char *what, c
                             strerror_r(errno, reason, sizeof reason));
 }
 
+/* Best effort: some file systems refuse it, and the file itself is synced. */
 void cellar_progress_sync_folder(const char *path)
 {
     char *copy = cellar_mem_strdup(path);
@@ -150,7 +153,8 @@ void cellar_progress_sync_folder(const char *path)
     cellar_mem_free(copy);
 }
 
-/* Writes and syncs a new file; false with errno set. */
+/* Writes and syncs a new file; false with errno set. close(2) is asked too: on network file systems
+ * it is where writing fails. */
 static bool file_write(const char *path, struct cellar_slice bytes)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -186,6 +190,8 @@ static enum cellar_status text_make(const struct cellar_progress *progress, cons
                                 cellar_crc32c(0, text->data, text->bytes));
 }
 
+/* The old file stays until the new one is whole on the disk: rename(2) puts one in the place of the
+ * other. */
 enum cellar_status cellar_progress_save(const struct cellar_progress *progress,
                                         const struct cellar_progress_file *file,
                                         struct cellar_error *error)
@@ -231,7 +237,8 @@ static enum cellar_status file_read(int fd, const char *path, struct cellar_buff
     return CELLAR_OK;
 }
 
-/* Checks header and checksum and keeps the lines between them. */
+/* Checks header and checksum and keeps the lines between them. The checksum is compared as a text,
+ * in the form in which it is written. */
 static bool text_take(struct cellar_slice text, const char *kind, struct cellar_progress *progress,
                       enum cellar_status *status)
 {
@@ -280,6 +287,8 @@ enum cellar_status cellar_progress_load(const struct cellar_progress_file *file,
     return status;
 }
 
+/* The first line that differs is named, with both values, so that one sees which option was
+ * another. */
 enum cellar_status cellar_progress_check(const struct cellar_progress *progress,
                                          const struct cellar_progress *identity,
                                          const struct cellar_progress_file *file,

@@ -14,7 +14,8 @@
 
 #define WRITE_BYTES 65536u /* of output, gathered before it is written */
 
-/* Adds --prefix, or --start and --end. */
+/* Adds --prefix, or --start and --end. A prefix is a range already; both together would leave open
+ * which one counts. */
 static enum cellar_status rows_add(const struct cellar_args *args, struct cellar_read *read,
                                    struct cellar_error *error)
 {
@@ -51,7 +52,8 @@ static enum cellar_status rows_add(const struct cellar_args *args, struct cellar
     return status;
 }
 
-/* Prints the rows of an open scan. */
+/* Prints the rows of an open scan. Rows that came before a failure are printed: what is on the
+ * screen was true. */
 static enum cellar_status rows_print(struct cellar_tool *tool, struct cellar_scan *scan,
                                      bool is_keys_only, struct cellar_error *error)
 {
@@ -77,7 +79,8 @@ static enum cellar_status rows_print(struct cellar_tool *tool, struct cellar_sca
     return status;
 }
 
-/* Runs a read and prints its rows. */
+/* Runs a read and prints its rows. Closing tells how the scan ended; a failure of our own output
+ * comes first, as it made us stop. */
 static enum cellar_status read_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    const struct cellar_read *read, struct cellar_error *error)
 {
@@ -94,7 +97,8 @@ static enum cellar_status read_run(struct cellar_tool *tool, const struct cellar
     return status;
 }
 
-/* get: rows by their keys. */
+/* get: rows by their keys. Keys are escaped as they are printed, so that a key can be copied from
+ * the output. */
 static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {
@@ -141,7 +145,7 @@ static enum cellar_status scan_run(struct cellar_tool *tool, const struct cellar
     return status;
 }
 
-/* Counts the rows of a read. */
+/* Counts the rows of a read. By keys only, so the cells do not travel. */
 static enum cellar_status rows_count(struct cellar_tool *tool, const char *table,
                                      const struct cellar_read *read, uint64_t *count,
                                      struct cellar_error *error)

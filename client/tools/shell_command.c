@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "client/tools/complete.h"
+#include "client/tools/file_names.h"
 #include "client/tools/history.h"
 #include "client/tools/line_edit.h"
 #include "client/tools/words.h"
@@ -188,26 +189,56 @@ static enum cellar_status script_run(struct shell *shell, struct cellar_error *e
 
 /* ---- a terminal ---------------------------------------------------------------------------- */
 
+/* Replaces the mark for names of files, if it is one, by the names. */
+static enum cellar_status files_offer(const struct cellar_words *words,
+                                      struct cellar_line_candidates *found)
+{
+    const char *word = words->argv[words->argc - 1];
+    const char *equals = strncmp(word, "--", 2) == 0 ? strchr(word, '=') : NULL;
+    const char *path = equals == NULL ? word : equals + 1;
+    struct cellar_slice mark = cellar_slice_of(&found->lines);
+    bool is_folders = cellar_slice_equal(mark, cellar_slice_text(CELLAR_COMPLETE_FOLDERS "\n"));
+    CELLAR_ASSERT(found->typed == strlen(word));
+    if (!is_folders && !cellar_slice_equal(mark, cellar_slice_text(CELLAR_COMPLETE_FILES "\n"))) {
+        if (words->is_open) { /* all other words need no quotes */
+            cellar_buffer_clear(&found->lines);
+        }
+        return CELLAR_OK;
+    }
+    const struct cellar_file_names names = {.typed = path,
+                                            .before =
+                                                cellar_slice_make(word, (size_t)(path - word)),
+                                            .is_folders = is_folders};
+    cellar_buffer_clear(&found->lines);
+    return cellar_file_names_offer(&names, &found->lines);
+}
+
 /* What the line editor asks at Tab. */
-static enum cellar_status line_complete(void *context, const char *line, size_t *typed,
-                                        struct cellar_buffer *to)
+static enum cellar_status line_complete(void *context, const char *line,
+                                        struct cellar_line_candidates *found)
 {
     struct shell *shell = context;
     struct cellar_words words = {0};
     CELLAR_TRY(cellar_words_split(cellar_slice_text(line), &words, NULL));
-    CELLAR_ASSERT(words.argc >= 1);
+    size_t line_bytes = strlen(line);
     enum cellar_status status = CELLAR_OK;
+    CELLAR_ASSERT(words.argc >= 1);
     if (!words.is_inside) {
         words.argv[words.argc++] = words.text + strlen(words.text); /* an empty word */
     }
-    if (!words.is_open) {
-        *typed = strlen(words.argv[words.argc - 1]);
-        bool is_exit = words.argc == 2 && strncmp("exit", words.argv[1], *typed) == 0;
-        status = is_exit ? cellar_buffer_printf(to, "exit\tLeaves the shell\n") : CELLAR_OK;
+    found->typed = strlen(words.argv[words.argc - 1]);
+    found->quote = words.quote;
+    if (words.argc == 2 && !words.is_open && strncmp("exit", words.argv[1], found->typed) == 0) {
+        status = cellar_buffer_printf(&found->lines, "exit\tLeaves the shell\n");
     }
-    if (!words.is_open && status == CELLAR_OK) {
+    /* What is put behind a backslash would lose its meaning, or get one. */
+    bool is_backslash = line_bytes > 0 && line[line_bytes - 1] == '\\' && words.quote != '\'';
+    if (status == CELLAR_OK && !is_backslash) {
         status = cellar_complete(shell->tool, (const char *const *)words.argv + 1,
-                                 (size_t)words.argc - 1, to);
+                                 (size_t)words.argc - 1, &found->lines);
+    }
+    if (status == CELLAR_OK) {
+        status = files_offer(&words, found);
     }
     cellar_words_fini(&words);
     return status;
@@ -381,9 +412,10 @@ const struct cellar_command cellar_shell_commands[] = {
          "elsewhere, '#' begins a comment. `exit [CODE]` and Ctrl-D leave; Ctrl-C ends the\n"
          "command that runs. The exit code is that of the last command that failed.\n"
          "\n"
-         "On a terminal Tab completes commands, options and the names of tables and families,\n"
-         "and lines are kept in cellar/history in $XDG_STATE_HOME, else in ~/.cellar_history,\n"
-         "which nobody else can read; a line that begins with a blank is not kept.\n",
+         "On a terminal Tab completes commands, options and the names of tables, families and\n"
+         "files, these with the quotes they need, and lines are kept in cellar/history in\n"
+         "$XDG_STATE_HOME, else in ~/.cellar_history, which nobody else can read; a line that\n"
+         "begins with a blank is not kept.\n",
      .options = shell_options,
      .patience = CELLAR_PATIENCE_OFFLINE,
      .run = shell_run},

@@ -6,7 +6,7 @@
  * Only what would cut a word is taken away here. The escapes that commands know, \xNN and \\, pass
  * through in and outside of quotes, so that a line means the same whether it is typed here or, in
  * single quotes, into another shell. Memory is two blocks whose sizes follow from the line's, since
- * no word grows. Pure.
+ * no word grows. Quoting is the way back, for what completion puts behind a word. Pure.
  */
 
 #include "client/tools/words.h"
@@ -88,6 +88,7 @@ static void line_cut(struct cellar_slice line, struct cellar_words *words)
         word_take(&cutter);
         *cutter.to++ = '\0';
         words->is_open = cutter.quote != 0;
+        words->quote = cutter.quote;
         words->is_inside = cutter.left.bytes == 0;
     }
 }
@@ -116,6 +117,47 @@ enum cellar_status cellar_words_split(struct cellar_slice line, struct cellar_wo
     words->argv[0] = words->text;
     words->argc = 1;
     line_cut(line, words);
+    return CELLAR_OK;
+}
+
+/* What stands for a byte where that quote is open; NULL: the byte itself. */
+static const char *quoted(uint8_t byte, char quote)
+{
+    static const struct {
+        uint8_t byte;
+        const char *text;
+    } table[] = {{' ', "\\ "},   {'\t', "\\\t"}, {'\n', "\\\n"},
+                 {'\r', "\\\r"}, {'\'', "\\'"},  {'#', "\\#"}};
+    CELLAR_ASSERT(byte != 0);
+    if (quote == '\'') {
+        return byte == '\'' ? "'\\''" : NULL;
+    }
+    if (byte == '\\') { /* one that takes no meaning away and is not doubled stands in '..' */
+        return quote == '"' ? "\"'\\'\"" : "'\\'";
+    }
+    if (byte == '"') {
+        return "\\\"";
+    }
+    if (quote == '"') {
+        return NULL;
+    }
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(table); index++) {
+        if (table[index].byte == byte) {
+            return table[index].text;
+        }
+    }
+    return NULL;
+}
+
+enum cellar_status cellar_words_quote(struct cellar_slice text, char quote,
+                                      struct cellar_buffer *to)
+{
+    CELLAR_ASSERT(quote == 0 || quote == '\'' || quote == '"');
+    for (size_t index = 0; index < text.bytes; index++) {
+        const char *other = quoted(text.data[index], quote);
+        CELLAR_TRY(other == NULL ? cellar_buffer_append(to, &text.data[index], 1)
+                                 : cellar_buffer_append(to, other, strlen(other)));
+    }
     return CELLAR_OK;
 }
 

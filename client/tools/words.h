@@ -12,6 +12,7 @@ struct cellar_words {
     char **argv;    /* `count` words and a NULL, the place before them free: argv[0] is "cellar" */
     int argc;       /* with argv[0] */
     bool is_open;   /* a quote is not closed */
+    char quote;     /* that one, or 0 */
     bool is_inside; /* the line ends in a word, not behind one */
     char *text;     /* what argv points into */
 };
@@ -27,6 +28,18 @@ struct cellar_words {
  */
 enum cellar_status cellar_words_split(struct cellar_slice line, struct cellar_words *words,
                                       struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Appends text so that it goes on with the word in which a line ends: cutting the longer line gives
+ * the longer word.
+ *
+ * @param text   without NUL
+ * @param quote  that is open there, or 0; it stays open. What is there does not end in a backslash
+ *               that is open
+ * @return CELLAR_OK; CELLAR_NO_MEMORY
+ */
+enum cellar_status cellar_words_quote(struct cellar_slice text, char quote,
+                                      struct cellar_buffer *to) CELLAR_MUST_USE;
 
 /** Frees the words. */
 void cellar_words_fini(struct cellar_words *words);

@@ -29,7 +29,8 @@ static enum cellar_status list_apply(struct cellar_tool *tool, const struct cell
     return status;
 }
 
-/* Adds the cells of a set to a list. */
+/* Adds the cells of a set to a list. -1 stands for "none given", since 0 is a timestamp like
+ * others. */
 static enum cellar_status cells_add(const struct cellar_args *args, struct cellar_mutations *list,
                                     struct cellar_error *error)
 {
@@ -70,7 +71,7 @@ static enum cellar_status set_run(struct cellar_tool *tool, const struct cellar_
     return status;
 }
 
-/* Adds what delete is to delete: the row, a family or a column. */
+/* Adds what delete is to delete: the row, a family or a column.  */
 static enum cellar_status target_add(const struct cellar_args *args, struct cellar_mutations *list,
                                      struct cellar_error *error)
 {

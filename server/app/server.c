@@ -57,6 +57,7 @@ struct cellar_server {
     char data_dir[PATH_MAX];            /* absolute; set before requests run */
 };
 
+/* loop_count tells cellar_server_stop() how many there are to free. */
 static enum cellar_status make_loops(struct cellar_server *server, uint32_t count,
                                      struct cellar_error *error)
 {
@@ -89,6 +90,7 @@ static enum cellar_status advise(struct cellar_error *error)
                             before.text);
 }
 
+/* Bound here and listening later: a taken address is found before anything else is done. */
 static enum cellar_status open_listener(struct cellar_server *server,
                                         const struct cellar_server_config *config,
                                         struct cellar_error *error)
@@ -111,6 +113,8 @@ static enum cellar_status open_listener(struct cellar_server *server,
     return status == CELLAR_OK ? CELLAR_OK : advise(error);
 }
 
+/* Without the service, which is not open yet: HELLO is answered, everything else refused until
+ * net_front_serve(). */
 static void init_native(struct cellar_server *server)
 {
     CELLAR_ASSERT(server->pool != NULL && server->measures != NULL);
@@ -127,6 +131,7 @@ static void init_native(struct cellar_server *server)
     server->fronts.native = (struct io_sniff_front){net_front_take, &server->native};
 }
 
+/* Above connections_max only the pages are served, so that monitoring sees that it is reached. */
 static void init_web(struct cellar_server *server, const struct cellar_server_config *config)
 {
     server->site = (struct cellar_site){
@@ -163,7 +168,8 @@ static enum cellar_status init_fronts(struct cellar_server *server,
     return CELLAR_OK;
 }
 
-/* The data is there: requests run. */
+/* The data is there: requests run. The service is known to the pages before the phase says so,
+ * hence the release. */
 static void begin_serving(struct cellar_server *server, const char *data_dir)
 {
     CELLAR_ASSERT(server->svc != NULL);
@@ -223,7 +229,7 @@ const struct io_address *cellar_server_address(const struct cellar_server *serve
     return io_listener_address(server->listener);
 }
 
-/* What is left on the loops but the listener. */
+/* What is left on the loops but the listener. The listener is a member of a loop too. */
 static uint32_t count_connections(const struct cellar_server *server)
 {
     uint32_t count = 0;
@@ -234,7 +240,8 @@ static uint32_t count_connections(const struct cellar_server *server)
     return count > 0 ? count - 1 : 0;
 }
 
-/* Lets requests in flight finish. */
+/* Lets requests in flight finish. Polled, as it happens once: connections end on several threads,
+ * and none of them should have to tell. */
 static void drain(struct cellar_server *server)
 {
     int64_t start_us = cellar_clock_monotonic_us();
@@ -255,6 +262,7 @@ static void drain(struct cellar_server *server)
                count_connections(server), cellar_clock_monotonic_us() - start_us);
 }
 
+/* The service checks first, and nothing has been changed when it refuses. */
 enum cellar_status cellar_server_reconfigure(struct cellar_server *server,
                                              const struct cellar_server_config *config,
                                              struct cellar_error *error)
@@ -283,6 +291,7 @@ enum cellar_status cellar_server_check_loops(struct cellar_server *server,
     return cellar_site_check_loops(&server->site, error);
 }
 
+/* Each step ends what the steps before could still call; the drawing above has the reasons. */
 void cellar_server_stop(struct cellar_server *server)
 {
     if (server == NULL) {

@@ -26,7 +26,9 @@ static void file_text(uint64_t file_index, char *text)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* A file outside the chain: fresh, of an earlier use, or with a header that cannot be read. */
+/* A file outside the chain: fresh, of an earlier use, or with a header that cannot be read. A blank
+ * file is one that was filled with zeroes and not used yet. A header that cannot be read is damage
+ * only if a gap shows that it held something. */
 static void free_file_check(struct store_check_log *log, const struct store_log_segment *segment)
 {
     uint8_t head[STORE_LOG_HEADER_BYTES];
@@ -51,7 +53,8 @@ static void free_file_check(struct store_check_log *log, const struct store_log_
     }
 }
 
-/* Names in log/ that are no segment's. */
+/* Names in log/ that are no segment's. Notes: nobody reads such a file, but an operator may have
+ * put one there by mistake. */
 static void names_check(struct store_check_log *log)
 {
     DIR *directory = opendir(log->dir->log_path);
@@ -74,7 +77,8 @@ static void names_check(struct store_check_log *log)
     }
 }
 
-/* What stands where the next group of the last segment would begin. */
+/* What stands where the next group of the last segment would begin. A group that would be the next
+ * one, by its head at least: it was on its way when the server ended. */
 static void end_check(struct store_check_log *log)
 {
     const struct store_log *opened = log->log;
@@ -104,6 +108,7 @@ static void end_check(struct store_check_log *log)
     }
 }
 
+/* Damage to the log does not end the check: the environments say much without it. */
 enum cellar_status store_check_log_open(struct store_check_log *log,
                                         struct store_check_report *report,
                                         const struct store_data_dir *dir)
@@ -140,6 +145,7 @@ enum cellar_status store_check_log_open(struct store_check_log *log,
     return CELLAR_OK;
 }
 
+/* The place of the group, which is where one must look: a record's bytes are checked with it. */
 void store_check_log_place(const struct store_check_log *log, uint64_t lsn, char *file,
                            struct store_check_place *place)
 {
@@ -159,6 +165,7 @@ void store_check_log_close(struct store_check_log *log)
     CELLAR_ASSERT(log->log == NULL);
 }
 
+/* Without a log nothing can be said to lie behind its end. */
 uint64_t store_check_log_end(const struct store_check_log *log)
 {
     CELLAR_ASSERT(log != NULL);
@@ -173,6 +180,7 @@ uint64_t store_check_log_low_water(const struct store_check_log *log)
 
 /* ---- groups and records ---------------------------------------------------------------------- */
 
+/* The file's offset behind the group is where a gap that follows begins. */
 static void group_note(void *context, uint64_t file_index, const struct store_log_group *group)
 {
     struct store_check_log *log = context;
@@ -207,6 +215,8 @@ static uint64_t file_of_lsn(const struct store_check_log *log, uint64_t lsn)
     return file_index;
 }
 
+/* Gaps are judged later, when the stores have been read. Beyond the limit the last one grows: a log
+ * that is damaged so often needs no better description. */
 static enum cellar_status gap_note(void *context, uint64_t first_lsn, uint64_t last_lsn)
 {
     struct store_check_log *log = context;
@@ -246,6 +256,8 @@ static enum cellar_status record_count(void *context, const struct store_log_ent
     return record_pass(context, entry);
 }
 
+/* Read twice: for the catalog's records first, and for the others when their tables are known.
+ * Figures are counted and gaps noted the first time only. */
 enum cellar_status store_check_log_read(
     struct store_check_log *log, bool is_first,
     enum cellar_status (*record)(void *context, const struct store_log_entry *entry), void *context)
@@ -275,6 +287,7 @@ enum cellar_status store_check_log_read(
     return status;
 }
 
+/* Asked before the records are held against tables: behind a gap they may seem to fit nothing. */
 bool store_check_log_has_gap(const struct store_check_log *log, uint64_t needed_lsn)
 {
     uint64_t above_lsn = CELLAR_MAX(needed_lsn, store_check_log_low_water(log));

@@ -38,6 +38,7 @@ struct visited {
     uint32_t node_count;
 };
 
+/* LMDB's two orders that occur here: bytes, and for the free list numbers of the machine. */
 static int key_compare(const struct store_check_tree *tree, struct cellar_slice a,
                        struct cellar_slice b)
 {
@@ -50,6 +51,7 @@ static int key_compare(const struct store_check_tree *tree, struct cellar_slice 
     return left < right ? -1 : (left > right ? 1 : 0);
 }
 
+/* Only behind nodes_check(): until then a node's offset may point anywhere. */
 static const uint8_t *node_at(const struct visited *page, uint32_t index)
 {
     CELLAR_ASSERT(index < page->node_count);
@@ -69,13 +71,15 @@ static uint32_t node_value_bytes(const uint8_t *node)
     return cellar_get_u16le(node) | (uint32_t)cellar_get_u16le(node + 2) << 16;
 }
 
+/* A branch keeps the page's number where a leaf has the value's length and flags: 48 bits. */
 static uint64_t node_child(const uint8_t *node)
 {
     CELLAR_ASSERT(node != NULL);
     return node_value_bytes(node) | (uint64_t)cellar_get_u16le(node + 4) << 32;
 }
 
-/* Bytes that a node takes, or 0 when it does not fit into the page. */
+/* Bytes that a node takes, or 0 when it does not fit into the page. Rounded up to an even number,
+ * as LMDB places nodes. */
 static uint32_t node_span(const struct visited *page, uint32_t index, bool is_leaf)
 {
     uint32_t at = cellar_get_u16le(page->bytes + PAGE_HEADER_BYTES + 2 * (size_t)index);
@@ -94,7 +98,9 @@ static uint32_t node_span(const struct visited *page, uint32_t index, bool is_le
     return bytes <= PAGE - at ? (uint32_t)bytes : 0;
 }
 
-/* Whether the nodes fill the page from `upper` to its end, each in a place of its own. */
+/* Whether the nodes fill the page from `upper` to its end, each in a place of its own. Each node
+ * marks where it begins; a walk from the lowest one to the page's end must step on every mark and
+ * miss none. */
 static const char *nodes_check(const struct visited *page, uint32_t upper, bool is_leaf)
 {
     uint16_t spans[PAGE / 2] = {0}; /* of the node that begins there */
@@ -138,7 +144,8 @@ static const char *page_check(const struct store_check_walk *walk, struct visite
     return nodes_check(page, upper, is_leaf);
 }
 
-/* Keys rise and lie within the page's bounds; NULL when so. */
+/* Keys rise and lie within the page's bounds; NULL when so. The first key of a branch is never
+ * looked at by LMDB, so it may be anything. */
 static const char *keys_check(const struct store_check_walk *walk, const struct visited *page)
 {
     bool is_leaf = page->level + 1u == walk->tree->depth;
@@ -162,6 +169,7 @@ static const char *keys_check(const struct store_check_walk *walk, const struct 
     return is_within ? NULL : "keys lie behind the page's range";
 }
 
+/* Told by the first walk only; later ones, for single layers, would tell it again. */
 static void page_fault(struct store_check_walk *walk, const struct visited *page, const char *why)
 {
     struct store_check_fault fault = {
@@ -176,7 +184,8 @@ static void page_fault(struct store_check_walk *walk, const struct visited *page
     }
 }
 
-/* Reads a page and marks it as used; NULL when that went well. */
+/* Reads a page and marks it as used; NULL when that went well. A page that is used twice would be
+ * changed by both its users, so the second one is refused. */
 static const char *page_read(struct store_check_walk *walk, uint64_t number, uint8_t *to)
 {
     struct store_check_pages *pages = walk->pages;
@@ -224,7 +233,8 @@ static bool overflow_mark(struct store_check_pages *pages, uint64_t number, uint
     return true;
 }
 
-/* Reads the overflow pages of a value into walk->value. DATA_LOSS with *why, NO_MEMORY. */
+/* Reads the overflow pages of a value into walk->value. DATA_LOSS with *why, NO_MEMORY. The count
+ * that the first page names may be more than the value needs now, never less. */
 static enum cellar_status overflow_read(struct store_check_walk *walk, uint64_t number,
                                         uint32_t bytes, const char **why)
 {
@@ -291,7 +301,9 @@ static enum cellar_status entry_visit(struct store_check_walk *walk, const struc
 
 /* ---- the walk -------------------------------------------------------------------------------- */
 
-/* Whether keys in [low, high) can be among those that were asked for. */
+/* Whether keys in [low, high) can be among those that were asked for. Empty bounds are none. Pages
+ * that are left out are not read, so their damage is not seen by this walk; the first one sees all.
+ */
 static bool is_asked(const struct store_check_walk *walk, struct cellar_slice low,
                      struct cellar_slice high)
 {
@@ -318,6 +330,7 @@ static enum cellar_status leaf_walk(struct store_check_walk *walk, const struct 
     return CELLAR_OK;
 }
 
+/* A damaged page ends its own subtree and nothing else. */
 static enum cellar_status page_walk(struct store_check_walk *walk, struct visited page)
 {
     uint8_t *bytes = walk->memory + (size_t)page.level * PAGE;
@@ -349,7 +362,8 @@ static enum cellar_status page_walk(struct store_check_walk *walk, struct visite
     return CELLAR_OK;
 }
 
-/* Compares what a whole walk without faults has met with what the file says of the database. */
+/* Compares what a whole walk without faults has met with what the file says of the database. Only
+ * where nothing else was wrong: a page that could not be read makes every count too small. */
 static void counts_check(struct store_check_walk *walk)
 {
     const struct store_check_tree *tree = walk->tree;

@@ -18,6 +18,7 @@ static const uint8_t group_magic[4] = {'C', 'G', 'R', 'P'};
 
 static_assert(STORE_LOG_HEADER_BYTES <= STORE_LOG_ALIGNMENT_MIN, "a header is one unit");
 
+/* One unit of the device, checksum last: it is there whole or not at all. */
 void store_log_header_encode(const struct store_log_header *header, uint8_t *to)
 {
     CELLAR_ASSERT(header->incarnation != 0);
@@ -37,8 +38,11 @@ void store_log_header_encode(const struct store_log_header *header, uint8_t *to)
                      cellar_crc32c(0, to, STORE_LOG_HEADER_BYTES - 4));
 }
 
+/* Checksum before version: only a sound header can say of which version it is. Numbers are bounded,
+ * since sums are made with them. */
 enum cellar_status store_log_header_decode(const uint8_t *from, struct store_log_header *header)
 {
+    CELLAR_ASSERT(from != NULL && header != NULL);
     uint32_t crc = cellar_crc32c(0, from, STORE_LOG_HEADER_BYTES - 4);
     if (memcmp(from, header_magic, sizeof header_magic) != 0 ||
         cellar_get_u32le(from + STORE_LOG_HEADER_BYTES - 4) != crc) {
@@ -73,6 +77,7 @@ static uint32_t crc_bound(uint64_t incarnation, uint64_t offset, const uint8_t *
     return cellar_crc32c(cellar_crc32c(0, bound, sizeof bound), data, bytes);
 }
 
+/* The payload is copied once, here. Three bytes are reserved and zero. */
 uint8_t *store_log_record_encode(uint8_t *at, const struct store_log_entry *entry,
                                  uint64_t incarnation, uint64_t offset)
 {
@@ -104,7 +109,8 @@ void store_log_group_encode(uint8_t *at, const struct store_log_group *group)
     cellar_put_u32le(at + 36, crc_bound(group->incarnation, group->offset, at, 36));
 }
 
-/* The length of the sound record at `at`, or 0. */
+/* The length of the sound record at `at`, or 0. The length is not trusted before the checksum, and
+ * the checksum not read beyond what is left. */
 static size_t record_span(const uint8_t *at, size_t left, uint64_t incarnation, uint64_t offset)
 {
     if (left < STORE_LOG_RECORD_HEADER_BYTES) {
@@ -118,8 +124,10 @@ static size_t record_span(const uint8_t *at, size_t left, uint64_t incarnation, 
     return bytes;
 }
 
+/* LSNs rise by one, and the records fill the group to its last byte. */
 static bool records_are_sound(const struct store_log_group *group)
 {
+    CELLAR_ASSERT(group->record_count > 0);
     size_t done = 0;
     uint64_t lsn = group->first_lsn;
     for (uint32_t i = 0; i < group->record_count; i++, lsn++) {
@@ -134,9 +142,12 @@ static bool records_are_sound(const struct store_log_group *group)
     return done == group->records.bytes;
 }
 
+/* From the cheap to the dear: place, magic, the head's checksum, its numbers, then every record.
+ * Recovery asks this of each unit of a segment, and most have no group. */
 bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64_t incarnation,
                             struct store_log_group *group)
 {
+    CELLAR_ASSERT(incarnation != 0);
     if (offset > segment.bytes || segment.bytes - offset < STORE_LOG_GROUP_HEADER_BYTES) {
         return false;
     }
@@ -167,6 +178,8 @@ bool store_log_group_decode(struct cellar_slice segment, uint64_t offset, uint64
     return true;
 }
 
+/* By the magic only: for a file whose header, and with it the incarnation that checksums need, is
+ * lost. */
 bool store_log_group_peek(const uint8_t *from, uint64_t *first_lsn)
 {
     CELLAR_ASSERT(first_lsn != NULL);
@@ -174,6 +187,7 @@ bool store_log_group_peek(const uint8_t *from, uint64_t *first_lsn)
     return memcmp(from, group_magic, sizeof group_magic) == 0;
 }
 
+/* Of a group that was found sound, so nothing can fail here. */
 bool store_log_entry_next(struct cellar_slice *records, struct store_log_entry *entry)
 {
     if (records->bytes == 0) {

@@ -1,6 +1,6 @@
 /*
- * Command lines from any bytes: what is cut must be no longer than the line, a line whose quotes
- * are put around a word gives that word back, and the escapes of an argument, when they are ones,
+ * Command lines from any bytes: what is cut must be no longer than the line, a word
+ * that is quoted comes back, and the escapes of an argument, when they are ones,
  * come back from what is printed.
  */
 #include <string.h>
@@ -10,21 +10,24 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
-/* Puts a word in single quotes and cuts it out again. */
+/* Quotes a word behind the beginning of one, in each state of quotes, and cuts both out again. */
 static void quotes_check(const char *word)
 {
-    struct cellar_buffer line = {0};
-    struct cellar_words words = {0};
-    enum cellar_status status = cellar_buffer_append(&line, "'", 1);
-    for (const char *at = word; status == CELLAR_OK && *at != '\0'; at++) {
-        status = *at == '\'' ? cellar_buffer_append(&line, "'\\''", 4)
-                             : cellar_buffer_append(&line, at, 1);
+    static const char quotes[] = {'\'', '"', 0};
+    for (size_t index = 0; index < CELLAR_ARRAY_COUNT(quotes); index++) {
+        size_t quote_bytes = quotes[index] == 0 ? 0 : 1;
+        struct cellar_buffer line = {0};
+        struct cellar_words words = {0};
+        CELLAR_ASSERT(cellar_buffer_append(&line, &quotes[index], quote_bytes) == CELLAR_OK);
+        CELLAR_ASSERT(cellar_buffer_append(&line, "a", 1) == CELLAR_OK);
+        CELLAR_ASSERT(cellar_words_quote(cellar_slice_text(word), quotes[index], &line) ==
+                      CELLAR_OK);
+        CELLAR_ASSERT(cellar_words_split(cellar_slice_of(&line), &words, NULL) == CELLAR_OK);
+        CELLAR_ASSERT(words.argc == 2 && words.quote == quotes[index]);
+        CELLAR_ASSERT(words.argv[1][0] == 'a' && strcmp(words.argv[1] + 1, word) == 0);
+        cellar_words_fini(&words);
+        cellar_buffer_fini(&line);
     }
-    CELLAR_ASSERT(status == CELLAR_OK && cellar_buffer_append(&line, "'", 1) == CELLAR_OK);
-    CELLAR_ASSERT(cellar_words_split(cellar_slice_of(&line), &words, NULL) == CELLAR_OK);
-    CELLAR_ASSERT(words.argc == 2 && strcmp(words.argv[1], word) == 0);
-    cellar_words_fini(&words);
-    cellar_buffer_fini(&line);
 }
 
 /* Reads the escapes of a word and writes the bytes again. */

@@ -320,6 +320,35 @@ def shell_words_are_completed(server):
         assert shell.end() == 0, shell.output
 
 
+def shell_files_are_completed_with_the_quotes_they_need(server):
+    line = b'{"row":"r","cells":[{"family":"f","qualifier":"q","value":"v"}]}\n'
+    names = ("two words #1.jsonl", "it's.jsonl", 'say "a".jsonl', "back\\slash x.jsonl",
+             "Z\u00fcrich.jsonl", "down there/one.jsonl", "\x1b[31mred.jsonl")
+    with tempfile.TemporaryDirectory(prefix="cellar-shell-") as folder:
+        os.mkdir(os.path.join(folder, "down there"))
+        for name in names:
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(line)
+        with Shell(server.port) as shell:
+            shell.run("table create t --family f", "created")
+            at = f"import t {folder}/"
+            for typed in ("tw", "it", "'it", "say", '"say', "ba", "'ba", '"ba', "Z", "do{}on",
+                          "'down there/", '"do{}o', "two\\ wo", "'two wo", 'two" w'):
+                quote = typed[0] if typed[0] in "'\"" else ""
+                typed = typed[len(quote):].replace("{}", TAB)
+                shell.run(f"import t {quote}{folder}/{typed}{TAB}", "wrote 1 rows")
+            shell.run(f"import t --rejects={folder}/new {folder}/tw{TAB}", "wrote 1 rows")
+            shell.run(f"import t {folder}/tw{TAB} --progress={folder}/down\\ t{TAB}p",
+                      "wrote 1 rows")
+            shell.type(at + "d" + TAB + TAB)
+            shell.wait_for("one.jsonl ")
+            shell.run("\x15" + f"check {folder}/d{TAB}", "down there")  # and says what is wrong
+            shell.type(at + TAB)
+            shell.wait_for('say "a".jsonl')
+            shell.run("\x15#")
+    assert b"\x1b[31m" not in shell.output
+
+
 def shell_completion_takes_nothing_hostile(_):
     names = ["projects/p/instances/i/tables/" + name
              for name in ("\x1b[31mred", "a b", "$(id)", "fine")]

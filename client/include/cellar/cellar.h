@@ -135,7 +135,8 @@ struct cellar_options {
     uint64_t submit_bytes_max;       /* of their requests together; 0 = 64 MiB */
     int interrupt_fd; /* a descriptor of the program's, such as a signalfd: while it can be read,
                          calls that block end with CELLAR_E_CANCELLED, a write that was sent with
-                         CELLAR_E_OUTCOME_UNKNOWN; 0 = none */
+                         CELLAR_E_OUTCOME_UNKNOWN, and waits for futures, for room and of writers
+                         end early; 0 = none */
 };
 
 /**
@@ -725,8 +726,8 @@ struct cellar_submit {
  *         be called: CELLAR_E_INVALID_ARGUMENT; CELLAR_E_RESOURCE_EXHAUSTED when too many calls or
  *         bytes have no outcome yet (with `waits_for_room`, which is ignored in a callback:
  *         CELLAR_E_DEADLINE_EXCEEDED when that lasted too long); CELLAR_E_UNAVAILABLE when no
- *         thread can be made; CELLAR_E_CANCELLED while the client is being closed;
- *         CELLAR_E_NO_MEMORY
+ *         thread can be made; CELLAR_E_CANCELLED while the client is being closed, or when
+ *         interrupt_fd ended the wait for room; CELLAR_E_NO_MEMORY
  * @thread any
  */
 
@@ -783,7 +784,8 @@ enum cellar_code cellar_scan_submit(struct cellar_client *client, const char *ta
  * thread of an event loop that drives the client.
  *
  * @param timeout_us  how long at most; < 0 = for ever, which lasts as long as the call's time limit
- * @return true when it has it
+ * @return true when it has it; false when the time passed or the client's interrupt_fd ended the
+ *         wait: the call goes on
  * @thread any
  */
 bool cellar_future_wait(struct cellar_future *future, int64_t timeout_us);
@@ -938,7 +940,8 @@ enum cellar_code cellar_writer_open(struct cellar_client *client,
  * @return CELLAR_E_OK: the row will have a result. Otherwise it was not added and has none:
  *         CELLAR_E_INVALID_ARGUMENT; CELLAR_E_DEADLINE_EXCEEDED without room in time;
  *         CELLAR_E_RESOURCE_EXHAUSTED without room in a callback, which cannot wait, and for more
- *         than 1024 tables; CELLAR_E_CANCELLED while the writer is closed; CELLAR_E_NO_MEMORY
+ *         than 1024 tables; CELLAR_E_CANCELLED while the writer is closed, or when the client's
+ *         interrupt_fd ended the wait; CELLAR_E_NO_MEMORY
  * @thread any
  */
 enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *table,
@@ -949,8 +952,9 @@ enum cellar_code cellar_writer_add(struct cellar_writer *writer, const char *tab
  * Sends what was added at once and waits until each row of it has its result.
  *
  * @param call  bounds the wait; `timeout_us` 0 = the rows' own time limits do
- * @return CELLAR_E_OK, whatever the results are; CELLAR_E_DEADLINE_EXCEEDED;
- *         CELLAR_E_FAILED_PRECONDITION on the thread that would have to do it
+ * @return CELLAR_E_OK, whatever the results are; CELLAR_E_DEADLINE_EXCEEDED; CELLAR_E_CANCELLED
+ *         when the client's interrupt_fd ended the wait; CELLAR_E_FAILED_PRECONDITION on the
+ *         thread that would have to do it
  * @thread any but that of callbacks and of an attached loop
  */
 enum cellar_code cellar_writer_flush(struct cellar_writer *writer, struct cellar_call *call);
@@ -961,8 +965,9 @@ void cellar_writer_counts(struct cellar_writer *writer, uint64_t *added, uint64_
 
 /**
  * Flushes and frees a writer. When it returns every row has had its result: when the time limit
- * passes the rest is cancelled (CELLAR_E_CANCELLED; rows that are with the server may end
- * CELLAR_E_OUTCOME_UNKNOWN). Nobody else may use the writer any more.
+ * passes, or the client's interrupt_fd can be read, the rest is cancelled (CELLAR_E_CANCELLED; rows
+ * that are with the server may end CELLAR_E_OUTCOME_UNKNOWN). Nobody else may use the writer any
+ * more.
  *
  * On the thread of an attached loop it does not wait: what has no result is cancelled.
  *

@@ -9,7 +9,7 @@
 
 static bool is_moved(const struct server *server, struct cellar_slice row)
 {
-    return server->target[0] != '\0' &&
+    return server->friends[0] == NULL && server->target[0] != '\0' &&
            (server->moved_max == 0 || server->moved_count < server->moved_max) &&
            cellar_slice_compare(row, cellar_slice_text(server->start)) >= 0 &&
            (server->end[0] == '\0' ||
@@ -18,6 +18,9 @@ static bool is_moved(const struct server *server, struct cellar_slice row)
 
 static void row_note(struct server *server, struct cellar_slice row)
 {
+    if (server->friends[0] != NULL) {
+        return; /* nobody looks at them */
+    }
     size_t count = strlen(server->rows);
     CELLAR_ASSERT(count + 1 < sizeof server->rows);
     server->rows[count] = row.bytes == 0 ? '-' : (char)row.data[0];
@@ -161,6 +164,28 @@ static void read_rows_serve(struct server *server, int fd, const struct fake_req
     cellar_arena_fini(&arena);
 }
 
+/* What a server with friends does by chance; false when the connection is to be closed. */
+static bool chance_take(struct server *server, int fd, const struct fake_request *request,
+                        bool *is_answered)
+{
+    static const char *const bounds[] = {"", "c", "m", "t"};
+    uint64_t chance = test_random_below(&server->random, 16);
+    uint64_t start = test_random_below(&server->random, CELLAR_ARRAY_COUNT(bounds));
+    *is_answered = false;
+    server->rows_max = test_random_below(&server->random, 4);
+    /* Of some range, which need not have the request's rows. */
+    send_on(server, server->friends[chance % 2], bounds[start],
+            start + 1 < CELLAR_ARRAY_COUNT(bounds) ? bounds[start + 1] : "");
+    if (chance == 0) {
+        return false;
+    }
+    if (chance < 4) {
+        moved_send(server, fd, request);
+        *is_answered = true;
+    }
+    return true;
+}
+
 static void serve(struct fake_peer *peer, int fd, unsigned index)
 {
     struct server *server = peer->context;
@@ -175,6 +200,13 @@ static void serve(struct fake_peer *peer, int fd, unsigned index)
         if (server->lose_count > 0) {
             server->lose_count--;
             break;
+        }
+        bool is_answered = false;
+        if (server->friends[0] != NULL && !chance_take(server, fd, &request, &is_answered)) {
+            break;
+        }
+        if (is_answered) {
+            continue;
         }
         if (request.frame.operation == CELLAR_OP_MUTATE_ROW) {
             mutate_row_serve(server, fd, &request);

@@ -21,9 +21,11 @@ struct server {
     unsigned moved_count;
     unsigned lose_count; /* so many requests are not answered, but their connections closed */
     unsigned moved_max;  /* after so many it serves every row; 0 = without end */
-    const char *stock;   /* the rows that reads find, a letter each, in order */
-    uint64_t rows_max;   /* of one read that is sent on afterwards; 0: by `start` and `end` */
-    char rows[64];       /* the rows it served */
+    const struct server *friends[2]; /* NULL, or it sends requests on to them by chance, now and */
+    struct test_random random;       /* then loses one, and breaks reads off after some rows */
+    const char *stock;               /* the rows that reads find, a letter each, in order */
+    uint64_t rows_max; /* of one read that is sent on afterwards; 0: by `start` and `end` */
+    char rows[64];     /* the rows it served */
 };
 
 /** Starts a server that serves every row and has none in stock. */

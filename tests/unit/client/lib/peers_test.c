@@ -6,6 +6,7 @@
 #include "tests/unit/client/lib/fake_places.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/lib/call.h"
@@ -391,6 +392,108 @@ static void rows_that_are_sent_in_circles_end_so(void **state)
     assert_int_equal(rig.home.request_count + rig.others[0].request_count, HOPS_MAX + 1);
 }
 
+/* ---- servers that send on by chance ---------------------------------------------------------- */
+
+#define CALL_COUNT 240u
+#define STOCK "abcdefghijklmnopqrstuvwxyz"
+
+/* One call of the many, and what came of it. */
+struct attempt {
+    struct cellar_future *future;
+    struct cellar_batch *batch;
+    struct letters letters;
+    unsigned done_count;
+};
+
+static void attempt_submit(struct rig *rig, struct attempt *attempt, unsigned number,
+                           const struct cellar_mutations *list)
+{
+    char row[2] = {(char)('a' + number % 26), '\0'};
+    struct cellar_submit submit = {.done = done, .context = &attempt->done_count};
+    struct cellar_row_taker taker = {.take = letter_take, .context = &attempt->letters};
+    struct cellar_read *read = cellar_read_new();
+    enum cellar_code code = CELLAR_E_OK;
+    switch (number % 4) {
+    case 0:
+        code =
+            cellar_mutate_row_submit(rig->client, "t", TEXT(row), list, &submit, &attempt->future);
+        break;
+    case 1:
+        attempt->batch = cellar_batch_new();
+        for (const char *letter = "afkpuy"; *letter != '\0'; letter++) {
+            cellar_batch_add(attempt->batch, cellar_view_of(letter, 1), list);
+        }
+        code =
+            cellar_mutate_rows_submit(rig->client, "t", attempt->batch, &submit, &attempt->future);
+        break;
+    case 2:
+        code = cellar_get_submit(rig->client, "t", read, &submit, &attempt->future);
+        break;
+    default:
+        code = cellar_scan_submit(rig->client, "t", read, &taker, &submit, &attempt->future);
+    }
+    assert_int_equal(code, CELLAR_E_OK);
+    cellar_read_free(read);
+}
+
+/* Looks at the outcome: all came, or the call was sent on too often, or broke behind a row. */
+static bool attempt_end(struct attempt *attempt)
+{
+    assert_true(cellar_future_wait(attempt->future, 60 * S));
+    enum cellar_code code = cellar_future_result(attempt->future, NULL);
+    struct cellar_rows *rows = cellar_future_take_rows(attempt->future);
+    bool is_whole = code == CELLAR_E_OK;
+    assert_true(is_whole || code == CELLAR_E_UNAVAILABLE || code == CELLAR_E_OUTCOME_UNKNOWN);
+    assert_int_equal(attempt->done_count, 1);
+    for (size_t i = 0; rows != NULL && i < cellar_rows_count(rows); i++) {
+        (void)letter_take(&attempt->letters, cellar_rows_at(rows, i));
+    }
+    assert_memory_equal(attempt->letters.text, STOCK, attempt->letters.count);
+    if (is_whole && attempt->batch != NULL) {
+        assert_int_equal(cellar_batch_failed_count(attempt->batch), 0);
+    } else if (is_whole && (rows != NULL || attempt->letters.count > 0)) {
+        assert_string_equal(attempt->letters.text, STOCK);
+    }
+    cellar_rows_free(rows);
+    cellar_future_free(attempt->future);
+    cellar_batch_free(attempt->batch);
+    return is_whole;
+}
+
+static void every_call_has_one_outcome_whatever_servers_do(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct results results;
+    struct cellar_mutations *list = cellar_mutations_new();
+    struct attempt *attempts = calloc(CALL_COUNT, sizeof *attempts);
+    uint64_t seed = test_seed("peers");
+    unsigned whole_count = 0;
+    assert_non_null(attempts);
+    rig_open(&rig);
+    struct server *servers[3] = {&rig.home, &rig.others[0], &rig.others[1]};
+    for (unsigned i = 0; i < 3; i++) {
+        servers[i]->random = (struct test_random){seed + i};
+        servers[i]->stock = STOCK;
+        servers[i]->friends[1] = servers[(i + 2) % 3];
+        servers[i]->friends[0] = servers[(i + 1) % 3];
+    }
+    cellar_mutations_set_at(list, "f", TEXT("q"), 1000, TEXT("v"));
+    for (unsigned i = 0; i < CALL_COUNT; i++) {
+        attempt_submit(&rig, &attempts[i], i, list);
+    }
+    letters_write(&rig, STOCK, &results);
+    assert_int_equal(results.ok_count + results.failed_count, 26);
+    for (unsigned i = 0; i < CALL_COUNT; i++) {
+        whole_count += attempt_end(&attempts[i]) ? 1u : 0u;
+    }
+    assert_true(whole_count > CALL_COUNT / 4); /* the rest had no luck */
+    assert_true(rig.home.moved_count + rig.others[0].moved_count > 0);
+    rig_close(&rig);
+    cellar_mutations_free(list);
+    free(attempts);
+}
+
 /* ---- peers ----------------------------------------------------------------------------------- */
 
 static bool loop_watch(void *context, int fd, int events)
@@ -556,6 +659,7 @@ int main(void)
         cmocka_unit_test(a_read_is_found_by_its_first_row),
         cmocka_unit_test(the_rows_of_a_writer_go_each_to_its_server),
         cmocka_unit_test(rows_that_are_sent_in_circles_end_so),
+        cmocka_unit_test(every_call_has_one_outcome_whatever_servers_do),
         cmocka_unit_test(servers_are_let_go_of_when_no_call_needs_them),
         cmocka_unit_test(without_memory_for_a_server_home_takes_the_call),
     };

@@ -77,6 +77,10 @@ static void values_are_completed_behind_both_forms_of_an_option(void **state)
     EXPECT("", "count", "t", "--prefix", "");
     EXPECT("@files\n", "import", "t", "");
     EXPECT("@files\n", "import", "t", "-", "--rejects", "x");
+    EXPECT("@files\n", "import", "t", "-", "--progress=x");
+    EXPECT("@files\n", "export", "t", "a b");
+    EXPECT("@files\n", "export", "t", "--progress", "");
+    EXPECT("@folders\n", "check", "d");
 }
 
 static void names_need_a_server_and_there_is_none(void **state)

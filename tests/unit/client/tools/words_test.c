@@ -74,6 +74,42 @@ static void comments_end_a_line(void **state)
     EXPECT("ping#now '#'", "ping#now", "#");
 }
 
+static void what_is_quoted_goes_on_with_the_word(void **state)
+{
+    (void)state;
+    static const char bytes[] = "ab \t'\"\\#x4=/\xc3\xbc";
+    static const char *const starts[] = {"",      "a",    "'",   "'a b",   "\"",
+                                         "\"a'b", "a\\ ", "'a'", "a\"b\"'"};
+    struct test_random random = {test_seed("words quote")};
+    for (int round = 0; round < 5000; round++) {
+        const char *start = starts[test_random_below(&random, CELLAR_ARRAY_COUNT(starts))];
+        char text[12];
+        size_t count = test_random_below(&random, sizeof text);
+        for (size_t index = 0; index < count; index++) {
+            text[index] = bytes[test_random_below(&random, sizeof bytes - 1)];
+        }
+        struct cellar_words before = {0};
+        struct cellar_words behind = {0};
+        struct cellar_buffer line = {0};
+        char wanted[40];
+        assert_int_equal(cellar_words_split(cellar_slice_text(start), &before, NULL), CELLAR_OK);
+        (void)snprintf(wanted, sizeof wanted, "%s%.*s", before.argc < 2 ? "" : before.argv[1],
+                       (int)count, text);
+        assert_int_equal(cellar_buffer_append(&line, start, strlen(start)), CELLAR_OK);
+        assert_int_equal(cellar_words_quote(cellar_slice_make(text, count), before.quote, &line),
+                         CELLAR_OK);
+        assert_int_equal(cellar_words_split(cellar_slice_of(&line), &behind, NULL), CELLAR_OK);
+        if (line.bytes > 0 && (behind.argc != 2 || strcmp(behind.argv[1], wanted) != 0)) {
+            fail_msg("'%.*s' is %d words, the first '%s', wanted '%s'", (int)line.bytes,
+                     (const char *)line.data, behind.argc - 1, behind.argv[1], wanted);
+        }
+        assert_int_equal(behind.quote, before.quote);
+        cellar_words_fini(&before);
+        cellar_words_fini(&behind);
+        cellar_buffer_fini(&line);
+    }
+}
+
 static void the_end_of_a_line_is_told(void **state)
 {
     (void)state;
@@ -172,6 +208,7 @@ int main(void)
         cmocka_unit_test(quotes_keep_blanks),
         cmocka_unit_test(backslashes_take_away_and_pass_through),
         cmocka_unit_test(comments_end_a_line),
+        cmocka_unit_test(what_is_quoted_goes_on_with_the_word),
         cmocka_unit_test(the_end_of_a_line_is_told),
         cmocka_unit_test(a_nul_and_what_is_too_long_is_refused),
         cmocka_unit_test(random_words_come_back_from_their_quotes),
