@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "server/tablet/catalog.h"
 #include "server/tablet/rows_drop.h"
+#include "server/tablet/table_build.h"
 
 #define STORE_ID_FIRST 1u
 #define DROP_POLL_NS 500000
@@ -340,90 +341,6 @@ int64_t tablet_db_time(struct tablet_db *db)
 
 /* ---- creating -------------------------------------------------------------------------------- */
 
-/* The request's memory ends with the request; a table's strings live in its own arena. */
-static enum cellar_status slice_copy(struct tablet_table *table, struct cellar_slice from,
-                                     struct cellar_slice *to)
-{
-    const uint8_t *copy = cellar_arena_copy(&table->arena, from.data, from.bytes);
-    CELLAR_ASSERT(from.bytes == 0 || from.data != NULL);
-    *to = cellar_slice_make(copy, from.bytes);
-    return copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
-}
-
-static enum cellar_status families_build(struct tablet_table *table, const struct tablet_spec *spec)
-{
-    struct tablet_family *families =
-        cellar_arena_alloc(&table->arena, (spec->family_count + 1) * sizeof *families);
-    if (families == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    for (size_t i = 0; i < spec->family_count; i++) {
-        CELLAR_TRY(tablet_family_copy(&table->arena, &spec->families[i], &families[i]));
-        families[i].generation = 1;
-    }
-    table->schema_opened.version = 1;
-    table->schema_opened.granularity = spec->granularity;
-    table->schema_opened.families = families;
-    table->schema_opened.family_count = spec->family_count;
-    tablet_schema_finish(&table->schema_opened, families);
-    CELLAR_ASSERT(table->schema_opened.version == 1);
-    return CELLAR_OK;
-}
-
-/* Tablet i ends where i + 1 starts, so the key space has neither gap nor overlap by construction.
- * The first start and the last end are empty: no bound. Stores have consecutive ids. */
-static enum cellar_status tablets_build(struct tablet_table *table, const struct tablet_spec *spec,
-                                        uint32_t store_id_first)
-{
-    size_t count = spec->split_key_count + 1;
-    struct tablet *tablets = cellar_arena_alloc(&table->arena, count * sizeof *tablets);
-    if (tablets == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    memset(tablets, 0, count * sizeof *tablets);
-    for (size_t i = 0; i < count; i++) {
-        tablets[i].store_id = store_id_first + (uint32_t)i;
-        if (i > 0) {
-            CELLAR_TRY(slice_copy(table, spec->split_keys[i - 1], &tablets[i].start));
-            tablets[i - 1].end = tablets[i].start;
-        }
-    }
-    CELLAR_ASSERT(count > 0);
-    table->tablets = tablets;
-    table->tablet_count = count;
-    return CELLAR_OK;
-}
-
-/* The whole table in memory, without a store yet; `spec` is checked (service_tables.c). */
-static enum cellar_status table_build(const struct tablet_spec *spec, uint32_t store_id_first,
-                                      struct tablet_table **table)
-{
-    struct tablet_table *built = tablet_table_new();
-    if (built == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
-    enum cellar_status status = slice_copy(built, spec->name.project, &built->name.project);
-    if (status == CELLAR_OK) {
-        status = slice_copy(built, spec->name.instance, &built->name.instance);
-    }
-    if (status == CELLAR_OK) {
-        status = slice_copy(built, spec->name.table, &built->name.table);
-    }
-    if (status == CELLAR_OK) {
-        status = families_build(built, spec);
-    }
-    if (status == CELLAR_OK) {
-        status = tablets_build(built, spec, store_id_first);
-    }
-    if (status != CELLAR_OK) {
-        tablet_table_unref(built);
-        return status;
-    }
-    CELLAR_ASSERT(built->tablet_count == spec->split_key_count + 1);
-    *table = built;
-    return CELLAR_OK;
-}
-
 /* Also after a create that failed half way, when some tablets have no store. */
 static void stores_drop(struct tablet_db *db, struct tablet_table *table)
 {
@@ -503,7 +420,8 @@ static enum cellar_status create_locked(struct tablet_db *db, const struct table
         return cellar_error_set(error, CELLAR_ALREADY_EXISTS, "Table already exists: %.*s",
                                 (int)spec->name.table.bytes, (const char *)spec->name.table.data);
     }
-    if (map_reserve(db) != CELLAR_OK || table_build(spec, store_id_first, &table) != CELLAR_OK) {
+    if (map_reserve(db) != CELLAR_OK ||
+        tablet_table_build(spec, store_id_first, &table) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the table");
     }
     CELLAR_ASSERT(table != NULL);

@@ -3,7 +3,7 @@
 
 #include "common/sync.h"
 #include "server/tablet/families.h"
-#include "server/tablet/table.h"
+#include "server/tablet/table_build.h"
 
 /*
  * The tables of one server: the catalog in store 0, the map from names to tables. Writes into them
@@ -25,16 +25,6 @@ struct store_engine *tablet_db_engine(struct tablet_db *db);
 /** The server's time: the wall clock, but never less than any given out before. Microseconds. Any
  * thread. */
 int64_t tablet_db_time(struct tablet_db *db);
-
-/** How a table is to be made. */
-struct tablet_spec {
-    struct cellar_table_name name;
-    enum cellar_granularity granularity;
-    const struct tablet_family *families; /* any order; generations are set here */
-    size_t family_count;
-    const struct cellar_slice *split_keys; /* sorted, distinct, not empty */
-    size_t split_key_count;
-};
 
 /** Makes a table, durable at return. @param made receives a reference. ALREADY_EXISTS, IO_ERROR,
  * RESOURCE_EXHAUSTED, NO_MEMORY, OUTCOME_UNKNOWN. Blocks. */

@@ -1,0 +1,57 @@
+#ifndef CELLAR_STORAGE_ROW_WRITER_H
+#define CELLAR_STORAGE_ROW_WRITER_H
+
+#include "server/storage/store.h"
+
+/* One row of a memtable into the environment: what a checkpoint does row by row. */
+
+/** What one checkpoint works with; zeroed, with the transaction begun by the caller. */
+struct store_row_writer {
+    struct store_env_txn txn;
+    struct store_env_cursor cursor;
+    struct store_merge merge;
+
+    struct store_range_set hidden; /* dropped ranges whose old items are still here */
+    bool has_cut;                  /* hidden is not what the environment says any more */
+
+    struct cellar_slice row_key;    /* the row's part; borrowed from an entry */
+    struct cellar_buffer out_key;   /* of the next segment written at the start of a run */
+    struct cellar_buffer next_key;  /* of the segment behind the region; empty: none in this row */
+    struct cellar_buffer old_value; /* of the region at the start of the run */
+    struct cellar_slice base;       /* the region's packed cells, in `copies`; empty: none */
+    struct cellar_arena copies;     /* base cells of the run */
+    bool has_old;                   /* the run began with an existing segment */
+    bool has_written;               /* a segment of the run has been written */
+    uint32_t region_count;          /* in the run */
+
+    struct store_cell *pending;
+    size_t pending_count;
+    size_t pending_capacity;
+    size_t pending_bytes;
+    struct cellar_buffer last_position; /* of the last cell written in the run */
+    struct cellar_buffer value;
+    struct cellar_buffer key;
+    uint64_t item_count;
+};
+
+/** Begins with the rows of a memtable, in writer->txn, which is begun; the dropped ranges are the
+ * caller's to fill. */
+void store_row_writer_begin(struct store_row_writer *writer, const struct store_memtable *memtable);
+
+/** Sets writer->key to the first key behind all of a row: its end 00 01 made 00 02. NO_MEMORY. */
+enum cellar_status store_row_writer_behind(struct store_row_writer *writer,
+                                           struct cellar_slice row_key) CELLAR_MUST_USE;
+
+/** Frees what a writer holds; the transaction has ended. */
+void store_row_writer_fini(struct store_row_writer *writer);
+
+/**
+ * Writes what the memtable has of a row.
+ *
+ * @param row_key  of an entry of the memtable; borrowed until return
+ * @return CELLAR_OK; DATA_LOSS, RESOURCE_EXHAUSTED (map or disk full), IO_ERROR, NO_MEMORY
+ */
+enum cellar_status store_row_write(struct store_row_writer *writer, struct cellar_slice row_key)
+    CELLAR_MUST_USE;
+
+#endif
