@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@
 #define EXIT_STOPPED 0
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
+#define MMAP_BYTES_MIN (1 << 20)
+#define TRIM_BYTES (16 << 20)
 
 extern char **environ;
 
@@ -343,9 +346,20 @@ static int read_and_run(struct cellar_config *settings, int count, char **argume
     return resolve_and_run(settings, count, arguments);
 }
 
+/* LMDB takes two tables of some MiB for each environment that it opens and touches little of them,
+ * which costs nothing as long as they are mapped and come as zeroes. glibc would stop to map them
+ * once one has been freed, and clear them in its heap: half a gigabyte for 256 open stores. */
+static void memory_prepare(void)
+{
+    int is_set = mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
+    is_set = mallopt(M_TRIM_THRESHOLD, TRIM_BYTES) != 0 && is_set != 0;
+    CELLAR_ASSERT(is_set != 0);
+}
+
 int main(int count, char **arguments)
 {
     struct cellar_config settings;
+    memory_prepare();
     if (cellar_config_init(&settings, cellar_server_options, cellar_server_option_count) !=
         CELLAR_OK) {
         (void)fprintf(stderr, "cellard: no memory for settings\n");

@@ -15,6 +15,7 @@
 
 #define STORE_CATALOG_ID 0u
 #define STORE_FIGURE_COUNT 24u
+#define STORE_OPEN_COUNT_MAX 256u
 
 struct store_engine;
 
@@ -29,6 +30,7 @@ struct store_engine_options {
     uint64_t map_bytes;
     uint64_t checkpoint_records_max; /* 0: no such reason for a checkpoint */
     uint64_t store_tokens_max;       /* live tokens of one store */
+    uint32_t stores_open_max;        /* environments open at once; 0: STORE_OPEN_COUNT_MAX */
 };
 
 /** The budgets that may change while the engine runs; as in the options. */

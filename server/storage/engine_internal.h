@@ -36,6 +36,9 @@ struct store_engine {
     pthread_t keepers[KEEPER_THREAD_COUNT];
     unsigned keeper_count;
 
+    size_t idle_hand CELLAR_GUARDED_BY(lock); /* where parking goes on */
+    _Atomic uint32_t open_count;              /* environments that LMDB has open */
+
     _Atomic bool is_woken;           /* a keeper was asked for and has not looked yet */
     _Atomic uint64_t memtable_bytes; /* of all stores, active and frozen */
     _Atomic uint64_t low_position;   /* log position of the oldest unapplied record */
@@ -97,9 +100,19 @@ bool store_keeper_pages_reserve(struct store_engine *engine, const struct store 
 /** Ends a reservation. */
 void store_keeper_pages_release(struct store_engine *engine, uint64_t page_count);
 
-/** Opens environments again until all together hold no more than a quarter of the memory in pages
- * of old transactions. */
+/** Parks environments until all together hold no more than a quarter of the memory in pages of old
+ * transactions. */
 void store_keeper_retained_trim(struct store_engine *engine);
+
+/** Parks idle environments until no more than the limit are open, or none is idle. */
+void store_keeper_idle_park(struct store_engine *engine);
+
+/** How many environments may be open. */
+static inline uint32_t store_engine_open_max(const struct store_engine *engine)
+{
+    return engine->options.stores_open_max == 0 ? STORE_OPEN_COUNT_MAX
+                                                : engine->options.stores_open_max;
+}
 
 /** Slows the log while memtables or unapplied log overrun their budgets by half. */
 void store_keeper_pace_set(struct store_engine *engine);

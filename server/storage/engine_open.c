@@ -93,6 +93,10 @@ static enum cellar_status store_add(struct store_engine *engine, uint32_t id, ui
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for store %u", id);
     }
     CELLAR_TRY(store_open(path, id, generation, store_log_id(engine->log), store, error));
+    store_env_count_by((*store)->env, &engine->open_count);
+    if (atomic_load(&engine->open_count) > store_engine_open_max(engine)) {
+        store_env_park((*store)->env); /* until it is needed */
+    }
     int64_t server_time_us = (*store)->server_time_us;
     engine->server_time_us = CELLAR_MAX(engine->server_time_us, server_time_us);
     cellar_mutex_lock(&engine->lock);

@@ -98,6 +98,10 @@ enum cellar_status store_engine_snapshot(struct store_engine *engine, struct sto
     uint64_t durable_lsn = engine->is_started ? store_log_durable_lsn(engine->log)
                                               : store_log_recovered_lsn(engine->log);
     CELLAR_ASSERT(store != NULL);
+    if (atomic_load_explicit(&engine->open_count, memory_order_relaxed) >
+        store_engine_open_max(engine)) {
+        store_keeper_wake(engine);
+    }
     return store_snapshot_open(store, durable_lsn, snapshot);
 }
 

@@ -63,11 +63,21 @@ enum cellar_status store_env_open(const char *directory, struct store_env **env,
 /** Closes it; no transaction is open. Takes NULL. */
 void store_env_close(struct store_env *env);
 
-/** Closes and opens the LMDB environment again, which gives back the memory that write transactions
- * left. Waits for readers that run and holds up new ones meanwhile. The caller is the only writer.
- * IO_ERROR leaves it closed: reads fail then. */
-enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
-    CELLAR_MUST_USE;
+/** Closes the LMDB environment, which gives back its descriptors, its map and the memory that write
+ * transactions left; the next transaction opens it again. Waits for readers that run and holds up
+ * new ones meanwhile. The caller is the only writer. */
+void store_env_park(struct store_env *env);
+
+/** The same unless a transaction began since the last such call, or one is running. @return whether
+ * it is parked */
+bool store_env_park_idle(struct store_env *env);
+
+/** Opens a parked environment, which the next transaction would do, too. IO_ERROR, DATA_LOSS,
+ * NO_MEMORY, RESOURCE_EXHAUSTED: it stays parked. Any thread. */
+enum cellar_status store_env_wake(struct store_env *env) CELLAR_MUST_USE;
+
+/** Has an open environment counted while it is open, from now on to its end. */
+void store_env_count_by(struct store_env *env, _Atomic uint32_t *open_count);
 
 /** Bytes of pages that write transactions left in memory since the last (re)open. Any thread. */
 uint64_t store_env_retained_bytes(const struct store_env *env);

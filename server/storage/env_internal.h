@@ -30,6 +30,8 @@ struct store_env {
     _Atomic uint64_t live_page_count;
     _Atomic uint64_t map_bytes;
     _Atomic bool is_open;
+    _Atomic bool was_used;        /* since store_env_park_idle() looked last */
+    _Atomic uint32_t *open_count; /* of all environments of an engine; NULL: nobody counts */
 };
 
 /** A key as LMDB stores it: at a level > 0 the layer's id stands before the part. */
@@ -63,6 +65,10 @@ static inline MDB_val store_env_raw_val(const struct env_raw_key *raw)
     MDB_val val = {raw->count, (void *)(uintptr_t)raw->bytes};
     return val;
 }
+
+/** Takes the gate for reading, with LMDB open: opens it when it is parked. Errors as
+ * store_env_wake(); the gate is not held then. */
+enum cellar_status store_env_enter(struct store_env *env) CELLAR_MUST_USE;
 
 /** What the newest commit did: pages that it replaced, and pages that the trees grew by since they
  * were last measured. */

@@ -217,6 +217,16 @@ static void reader_free(struct store_env_txn *txn)
     cellar_mem_free(txn);
 }
 
+static void count_change(const struct store_env *env, bool is_open)
+{
+    if (env->open_count == NULL) {
+        return;
+    }
+    uint32_t before =
+        is_open ? atomic_fetch_add(env->open_count, 1) : atomic_fetch_sub(env->open_count, 1);
+    CELLAR_ASSERT(is_open || before > 0);
+}
+
 /* Nobody else has a transaction here: either the store is being closed, or the gate is held for
  * writing. */
 static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
@@ -396,29 +406,71 @@ void store_env_close(struct store_env *env)
     }
     if (env->native != NULL) {
         native_close(env);
+        count_change(env, false);
     }
     CELLAR_ASSERT(env->native == NULL);
     env_free(env);
 }
 
-/* Reading stops for a moment. When it cannot be opened again there is no environment, and reads
- * answer IO_ERROR until the next try (store_env_read_begin() looks). */
-enum cellar_status store_env_reopen(struct store_env *env, struct cellar_error *error)
+/* With the gate for writing. */
+static void native_park(struct store_env *env)
 {
-    struct store_env_growth growth;
-    int result = pthread_rwlock_wrlock(&env->gate);
-    CELLAR_ASSERT(result == 0);
     if (env->native != NULL) {
         native_close(env);
+        count_change(env, false);
     }
-    int code = native_open(env, 0);
-    if (code == 0) {
-        atomic_store(&env->is_open, true);
-        atomic_store(&env->retained_bytes, 0);
-        store_env_measure(env, &growth);
+    atomic_store(&env->retained_bytes, 0);
+    CELLAR_ASSERT(env->native == NULL);
+}
+
+/* Reading stops for a moment; the next transaction opens it again. */
+void store_env_park(struct store_env *env)
+{
+    int result = pthread_rwlock_wrlock(&env->gate);
+    CELLAR_ASSERT(result == 0);
+    native_park(env);
+    (void)pthread_rwlock_unlock(&env->gate);
+}
+
+bool store_env_park_idle(struct store_env *env)
+{
+    bool was_used = atomic_exchange(&env->was_used, false);
+    if (was_used || pthread_rwlock_trywrlock(&env->gate) != 0) {
+        return false;
+    }
+    native_park(env);
+    CELLAR_ASSERT(env->native == NULL);
+    (void)pthread_rwlock_unlock(&env->gate);
+    return true;
+}
+
+enum cellar_status store_env_wake(struct store_env *env)
+{
+    struct store_env_growth growth;
+    int code = 0;
+    int result = pthread_rwlock_wrlock(&env->gate);
+    CELLAR_ASSERT(result == 0);
+    if (env->native == NULL) { /* else another was first */
+        code = native_open(env, 0);
+        if (code == 0) {
+            atomic_store(&env->is_open, true);
+            count_change(env, true);
+            store_env_measure(env, &growth);
+        }
     }
     (void)pthread_rwlock_unlock(&env->gate);
-    return code == 0 ? CELLAR_OK : fail(env->directory, "cannot be opened again", code, error);
+    if (code != 0) {
+        cellar_log(CELLAR_LOG_ERROR, "environment_lost", "directory=%s error=\"%s\"",
+                   env->directory, mdb_strerror(code));
+    }
+    return store_env_status(code);
+}
+
+void store_env_count_by(struct store_env *env, _Atomic uint32_t *open_count)
+{
+    CELLAR_ASSERT(env->open_count == NULL && env->native != NULL);
+    env->open_count = open_count;
+    count_change(env, true);
 }
 
 bool store_env_is_open(const struct store_env *env)
@@ -468,14 +520,27 @@ static int reader_renew(struct store_env_txn *txn)
 
 /* The gate stays held for reading until store_env_read_end(). A renewed transaction that shows the
  * same snapshot as before still has its state: no read, no checksum. */
+/* A keeper may close it again between the opening and the gate, hence the loop: it does so only
+ * when nobody has used it for a while, so one turn is enough as a rule. */
+enum cellar_status store_env_enter(struct store_env *env)
+{
+    for (;;) {
+        int result = pthread_rwlock_rdlock(&env->gate);
+        CELLAR_ASSERT(result == 0);
+        if (env->native != NULL) {
+            if (!atomic_load_explicit(&env->was_used, memory_order_relaxed)) {
+                atomic_store_explicit(&env->was_used, true, memory_order_relaxed);
+            }
+            return CELLAR_OK;
+        }
+        (void)pthread_rwlock_unlock(&env->gate);
+        CELLAR_TRY(store_env_wake(env));
+    }
+}
+
 enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
 {
-    int result = pthread_rwlock_rdlock(&env->gate);
-    CELLAR_ASSERT(result == 0);
-    if (env->native == NULL) {
-        (void)pthread_rwlock_unlock(&env->gate);
-        return CELLAR_IO_ERROR;
-    }
+    CELLAR_TRY(store_env_enter(env));
     cellar_mutex_lock(&env->lock);
     struct store_env_txn *reader = env->idle;
     if (reader != NULL) {

@@ -344,9 +344,8 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     memset(txn, 0, sizeof *txn);
     txn->env = env;
     txn->is_write = true;
-    int result = pthread_rwlock_rdlock(&env->gate);
-    CELLAR_ASSERT(result == 0);
-    int code = env->native == NULL ? MDB_PANIC : mdb_txn_begin(env->native, NULL, 0, &txn->txn);
+    CELLAR_TRY(store_env_enter(env));
+    int code = mdb_txn_begin(env->native, NULL, 0, &txn->txn);
     code = code != 0 ? code : mdb_cursor_open(txn->txn, env->cells_dbi, &txn->cells);
     code = code != 0 ? code : mdb_cursor_open(txn->txn, env->layers_dbi, &txn->layers);
     enum cellar_status status = store_env_status(code);

@@ -355,6 +355,7 @@ static void keeper_turn(struct store_engine *engine)
             has_more = pending_serve(engine);
             (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
         }
+        store_keeper_idle_park(engine);
         CELLAR_ASSERT(victim == NULL || engine->log != NULL);
     }
 }

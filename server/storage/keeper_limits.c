@@ -8,8 +8,12 @@
  *              a page a distinct row and what the new bytes fill, would come near that half;
  *              a store whose trees are smaller than that needs no such bound
  *     during   a checkpoint reserves its pages; the second of two waits when both do not fit
- *     after    environments that hold too many pages are closed and opened again, before the
- *              reservation ends
+ *     after    environments that hold too many pages are parked, that is closed until somebody
+ *              needs them, before the reservation ends
+ *
+ * An open environment has two descriptors and a map of its full size, so the number of open ones is
+ * bounded, too: idle ones are parked, by the clock algorithm (used since the hand passed: spared
+ * once).
  *
  * Reservations are the engine lock's. Everything else here is read from atomics.
  */
@@ -107,16 +111,42 @@ void store_keeper_retained_trim(struct store_engine *engine)
 {
     for (struct store *store = hoarder_claim(engine); store != NULL;
          store = hoarder_claim(engine)) {
-        struct cellar_error error;
-        cellar_error_clear(&error);
         CELLAR_ASSERT(store->is_checkpointing);
-        enum cellar_status status = store_env_reopen(store->env, &error);
+        store_env_park(store->env);
         store_keeper_release(engine, store);
-        if (status != CELLAR_OK) {
-            cellar_log(CELLAR_LOG_ERROR, "reopen_failed", "store=%u error=\"%s\"", store->id,
-                       error.text);
+    }
+}
+
+/* The next store behind the hand that nobody works on and that is open, claimed. The hand goes
+ * round twice at most: once to forget who was used, once to close. */
+static struct store *idle_claim(struct store_engine *engine, size_t *steps)
+{
+    struct store *found = NULL;
+    cellar_mutex_lock(&engine->lock);
+    for (; *steps < 2 * engine->store_count && found == NULL; (*steps)++) {
+        struct store *store = engine->stores[engine->idle_hand++ % engine->store_count];
+        found = !store->is_checkpointing && store_env_is_open(store->env) ? store : NULL;
+    }
+    if (found != NULL) {
+        found->is_checkpointing = true;
+    }
+    cellar_mutex_unlock(&engine->lock);
+    CELLAR_ASSERT(found == NULL || found->env != NULL);
+    return found;
+}
+
+void store_keeper_idle_park(struct store_engine *engine)
+{
+    uint32_t open_max = store_engine_open_max(engine);
+    size_t steps = 0;
+    CELLAR_ASSERT(open_max > 0);
+    while (atomic_load(&engine->open_count) > open_max) {
+        struct store *store = idle_claim(engine, &steps);
+        if (store == NULL) {
             return;
         }
+        (void)store_env_park_idle(store->env);
+        store_keeper_release(engine, store);
     }
 }
 

@@ -373,6 +373,9 @@ class Server:
     def __exit__(self, *_):
         self.close()
 
+    def descriptor_count(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def memory_bytes(self):
         """RssAnon."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:

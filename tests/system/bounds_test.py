@@ -4,10 +4,12 @@
   (io_recorder.c counts; the zeroes of new log segments and their headers are not counted).
 - A reader takes one message of a scan of a gigabyte and stops: at most 2 MiB more memory (RssAnon).
 - 16 tablets are written at random: RssAnon stays under memory_bytes_max.
+- 1,000 tablets are written at random, and read after a restart: so does it, and the number of descriptors is bounded,
+  since idle stores are closed until they are needed.
 
     CELLAR_BOUNDS_SECONDS=N     how long the random writes take; 60 unless said otherwise
     CELLAR_BOUNDS_SCAN_BYTES=N  how much the scan would read; 1,000,000,000 unless said otherwise
-    bounds_test.py NAME ...     only these: write, scan, memory
+    bounds_test.py NAME ...     only these: write, scan, memory, many
 """
 # ctest-timeout: 900
 import multiprocessing
@@ -36,6 +38,7 @@ ROW_COUNT = 1_000_000
 ROWS_PER_REQUEST = 64
 MEMORY_WRITERS = 2
 ROWS_PER_SECOND_MIN = 500
+DESCRIPTORS_MAX = 900  # three for each of 256 open stores, connections, the log and little else
 
 
 # ---- one cell of a wide row ---------------------------------------------------------------------
@@ -168,11 +171,15 @@ def check_scan(folder):
     return failure
 
 
-# ---- random writes to 16 tablets ----------------------------------------------------------------
+# ---- random writes to many tablets --------------------------------------------------------------
 
 def row_key(number):
-    """Neighbours fall into different tablets, which begin at each 16th first byte."""
-    return bytes([number % 256]) + b"-row-%06d" % number
+    """Neighbours fall into different tablets: those are cut by the first two bytes."""
+    return (number * 40503 % 65536).to_bytes(2, "big") + b"-row-%06d" % number
+
+
+def split_keys(tablet_count):
+    return [(at * 65536 // tablet_count).to_bytes(2, "big") for at in range(1, tablet_count)]
 
 
 def write_at_random(port, seed, seconds, results):
@@ -198,9 +205,20 @@ def write_at_random(port, seed, seconds, results):
     results.put((written, refused))
 
 
-def write_for(folder, limit, seconds):
+def read_all_tablets(server, tablet_count):
+    """Reads around the start of every tablet; returns the most memory and descriptors meanwhile."""
+    memory = descriptors = 0
+    with server.connect() as connection:
+        for key in [b"\x00"] + split_keys(tablet_count):
+            connection.read_rows("t", row_keys=[key])
+            memory = max(memory, server.memory_bytes())
+            descriptors = max(descriptors, server.descriptor_count())
+    return memory, descriptors
+
+
+def write_for(folder, limit, seconds, tablet_count=16):
     """Random writes under a memory limit; returns why it failed, or an empty text."""
-    data_dir = os.path.join(folder, f"memory-{limit}")
+    data_dir = os.path.join(folder, f"memory-{limit}-{tablet_count}")
     fork = multiprocessing.get_context("fork")
     results = fork.Queue()
     flags = ["--memory-bytes-max", limit] if limit else []
@@ -208,31 +226,38 @@ def write_for(folder, limit, seconds):
     with native.Server(data_dir, flags) as server:
         server.start()
         with server.connect() as connection:
-            split_keys = [bytes([at * 16]) for at in range(1, 16)]
-            tablets = connection.create_table("t", {"f": None}, split_keys)[4]
+            tablets = connection.create_table("t", {"f": None}, split_keys(tablet_count))[4]
         workers = [fork.Process(target=write_at_random, daemon=True,
                                 args=(server.port, index, seconds, results))
                    for index in range(MEMORY_WRITERS)]
         for worker in workers:
             worker.start()
-        highest, samples = 0, 0
+        highest, samples, descriptors = 0, 0, 0
         while any(worker.is_alive() for worker in workers) and results.qsize() < MEMORY_WRITERS:
             highest = max(highest, server.memory_bytes())
+            descriptors = max(descriptors, server.descriptor_count())
             samples += 1
             time.sleep(0.02)
         done = [results.get(timeout=60) for _ in workers]
         for worker in workers:
             worker.join()
         server.stop()
+    with native.Server(data_dir, flags) as server:
+        server.start()
+        read_memory, read_descriptors = read_all_tablets(server, tablet_count)
+        server.stop()
+    highest, descriptors = max(highest, read_memory), max(descriptors, read_descriptors)
     shutil.rmtree(data_dir)
     written, refused = (sum(numbers) for numbers in zip(*done))
     print(f"memory: {len(tablets)} tablets, {written / seconds:.0f} rows/s for {seconds:.0f} s "
-          f"({refused} refused): at most {highest / MIB:.1f} MiB in {samples} samples; "
+          f"({refused} refused): at most {highest / MIB:.1f} MiB in {samples} samples and {descriptors} descriptors; "
           f"the limit is {limit / MIB:.0f} MiB", flush=True)
-    if len(tablets) != 16:
-        return "memory: the table does not have 16 tablets"
+    if len(tablets) != tablet_count:
+        return f"memory: the table does not have {tablet_count} tablets"
     if written < ROWS_PER_SECOND_MIN * seconds:
         return "memory: too few rows were written to say anything"
+    if descriptors > DESCRIPTORS_MAX:
+        return "memory: too many descriptors are open"
     return "" if highest < limit else "memory: over the limit"
 
 
@@ -242,7 +267,12 @@ def check_memory(folder):
     return tight or write_for(folder, 0, seconds / 3)
 
 
-CHECKS = {"write": check_write, "scan": check_scan, "memory": check_memory}
+def check_many(folder):
+    seconds = float(os.environ.get("CELLAR_BOUNDS_SECONDS", "60"))
+    return write_for(folder, 256 * MIB, seconds / 2, 1000)
+
+
+CHECKS = {"write": check_write, "scan": check_scan, "memory": check_memory, "many": check_many}
 
 
 def main():

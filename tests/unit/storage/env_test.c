@@ -248,7 +248,7 @@ static void reopening_does_not_disturb_readers(void **state)
     for (unsigned i = 1; i <= 60; i++) {
         items_put(env, i * 10, 100);
         assert_true(store_env_retained_bytes(env) > 0);
-        assert_int_equal(store_env_reopen(env, NULL), CELLAR_OK);
+        store_env_park(env);
         assert_int_equal(store_env_retained_bytes(env), 0);
     }
     atomic_store(&crowd.is_over, true);
@@ -262,13 +262,43 @@ static void reopening_does_not_disturb_readers(void **state)
     test_remove_tree(parent);
 }
 
+static void a_parked_environment_opens_when_it_is_needed(void **state)
+{
+    (void)state;
+    char parent[256];
+    struct store_env_txn *reader = NULL;
+    _Atomic uint32_t open_count = 0;
+    directory_make(parent, sizeof parent);
+    struct store_env *env = test_env_make(parent, TEST_MAP_BYTES);
+    store_env_count_by(env, &open_count);
+    assert_int_equal(open_count, 1);
+    items_put(env, 10, 10);
+    assert_false(store_env_park_idle(env)); /* it was used */
+    assert_int_equal(store_env_read_begin(env, &reader), CELLAR_OK);
+    (void)store_env_park_idle(env);
+    assert_false(store_env_park_idle(env)); /* it is in use */
+    store_env_read_end(reader);
+    assert_true(store_env_park_idle(env));
+    assert_false(store_env_is_open(env));
+    assert_int_equal(open_count, 0);
+    assert_true(store_env_used_bytes(env) > 0); /* what is known stays known */
+    assert_int_equal(state_of(env).item_count, 10);
+    assert_true(store_env_is_open(env));
+    assert_int_equal(open_count, 1);
+    store_env_park(env);
+    items_put(env, 20, 10);
+    assert_int_equal(state_of(env).item_count, 20);
+    store_env_close(env);
+    assert_int_equal(open_count, 0);
+    test_remove_tree(parent);
+}
+
 static void environment_that_cannot_reopen_fails_calls(void **state)
 {
     (void)state;
     char parent[256];
     char data[300];
     char moved[300];
-    struct cellar_error error;
     struct store_env_txn *reader = NULL;
     struct store_env_txn writer;
     directory_make(parent, sizeof parent);
@@ -278,14 +308,13 @@ static void environment_that_cannot_reopen_fails_calls(void **state)
     (void)snprintf(moved, sizeof moved, "%s/moved", parent);
     data[strlen(data) - 1] = '\0';
     assert_int_equal(rename(data, moved), 0);
-    cellar_error_clear(&error);
-    assert_int_equal(store_env_reopen(env, &error), CELLAR_IO_ERROR);
-    assert_true(error.text[0] != '\0');
+    store_env_park(env);
+    assert_int_equal(store_env_wake(env), CELLAR_IO_ERROR);
     assert_int_equal(store_env_read_begin(env, &reader), CELLAR_IO_ERROR);
     assert_int_equal(store_env_write_begin(env, &writer), CELLAR_IO_ERROR);
     assert_int_equal(store_env_used_percent(env), 0);
     assert_int_equal(rename(moved, data), 0);
-    assert_int_equal(store_env_reopen(env, &error), CELLAR_OK);
+    assert_int_equal(store_env_wake(env), CELLAR_OK);
     assert_int_equal(state_of(env).item_count, 10);
     store_env_close(env);
     test_remove_tree(parent);
@@ -672,6 +701,7 @@ int main(void)
         cmocka_unit_test(read_transaction_keeps_its_snapshot),
         cmocka_unit_test(many_readers_at_once_have_their_own_transactions),
         cmocka_unit_test(reopening_does_not_disturb_readers),
+        cmocka_unit_test(a_parked_environment_opens_when_it_is_needed),
         cmocka_unit_test(environment_that_cannot_reopen_fails_calls),
         cmocka_unit_test(missing_file_is_data_loss),
         cmocka_unit_test(file_cut_before_its_roots_is_refused_at_open),
