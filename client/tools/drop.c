@@ -64,12 +64,16 @@ enum cellar_status cellar_confirm(struct cellar_tool *tool, const struct cellar_
 
 /* ---- what would go ------------------------------------------------------------------------- */
 
+/* The fields are few and each command's are known, so too many are a mistake of its code. */
 void cellar_sight_add(struct cellar_sight *sight, struct cellar_report_field field)
 {
     CELLAR_ASSERT(sight->field_count < CELLAR_SIGHT_FIELDS_MAX);
     sight->fields[sight->field_count++] = field;
 }
 
+/* One row above the most is asked for, which tells "all" from "at least"; the server stops there,
+ * so that a look at a table of any size costs the same. Keys alone are sent: a row is one whatever
+ * it holds. */
 enum cellar_status cellar_sight_count(struct cellar_tool *tool, const char *table,
                                       struct cellar_read *read, struct cellar_sight *sight,
                                       uint64_t *count, struct cellar_error *error)
@@ -100,6 +104,7 @@ enum cellar_status cellar_sight_count(struct cellar_tool *tool, const char *tabl
     return CELLAR_OK;
 }
 
+/* A count that was cut is said to be a lower bound; an exact one says nothing about itself. */
 enum cellar_status cellar_rows_say(uint64_t count, struct cellar_buffer *to)
 {
     bool is_all = count <= CELLAR_ROWS_COUNTED_MAX;
@@ -109,7 +114,7 @@ enum cellar_status cellar_rows_say(uint64_t count, struct cellar_buffer *to)
                                 count == 1 ? "" : "s");
 }
 
-/* Prints what would go. */
+/* Prints what would go. Programs get the figures, as a sentence is not theirs to take apart. */
 static enum cellar_status sight_print(struct cellar_tool *tool, const struct cellar_sight *sight,
                                       struct cellar_error *error)
 {
@@ -128,7 +133,8 @@ static enum cellar_status sight_print(struct cellar_tool *tool, const struct cel
     return status;
 }
 
-/* Asks whether it may go. */
+/* Asks whether it may go. What must be typed is the table's own name, without project and instance:
+ * short enough to type, and not what the command line just held when that had the long form. */
 static enum cellar_status sight_ask(struct cellar_tool *tool, const struct cellar_args *args,
                                     struct cellar_sight *sight, struct cellar_error *error)
 {
@@ -142,7 +148,8 @@ static enum cellar_status sight_ask(struct cellar_tool *tool, const struct cella
                : status;
 }
 
-/* Looks, and says what would go or asks; nothing has gone after it. */
+/* Looks, and says what would go or asks; nothing has gone after it. The table is described first,
+ * so that one that is not there is an error here and not after the question. */
 static enum cellar_status drop_look(struct cellar_tool *tool, const struct cellar_args *args,
                                     const struct cellar_drop *drop, bool is_dry,
                                     struct cellar_error *error)
@@ -170,7 +177,9 @@ static enum cellar_status drop_look(struct cellar_tool *tool, const struct cella
     return status;
 }
 
-/* Silent when it worked, as rm is. */
+/* Arguments are checked before anybody is asked. Without a terminal nothing is looked at either: a
+ * script that says --yes has decided, and one that does not gets its error before anything is sent.
+ * Silent when it worked, as rm is. */
 enum cellar_status cellar_drop_run(struct cellar_tool *tool, const struct cellar_args *args,
                                    const struct cellar_drop *drop, struct cellar_error *error)
 {
@@ -189,7 +198,8 @@ enum cellar_status cellar_drop_run(struct cellar_tool *tool, const struct cellar
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
-/* Counts all rows of the table that is looked at. */
+/* Counts all rows of the table that is looked at: table drop and truncate differ in what else goes,
+ * not in the rows. */
 static enum cellar_status all_count(struct cellar_tool *tool, const char *table,
                                     struct cellar_sight *sight, uint64_t *count,
                                     struct cellar_error *error)
@@ -214,6 +224,7 @@ static enum cellar_status table_say(const struct cellar_table_info *info, uint64
     return cellar_rows_say(row_count, to);
 }
 
+/* Families and tablets go too, so they are said. */
 static enum cellar_status table_look(struct cellar_tool *tool, const struct cellar_args *args,
                                      struct cellar_sight *sight, struct cellar_error *error)
 {
@@ -256,6 +267,7 @@ static enum cellar_status rows_all_say(const struct cellar_table_info *info, uin
     return cellar_rows_say(row_count, to);
 }
 
+/* The table stays, so its rows are all there is to say. */
 static enum cellar_status truncate_look(struct cellar_tool *tool, const struct cellar_args *args,
                                         struct cellar_sight *sight, struct cellar_error *error)
 {

@@ -9,7 +9,8 @@
 #include "client/tools/drop.h"
 #include "client/tools/escape.h"
 
-/* The bytes of --prefix; freed by the caller also on failure. */
+/* The bytes of --prefix; freed by the caller also on failure. An escape always stands for a byte,
+ * so only an empty text is an empty prefix. */
 static enum cellar_status prefix_read(const struct cellar_args *args, struct cellar_buffer *prefix,
                                       struct cellar_error *error)
 {
@@ -23,6 +24,7 @@ static enum cellar_status prefix_read(const struct cellar_args *args, struct cel
     return cellar_escape_decode(cellar_slice_text(text), prefix, error);
 }
 
+/* Before anybody is asked: an answer to a question about a prefix that is none would be wasted. */
 static enum cellar_status rows_check(const struct cellar_args *args, struct cellar_error *error)
 {
     struct cellar_buffer prefix = {0};
@@ -32,7 +34,8 @@ static enum cellar_status rows_check(const struct cellar_args *args, struct cell
     return status;
 }
 
-/* Appends "12 rows of TABLE that begin with PREFIX". */
+/* Appends "12 rows of TABLE that begin with PREFIX". The prefix is escaped as an argument would be,
+ * so that what is read here can be typed. */
 static enum cellar_status rows_say(const struct cellar_sight *sight, struct cellar_slice prefix,
                                    uint64_t row_count, struct cellar_buffer *to)
 {
@@ -69,6 +72,8 @@ static enum cellar_status rows_look(struct cellar_tool *tool, const struct cella
     return status;
 }
 
+/* One request, whatever the number of rows: what is between looking and going is not counted again,
+ * since others may write meanwhile. */
 static enum cellar_status rows_go(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {

@@ -1,8 +1,12 @@
 /*
  * family add, family set, family drop.
  *
- * The families that one command names are one request, so that all of them change or none. add and
- * set take them as `table create` does; drop takes names alone, looks and asks first.
+ * The families that one command names are one request, so that all of them change or none: a script
+ * that fails half way would otherwise leave a table that neither its old nor its new version knows.
+ * add and set take families as `table create` does; drop takes names alone, looks and asks first.
+ *
+ * The texts of all families are kept while the request is made, since a rule's children lie in
+ * them. Whether a family exists is not asked before: the server says so, and changes nothing then.
  */
 
 #include <inttypes.h>
@@ -22,6 +26,7 @@ struct families {
     size_t count;
 };
 
+/* Both lists go together; either may be NULL after a failure. */
 static void families_free(struct families *families)
 {
     CELLAR_ASSERT(families->count <= FAMILIES_MAX);
@@ -29,7 +34,8 @@ static void families_free(struct families *families)
     cellar_mem_free(families->changes);
 }
 
-/* Reads the words behind the table; families_free() also on failure. */
+/* Reads the words behind the table; families_free() also on failure. Every word is read before
+ * anything is sent, so a mistake in the last one is found first. */
 static enum cellar_status families_read(const struct cellar_args *args,
                                         enum cellar_family_action action, struct families *families,
                                         struct cellar_error *error)
@@ -109,6 +115,7 @@ static enum cellar_status change_run(struct cellar_tool *tool, const struct cell
     return status;
 }
 
+/* A family that exists is an error and not skipped: its rule may be another than the one given. */
 static enum cellar_status add_run(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {
@@ -116,6 +123,7 @@ static enum cellar_status add_run(struct cellar_tool *tool, const struct cellar_
     return change_run(tool, args, CELLAR_FAMILY_CREATE, error);
 }
 
+/* A name without a rule takes the rule away, which is what its text says everywhere else too. */
 static enum cellar_status set_run(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {
@@ -139,6 +147,7 @@ static enum cellar_status drop_check(const struct cellar_args *args, struct cell
     return CELLAR_OK;
 }
 
+/* By name; a table has few families and this is asked once each. */
 static bool has_family(const struct cellar_table_info *table, const char *family)
 {
     bool is_there = false;
@@ -166,7 +175,8 @@ static enum cellar_status drop_say(const struct cellar_args *args, const struct 
     return cellar_rows_say(row_count, to);
 }
 
-/* Looks at families: that they are there, and how many rows have cells in them. */
+/* Looks at families: that they are there, and how many rows have cells in them. One that is not
+ * there is refused as the drop would be, so that a dry run fails where the run would. */
 static enum cellar_status drop_look(struct cellar_tool *tool, const struct cellar_args *args,
                                     struct cellar_sight *sight, struct cellar_error *error)
 {
@@ -194,6 +204,7 @@ static enum cellar_status drop_look(struct cellar_tool *tool, const struct cella
     return status;
 }
 
+/* The table as it is then is not asked for: a drop is silent. */
 static enum cellar_status drop_go(struct cellar_tool *tool, const struct cellar_args *args,
                                   struct cellar_error *error)
 {

@@ -37,7 +37,8 @@ struct parse {
 static enum cellar_status expression_take(struct parse *parse, uint32_t depth,
                                           struct cellar_rule *rule);
 
-/* Reads a count of versions. */
+/* Reads a count of versions. strtoll(3) would take blanks and signs before the digits and wants a
+ * NUL behind them, which the text has somewhere else, if at all. */
 static enum cellar_status versions_decode(struct cellar_slice text, int64_t *versions,
                                           struct cellar_error *error)
 {
@@ -59,6 +60,7 @@ static enum cellar_status versions_decode(struct cellar_slice text, int64_t *ver
     return CELLAR_OK;
 }
 
+/* What is neither is left to the caller, who knows what else may stand there. */
 enum cellar_status cellar_rule_leaf_decode(struct cellar_slice text, struct cellar_rule *rule,
                                            bool *is_leaf, struct cellar_error *error)
 {
@@ -79,6 +81,7 @@ enum cellar_status cellar_rule_leaf_decode(struct cellar_slice text, struct cell
                        : cellar_duration_decode(number, &rule->amount, error);
 }
 
+/* Shows the text from where it stopped making sense, which is shorter to say than a column. */
 static enum cellar_status refuse(struct parse *parse, const char *expected)
 {
     CELLAR_ASSERT(parse->at != NULL);
@@ -118,7 +121,8 @@ static enum cellar_status term_take(struct parse *parse, uint32_t depth, struct 
     return CELLAR_OK;
 }
 
-/* Takes `and` or `or` if one is next; otherwise the level ends. */
+/* Takes `and` or `or` if one is next; otherwise the level ends. A word that only begins so, as in
+ * "order", is none, and the caller meets it where no term may stand. */
 static enum cellar_rule_kind joint_take(struct parse *parse)
 {
     blanks_skip(parse);
@@ -130,7 +134,8 @@ static enum cellar_rule_kind joint_take(struct parse *parse)
     return is_and ? CELLAR_RULE_INTERSECTION : is_or ? CELLAR_RULE_UNION : CELLAR_RULE_NONE;
 }
 
-/* Makes one rule of the terms that wait from `first` on. */
+/* Makes one rule of the terms that wait from `first` on. A level of one term is that term: a union
+ * of one child would be another rule to the server, though it hides the same. */
 static void level_end(struct parse *parse, size_t first, enum cellar_rule_kind kind,
                       struct cellar_rule *rule)
 {
@@ -147,7 +152,8 @@ static void level_end(struct parse *parse, size_t first, enum cellar_rule_kind k
     parse->waiting_count = first;
 }
 
-/* Takes a level, up to its ')' or the text's end. */
+/* Takes a level, up to its ')' or the text's end. Nodes and waiting terms have one limit together:
+ * whatever waits becomes a node later, so there is always room for it. */
 static enum cellar_status expression_take(struct parse *parse, uint32_t depth,
                                           struct cellar_rule *rule)
 {

@@ -26,7 +26,8 @@ static_assert((int)SVC_FAMILY_CREATE == (int)TABLET_FAMILY_CREATE &&
 
 /* ---- families -------------------------------------------------------------------------------- */
 
-/* One change by itself: that its action exists, and what it says of the family. */
+/* One change by itself: that its action exists, and what it says of the family. A drop with a rule
+ * is refused and not ignored: it is likely an update whose action is wrong. */
 static enum cellar_status change_check(const struct svc_family_change *from,
                                        struct tablet_family_change *to, struct cellar_error *error)
 {
@@ -76,6 +77,8 @@ static enum cellar_status changes_check(const struct svc_family_changes *from,
     return CELLAR_OK;
 }
 
+/* The description is made from the reference that the change gave, so it is of the schema that this
+ * request made or of a later one, never of an earlier. */
 enum cellar_status svc_modify_families(struct svc *svc, const struct svc_request *request,
                                        const struct svc_family_changes *changes,
                                        struct cellar_arena *arena, struct svc_table *made,

@@ -38,7 +38,8 @@ static void answers_equal_the_model_through_the_library(void **state)
                                          .record_bytes_max = 1800000,
                                          .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
-                                         .restart_step_count = 100});
+                                         .restart_step_count = 100,
+                                         .change_step_count = 10});
 }
 
 static void
@@ -54,6 +55,7 @@ answers_equal_the_model_through_the_library_with_a_checkpoint_every_50_records(v
                                          .value_bytes_max = 100000,
                                          .wide_columns_max = 1200,
                                          .restart_step_count = 100,
+                                         .change_step_count = 12,
                                          .has_crashes = true});
 }
 
@@ -70,6 +72,7 @@ static void answers_equal_the_model_through_the_library_with_tiny_log_segments(v
                                          .value_bytes_max = 12000,
                                          .wide_columns_max = 150,
                                          .restart_step_count = 100,
+                                         .change_step_count = 8,
                                          .has_crashes = true});
 }
 

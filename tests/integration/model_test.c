@@ -42,7 +42,8 @@ static void answers_equal_the_model_with_default_settings(void **state)
                                          .record_bytes_max = 3500000,
                                          .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
-                                         .restart_step_count = 80});
+                                         .restart_step_count = 80,
+                                         .change_step_count = 10});
 }
 
 static void answers_equal_the_model_with_a_checkpoint_every_50_records(void **state)
@@ -57,6 +58,7 @@ static void answers_equal_the_model_with_a_checkpoint_every_50_records(void **st
                                          .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
                                          .restart_step_count = 70,
+                                         .change_step_count = 12,
                                          .has_crashes = true});
 }
 
@@ -73,6 +75,7 @@ static void answers_equal_the_model_with_tiny_log_segments(void **state)
                                          .value_bytes_max = 12000,
                                          .wide_columns_max = 150,
                                          .restart_step_count = 120,
+                                         .change_step_count = 10,
                                          .has_crashes = true});
 }
 
@@ -89,6 +92,7 @@ static void answers_equal_the_model_with_a_checkpoint_after_each_record(void **s
                                          .value_bytes_max = 20000,
                                          .wide_columns_max = 1200,
                                          .restart_step_count = 60,
+                                         .change_step_count = 8,
                                          .has_crashes = true});
 }
 

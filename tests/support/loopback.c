@@ -16,6 +16,7 @@
 #include "tests/support/model_service.h"
 
 #define BURST_MAX 64u
+#define CHANGES_MAX 8u
 #define FAMILY_BYTES (CELLAR_FAMILY_BYTES_MAX + 1)
 
 static struct loopback *loopback_of(struct model_port *port)
@@ -40,6 +41,13 @@ static const char *family_text(struct cellar_slice name, char *text)
         memcpy(text, name.data, name.bytes);
     }
     text[name.bytes] = '\0';
+    return text;
+}
+
+static const char *table_text(struct cellar_slice name, char text[CELLAR_TABLE_NAME_BYTES_MAX + 1])
+{
+    (void)snprintf(text, CELLAR_TABLE_NAME_BYTES_MAX + 1, "%.*s", (int)name.bytes,
+                   (const char *)name.data);
     return text;
 }
 
@@ -78,11 +86,48 @@ static enum cellar_status port_create(struct model_port *port, const struct svc_
     if (table->granularity != 0) {
         cellar_schema_granularity(schema, (enum cellar_table_granularity)table->granularity);
     }
-    (void)snprintf(name, sizeof name, "%.*s", (int)table->name.bytes,
-                   (const char *)table->name.data);
-    enum cellar_code code =
-        cellar_table_create(loopback_of(port)->client, name, schema, &call, NULL);
+    enum cellar_code code = cellar_table_create(loopback_of(port)->client,
+                                                table_text(table->name, name), schema, &call, NULL);
     cellar_schema_free(schema);
+    return status_of(code, &call, error);
+}
+
+static enum cellar_status port_modify_families(struct model_port *port,
+                                               const struct svc_family_changes *changes,
+                                               struct cellar_error *error)
+{
+    struct cellar_family_change list[CHANGES_MAX];
+    struct cellar_rule rules[CHANGES_MAX];
+    struct cellar_rule children[CHANGES_MAX][16];
+    struct cellar_call call = {0};
+    char names[CHANGES_MAX][FAMILY_BYTES];
+    char table[CELLAR_TABLE_NAME_BYTES_MAX + 1];
+    assert_true(changes->count <= CHANGES_MAX);
+    for (size_t i = 0; i < changes->count; i++) {
+        const struct svc_family_change *change = &changes->changes[i];
+        rules[i] = rule_of(&change->family.rule, children[i]);
+        list[i] = (struct cellar_family_change){
+            .action = (enum cellar_family_action)change->action,
+            .name = family_text(change->family.name, names[i]),
+            .rule = change->action == SVC_FAMILY_DROP ? NULL : &rules[i],
+        };
+    }
+    enum cellar_code code =
+        cellar_table_modify_families(loopback_of(port)->client, table_text(changes->table, table),
+                                     list, changes->count, &call, NULL);
+    return status_of(code, &call, error);
+}
+
+static enum cellar_status port_drop_rows(struct model_port *port, const struct svc_rows_drop *drop,
+                                         struct cellar_error *error)
+{
+    struct cellar_client *client = loopback_of(port)->client;
+    struct cellar_call call = {0};
+    char table[CELLAR_TABLE_NAME_BYTES_MAX + 1];
+    (void)table_text(drop->table, table);
+    enum cellar_code code =
+        drop->is_all ? cellar_table_truncate(client, table, &call)
+                     : cellar_rows_drop(client, table, loopback_view(drop->prefix), &call);
     return status_of(code, &call, error);
 }
 
@@ -180,9 +225,14 @@ static void *burst_run(void *context)
 {
     struct burst *burst = context;
     const struct model_entry *entries = burst->entries;
-    for (size_t i = burst->first; i < burst->count && burst->status == CELLAR_OK; i++) {
-        if (cellar_slice_equal(entries[i].row, entries[burst->first].row)) {
-            burst->status = port_mutate(burst->port, burst->table, &entries[i], &burst->error);
+    for (size_t i = burst->first; i < burst->count; i++) {
+        struct cellar_error error;
+        cellar_error_clear(&error);
+        if (cellar_slice_equal(entries[i].row, entries[burst->first].row) &&
+            port_mutate(burst->port, burst->table, &entries[i], &error) != CELLAR_OK &&
+            burst->status == CELLAR_OK) {
+            burst->status = error.code;
+            burst->error = error;
         }
     }
     return NULL;
@@ -401,6 +451,8 @@ void loopback_open(struct loopback *loopback, const struct svc_options *options)
         .mutate = port_mutate,
         .mutate_batch = port_mutate_batch,
         .mutate_burst = port_mutate_burst,
+        .modify_families = port_modify_families,
+        .drop_rows = port_drop_rows,
         .read = port_read,
         .restart = port_restart,
     };

@@ -5,16 +5,19 @@
  * A row's cells stand by family, qualifier, newest first. A mutation list is applied item by item,
  * as if each were a request of its own. A row without cells is not there. GC rules hide cells when
  * a row is read and take none away, which is what the server does until it removes cells itself
- * (then R-GC-08 allows two outcomes for cells that newer ones had hidden).
+ * (then R-GC-08 allows two outcomes for cells that newer ones had hidden). A family that is dropped
+ * takes its cells with it, a drop of rows its rows; nothing of them is kept.
  *
- * One thread. The model owns copies of all keys, qualifiers and values; family names are the
- * table's.
+ * One thread. The model owns copies of all keys, qualifiers and values; family names are those of
+ * the table and of later changes. A cell points to its family, so families do not move.
  */
 #include "tests/support/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define FAMILIES_MAX 16u
 
 struct model_cell {
     const struct svc_family *family;
@@ -34,7 +37,9 @@ struct model_table_row {
 };
 
 struct model {
-    const struct svc_table *table;
+    enum cellar_granularity granularity;
+    struct svc_family *families[FAMILIES_MAX]; /* in no order */
+    size_t family_count;
     struct model_table_row *rows;
     size_t row_count;
     size_t row_capacity;
@@ -233,15 +238,50 @@ static bool read_has_column(const struct model_read *read, const struct cellar_c
     return has_column;
 }
 
-/* ---- rows and cells -------------------------------------------------------------------------- */
+/* ---- families -------------------------------------------------------------------------------- */
+
+static void family_add(struct model *model, const struct svc_family *family)
+{
+    struct svc_family *added = malloc(sizeof *added);
+    assert_non_null(added);
+    assert_true(model->family_count < FAMILIES_MAX);
+    *added = *family;
+    model->families[model->family_count++] = added;
+}
+
+/* The place of a family, or the count. */
+static size_t family_find(const struct model *model, struct cellar_slice name)
+{
+    size_t index = 0;
+    while (index < model->family_count && !cellar_slice_equal(model->families[index]->name, name)) {
+        index++;
+    }
+    return index;
+}
+
+size_t model_family_count(const struct model *model)
+{
+    return model->family_count;
+}
+
+struct cellar_slice model_family_name(const struct model *model, size_t index)
+{
+    assert_true(index < model->family_count);
+    return model->families[index]->name;
+}
 
 struct model *model_new(const struct svc_table *table)
 {
     struct model *model = calloc(1, sizeof *model);
     assert_non_null(model);
-    model->table = table;
+    model->granularity = table->granularity;
+    for (size_t i = 0; i < table->family_count; i++) {
+        family_add(model, &table->families[i]);
+    }
     return model;
 }
+
+/* ---- rows and cells -------------------------------------------------------------------------- */
 
 static void row_fini(struct model *model, struct model_table_row *row)
 {
@@ -258,6 +298,9 @@ void model_free(struct model *model)
 {
     if (model == NULL) {
         return;
+    }
+    for (size_t i = 0; i < model->family_count; i++) {
+        free(model->families[i]);
     }
     for (size_t i = 0; i < model->row_count; i++) {
         row_fini(model, &model->rows[i]);
@@ -307,17 +350,6 @@ static int cell_order(const struct cellar_cell *a, const struct cellar_cell *b)
     return a->timestamp_us > b->timestamp_us ? -1 : 1;
 }
 
-static const struct svc_family *family_find(const struct model *model, struct cellar_slice name)
-{
-    for (size_t i = 0; i < model->table->family_count; i++) {
-        if (cellar_slice_equal(model->table->families[i].name, name)) {
-            return &model->table->families[i];
-        }
-    }
-    fail_msg("the model's table has no such family");
-    return NULL;
-}
-
 static size_t cell_find(const struct model_table_row *row, const struct cellar_cell *sought,
                         bool *is_there)
 {
@@ -347,10 +379,11 @@ static void cell_set(struct model *model, struct model_table_row *row,
         row->cells = cells;
         memmove(&row->cells[index + 1], &row->cells[index],
                 (row->cell_count - index) * sizeof row->cells[0]);
-        row->cells[index] = (struct model_cell){.family = family_find(model, cell->family),
-                                                .qualifier = bytes_copy(cell->qualifier),
-                                                .qualifier_bytes = cell->qualifier.bytes,
-                                                .timestamp_us = cell->timestamp_us};
+        row->cells[index] =
+            (struct model_cell){.family = model->families[family_find(model, cell->family)],
+                                .qualifier = bytes_copy(cell->qualifier),
+                                .qualifier_bytes = cell->qualifier.bytes,
+                                .timestamp_us = cell->timestamp_us};
         row->cell_count++;
         model->cell_count++;
     }
@@ -399,11 +432,25 @@ static void cells_delete(struct model *model, struct model_table_row *row,
     row->cell_count = kept;
 }
 
-void model_apply(struct model *model, struct cellar_slice row,
-                 const struct cellar_mutation *mutations, size_t count, int64_t time_us)
+/* Takes away the rows that are empty. */
+static void rows_sweep(struct model *model)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < model->row_count; i++) {
+        if (model->rows[i].cell_count == 0) {
+            row_fini(model, &model->rows[i]);
+        } else {
+            model->rows[kept++] = model->rows[i];
+        }
+    }
+    model->row_count = kept;
+}
+
+/* The row, made when it is not there. */
+static struct model_table_row *row_ensure(struct model *model, struct cellar_slice key)
 {
     bool is_there = false;
-    size_t index = row_find(model, row, &is_there);
+    size_t index = row_find(model, key, &is_there);
     if (!is_there) {
         void *rows = model->rows;
         array_grow(&rows, &model->row_capacity, model->row_count, sizeof model->rows[0]);
@@ -411,10 +458,23 @@ void model_apply(struct model *model, struct cellar_slice row,
         memmove(&model->rows[index + 1], &model->rows[index],
                 (model->row_count - index) * sizeof model->rows[0]);
         model->rows[index] =
-            (struct model_table_row){.key = bytes_copy(row), .key_bytes = row.bytes};
+            (struct model_table_row){.key = bytes_copy(key), .key_bytes = key.bytes};
         model->row_count++;
     }
-    struct model_table_row *at = &model->rows[index];
+    return &model->rows[index];
+}
+
+enum cellar_status model_apply(struct model *model, struct cellar_slice row,
+                               const struct cellar_mutation *mutations, size_t count,
+                               int64_t time_us)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (mutations[i].kind != CELLAR_MUTATION_DELETE_ROW &&
+            family_find(model, mutations[i].family) == model->family_count) {
+            return CELLAR_NOT_FOUND;
+        }
+    }
+    struct model_table_row *at = row_ensure(model, row);
     for (size_t i = 0; i < count; i++) {
         const struct cellar_mutation *mutation = &mutations[i];
         if (mutation->kind != CELLAR_MUTATION_SET) {
@@ -427,11 +487,73 @@ void model_apply(struct model *model, struct cellar_slice row,
                                          mutation->value};
         cell_set(model, at, &cell);
     }
-    if (at->cell_count == 0) {
-        row_fini(model, at);
-        model->row_count--;
-        memmove(at, at + 1, (model->row_count - index) * sizeof *at);
+    rows_sweep(model);
+    return CELLAR_OK;
+}
+
+/* ---- drops and changes of families ----------------------------------------------------------- */
+
+void model_drop_rows(struct model *model, struct cellar_slice prefix)
+{
+    const struct cellar_mutation all = {.kind = CELLAR_MUTATION_DELETE_ROW};
+    for (size_t i = 0; i < model->row_count; i++) {
+        if (cellar_slice_has_prefix(row_key(&model->rows[i]), prefix)) {
+            cells_delete(model, &model->rows[i], &all);
+        }
     }
+    rows_sweep(model);
+}
+
+/* What the list would meet, from names alone. */
+static enum cellar_status changes_check(const struct model *model,
+                                        const struct svc_family_change *changes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct cellar_slice name = changes[i].family.name;
+        bool is_there = family_find(model, name) < model->family_count;
+        for (size_t j = 0; j < i; j++) {
+            if (cellar_slice_equal(changes[j].family.name, name)) {
+                is_there = changes[j].action != SVC_FAMILY_DROP;
+            }
+        }
+        if (is_there == (changes[i].action == SVC_FAMILY_CREATE)) {
+            return is_there ? CELLAR_ALREADY_EXISTS : CELLAR_NOT_FOUND;
+        }
+    }
+    return CELLAR_OK;
+}
+
+static void family_drop(struct model *model, size_t index)
+{
+    const struct cellar_mutation cells = {.kind = CELLAR_MUTATION_DELETE_FAMILY,
+                                          .family = model->families[index]->name};
+    for (size_t i = 0; i < model->row_count; i++) {
+        cells_delete(model, &model->rows[i], &cells);
+    }
+    rows_sweep(model);
+    free(model->families[index]);
+    model->families[index] = model->families[--model->family_count];
+}
+
+enum cellar_status model_modify_families(struct model *model,
+                                         const struct svc_family_change *changes, size_t count)
+{
+    enum cellar_status status = changes_check(model, changes, count);
+    for (size_t i = 0; status == CELLAR_OK && i < count; i++) {
+        size_t index = family_find(model, changes[i].family.name);
+        switch (changes[i].action) {
+        case SVC_FAMILY_CREATE:
+            family_add(model, &changes[i].family);
+            break;
+        case SVC_FAMILY_UPDATE:
+            model->families[index]->rule = changes[i].family.rule;
+            break;
+        case SVC_FAMILY_DROP:
+            family_drop(model, index);
+            break;
+        }
+    }
+    return status;
 }
 
 /* ---- reads ----------------------------------------------------------------------------------- */
@@ -511,8 +633,7 @@ void model_read(const struct model *model, const struct model_read *read, int64_
 
 int64_t model_time(const struct model *model, int64_t time_us)
 {
-    return model->table->granularity == CELLAR_GRANULARITY_MICROS ? time_us
-                                                                  : time_us - time_us % 1000;
+    return model->granularity == CELLAR_GRANULARITY_MICROS ? time_us : time_us - time_us % 1000;
 }
 
 size_t model_row_count(const struct model *model)

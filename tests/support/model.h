@@ -94,8 +94,8 @@ struct model;
 /**
  * Makes the model of an empty table.
  *
- * @param table  families, rules and granularity are taken from it; borrowed as long as the model
- *               lives
+ * @param table  families, rules and granularity are taken from it; names and the children of rules
+ *               are borrowed as long as the model lives
  */
 struct model *model_new(const struct svc_table *table);
 
@@ -106,9 +106,31 @@ void model_free(struct model *model);
  * Applies one row's mutations in list order.
  *
  * @param time_us  the server's time, in the table's granularity
+ * @return CELLAR_OK; CELLAR_NOT_FOUND when one names a family that is not there: none is applied
  */
-void model_apply(struct model *model, struct cellar_slice row,
-                 const struct cellar_mutation *mutations, size_t count, int64_t time_us);
+enum cellar_status model_apply(struct model *model, struct cellar_slice row,
+                               const struct cellar_mutation *mutations, size_t count,
+                               int64_t time_us);
+
+/**
+ * Changes families in list order and as a whole.
+ *
+ * @param changes  names and the children of rules are borrowed as long as the model lives
+ * @return CELLAR_OK; CELLAR_ALREADY_EXISTS or CELLAR_NOT_FOUND of the first change that fails: none
+ *         is made
+ * @source R-TAB-12, R-TAB-13, R-TAB-15
+ */
+enum cellar_status model_modify_families(struct model *model,
+                                         const struct svc_family_change *changes, size_t count);
+
+/** Takes away the rows that begin with a prefix; an empty one takes all. R-TAB-17, R-TAB-19. */
+void model_drop_rows(struct model *model, struct cellar_slice prefix);
+
+/** How many families the table has. */
+size_t model_family_count(const struct model *model);
+
+/** The name of one of them; `index` < model_family_count(). */
+struct cellar_slice model_family_name(const struct model *model, size_t index);
 
 /**
  * Answers a read.

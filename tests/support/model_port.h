@@ -34,6 +34,13 @@ struct model_port_calls {
     enum cellar_status (*mutate_burst)(struct model_port *port, const char *table,
                                        const struct model_entry *entries, size_t count,
                                        struct cellar_error *error);
+    /** Changes families. */
+    enum cellar_status (*modify_families)(struct model_port *port,
+                                          const struct svc_family_changes *changes,
+                                          struct cellar_error *error);
+    /** Drops rows by prefix, or all. */
+    enum cellar_status (*drop_rows)(struct model_port *port, const struct svc_rows_drop *drop,
+                                    struct cellar_error *error);
     /** Reads all rows; `answer` is cleared first and owns what it holds. */
     enum cellar_status (*read)(struct model_port *port, const char *table,
                                const struct model_read *read, struct model_answer *answer,

@@ -325,6 +325,16 @@ enum cellar_status model_svc_read(struct svc *svc, const char *table, const stru
     return status;
 }
 
+enum cellar_status model_svc_modify(struct svc *svc, const struct svc_family_changes *changes,
+                                    struct cellar_error *error)
+{
+    struct cellar_arena arena = {0};
+    struct svc_table made;
+    enum cellar_status status = svc_modify_families(svc, NULL, changes, &arena, &made, error);
+    cellar_arena_fini(&arena);
+    return status;
+}
+
 uint64_t model_svc_figure(struct svc *svc, const char *name)
 {
     struct svc_figure figures[SVC_FIGURE_COUNT_MAX];
@@ -401,6 +411,19 @@ static enum cellar_status port_mutate_burst(struct model_port *port, const char 
     return waiter_wait(&waiter, error);
 }
 
+static enum cellar_status port_modify_families(struct model_port *port,
+                                               const struct svc_family_changes *changes,
+                                               struct cellar_error *error)
+{
+    return model_svc_modify(service_of(port)->svc, changes, error);
+}
+
+static enum cellar_status port_drop_rows(struct model_port *port, const struct svc_rows_drop *drop,
+                                         struct cellar_error *error)
+{
+    return svc_drop_rows(service_of(port)->svc, NULL, drop, error);
+}
+
 static enum cellar_status port_read(struct model_port *port, const char *table,
                                     const struct model_read *read, struct model_answer *answer,
                                     struct cellar_error *error)
@@ -453,6 +476,8 @@ void model_service_open(struct model_service *service, const struct svc_options 
         .mutate = port_mutate,
         .mutate_batch = port_mutate_batch,
         .mutate_burst = port_mutate_burst,
+        .modify_families = port_modify_families,
+        .drop_rows = port_drop_rows,
         .read = port_read,
         .restart = port_restart,
     };

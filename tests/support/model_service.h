@@ -81,6 +81,10 @@ enum cellar_status model_svc_read(struct svc *svc, const char *table, const stru
                                   size_t chunk_bytes, struct model_answer *answer,
                                   struct cellar_error *error);
 
+/** Changes families and throws the description away. */
+enum cellar_status model_svc_modify(struct svc *svc, const struct svc_family_changes *changes,
+                                    struct cellar_error *error);
+
 /** One of the service's figures by its name; the test fails when there is none. */
 uint64_t model_svc_figure(struct svc *svc, const char *name);
 

@@ -15,6 +15,7 @@ struct model_workload_options {
     size_t value_bytes_max;    /* how large one value may get */
     size_t wide_columns_max;   /* columns that one request may set */
     size_t restart_step_count; /* about so many steps between two restarts; 0: none */
+    size_t change_step_count;  /* likewise between drops of rows or changes of families */
     bool has_crashes;          /* restarts are crashes or orderly at random */
 };
 

@@ -22,6 +22,7 @@ import msgpack  # noqa: E402
 
 REQUEST, REPLY, PART, ERROR, CREDIT, CANCEL, GOAWAY = 1, 2, 3, 4, 5, 6, 7
 HELLO, PING, INFO, CREATE, DESCRIBE, LIST, DROP = 1, 2, 3, 16, 17, 18, 19
+MODIFY, DROP_ROWS = 20, 21
 MUTATE_ROW, MUTATE_ROWS, READ_ROWS = 32, 33, 34
 INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION = 1, 2, 3, 4
 DEADLINE_EXCEEDED, UNIMPLEMENTED, CANCELLED = 8, 13, 14
@@ -240,6 +241,37 @@ def speak_tables(server):
     assert speaker.ask(DROP, {1: "ta/ble/tables"}) == {}
     refused(NOT_FOUND, "", speaker.ask, DROP, {1: "ta/ble/tables"})
     refused(NOT_FOUND, "", speaker.ask, DESCRIBE, {1: "ta/ble/tables"})
+
+
+def speak_changes(server):
+    """Families change as a whole; rows go by a prefix or all, and nothing else means either."""
+    speaker = Speaker(server.port)
+    table = table_of(speaker, "changes")
+    for key in (b"a1", b"a2", b"b"):
+        speaker.ask(MUTATE_ROW, {1: table, 2: key, 3: [put("cf", b"q", 1000, b"v"),
+                                                       put("g", b"q", 1000, b"v")]})
+    changed = speaker.ask(MODIFY, {1: table, 2: [[0, "h", [1, 3]], [1, "cf", [2, 7000000]], [2, "g", None],
+                                                 [0, "g"]]})
+    assert changed[2] == [["cf", [2, 7000000]], ["g", None], ["h", [1, 3]]], changed
+    assert changed == speaker.ask(DESCRIBE, {1: table}) and changed[5] > 1, changed
+    assert speaker.ask(MODIFY, {1: table, 2: [[1, "cf"]]})[2][0] == ["cf", None]
+    for changes, code in (([], INVALID_ARGUMENT), (None, INVALID_ARGUMENT), ([[3, "x"]], INVALID_ARGUMENT),
+                          ([[2, "g", [1, 1]]], INVALID_ARGUMENT), ([[0]], INVALID_ARGUMENT),
+                          ([[2, "g"], [0, "cf"]], ALREADY_EXISTS), ([[2, "g"], [2, "g"]], NOT_FOUND),
+                          ([[1, "nope", None]], NOT_FOUND)):
+        refused(code, "", speaker.ask, MODIFY, {1: table, 2: changes})
+    refused(INVALID_ARGUMENT, "changes", speaker.ask, MODIFY, {1: table})
+    refused(NOT_FOUND, "", speaker.ask, MODIFY, {1: "nowhere", 2: [[2, "g"]]})
+    assert [name for name, _ in speaker.ask(DESCRIBE, {1: table})[2]] == ["cf", "g", "h"]
+    assert all(cells == [("cf", b"q", 1000, b"v")] for _, cells in speaker.read({1: table}))
+    for target in ({}, {2: b""}, {2: b"a", 3: True}, {3: False}, {2: b"a" * 4097}, {2: 5}):
+        refused(INVALID_ARGUMENT, "", speaker.ask, DROP_ROWS, {1: table, **target})
+    refused(NOT_FOUND, "", speaker.ask, DROP_ROWS, {1: "nowhere", 3: True})
+    assert [key for key, _ in speaker.read({1: table})] == [b"a1", b"a2", b"b"]
+    assert speaker.ask(DROP_ROWS, {1: table, 2: b"a"}) == {}
+    assert [key for key, _ in speaker.read({1: table})] == [b"b"]
+    assert speaker.ask(DROP_ROWS, {1: table, 3: True, 15: 5000000}) == {}
+    assert speaker.read({1: table}) == []
 
 
 # ---- writes -------------------------------------------------------------------------------------

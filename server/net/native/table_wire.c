@@ -88,6 +88,7 @@ enum cellar_status net_families_decode(struct cellar_slice raw, struct cellar_ar
     return CELLAR_OK;
 }
 
+/* Keys are checked by the service, which knows what a row key is; here they are only bytes. */
 enum cellar_status net_split_keys_decode(struct cellar_slice raw, struct cellar_arena *arena,
                                          struct svc_table *table, struct cellar_error *error)
 {
@@ -138,6 +139,7 @@ static enum cellar_status decode_change(struct cellar_cursor *from, struct cella
     return CELLAR_OK;
 }
 
+/* An empty list is handed on: that a request must change something is not a matter of its form. */
 enum cellar_status net_changes_decode(struct cellar_slice raw, struct cellar_arena *arena,
                                       struct svc_family_changes *changes,
                                       struct cellar_error *error)

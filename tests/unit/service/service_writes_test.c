@@ -161,6 +161,22 @@ static void never_done(void *context, const struct cellar_error *result)
     fail_msg("a refused write has ended");
 }
 
+static void a_write_without_a_list_is_refused(void **state)
+{
+    struct model_service service;
+    struct cellar_error error;
+    (void)state;
+    model_service_open_table(&service);
+    const struct svc_row_write write = {
+        .table = cellar_slice_text("t"), .row = cellar_slice_text("r"), .done = never_done};
+    const struct svc_rows_write rows = {.table = cellar_slice_text("t")};
+    cellar_error_clear(&error);
+    assert_int_equal(svc_mutate_row(service.svc, NULL, &write, &error), CELLAR_INVALID_ARGUMENT);
+    assert_string_equal(error.text, "Error in field 'Mutation list' : must be an array");
+    assert_int_equal(svc_mutate_rows(service.svc, NULL, &rows, &error), CELLAR_INVALID_ARGUMENT);
+    model_service_close(&service);
+}
+
 static void a_late_or_draining_write_is_refused_and_never_ends(void **state)
 {
     struct model_service service;
@@ -191,6 +207,7 @@ int main(void)
         cmocka_unit_test(entries_of_batches_are_counted_by_how_each_ended),
         cmocka_unit_test(a_malformed_entry_refuses_the_whole_batch),
         cmocka_unit_test(a_late_or_draining_write_is_refused_and_never_ends),
+        cmocka_unit_test(a_write_without_a_list_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
