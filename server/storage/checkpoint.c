@@ -12,13 +12,28 @@
 #include "server/storage/removal.h"
 #include "server/storage/row_writer.h"
 
+#define ROW_STEPS_MAX 32u
+
 /* ---- dropped ranges -------------------------------------------------------------------------- */
 
-/* The first entry behind all of a row. */
+/* The first entry behind all of a row: found by steps while they are few, which touch what is
+ * written next anyway, else by a search. */
 static enum cellar_status row_next(struct store_row_writer *writer,
                                    const struct store_memtable *memtable,
                                    const struct store_entry **entry)
 {
+    const struct store_entry *at = *entry;
+    for (unsigned i = 0; i < ROW_STEPS_MAX && at != NULL; i++) {
+        if (!cellar_slice_equal(store_entry_row(at), store_entry_row(*entry))) {
+            *entry = at;
+            return CELLAR_OK;
+        }
+        at = store_entry_next(at);
+    }
+    if (at == NULL) {
+        *entry = NULL;
+        return CELLAR_OK;
+    }
     CELLAR_TRY(store_row_writer_behind(writer, store_entry_row(*entry)));
     *entry = store_memtable_seek(memtable, cellar_slice_of(&writer->key));
     return CELLAR_OK;
@@ -109,7 +124,7 @@ static enum cellar_status memtable_write(struct store_row_writer *writer,
                   store_memtable_drops(memtable) != NULL);
     CELLAR_TRY(hidden_bound(writer, memtable));
     while (entry != NULL) {
-        CELLAR_TRY(store_row_write(writer, store_entry_row(entry)));
+        CELLAR_TRY(store_row_write(writer, entry));
         CELLAR_TRY(row_next(writer, memtable, &entry));
     }
     return writer->has_cut ? store_env_pending_put(&writer->txn, &writer->hidden) : CELLAR_OK;

@@ -391,7 +391,9 @@ void store_env_abort(struct store_env_txn *txn)
     write_end(txn, false);
 }
 
-/* The state goes in last, with the count and sum of all that went before. */
+/* The state goes in last, with the count and sum of all that went before. After a write or sync that
+ * failed LMDB may refuse every further transaction (MDB_PANIC), and does not know itself whether the
+ * commit landed. Opened anew, it takes the newest sound meta page, and its state tells. */
 enum cellar_status store_env_commit(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write && txn->txn != NULL);
@@ -403,7 +405,11 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
         store_env_abort(txn);
         return status;
     }
+    struct store_env *env = txn->env;
     enum cellar_status status = store_env_status(mdb_txn_commit(txn->txn));
     write_end(txn, status == CELLAR_OK);
+    if (status != CELLAR_OK) {
+        store_env_park(env);
+    }
     return status;
 }

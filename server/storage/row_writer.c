@@ -370,10 +370,11 @@ static enum cellar_status row_unhide(struct store_row_writer *writer)
 }
 
 /* A row that was dropped is rewritten from its start to its end, so that no old segment is left. */
-enum cellar_status store_row_write(struct store_row_writer *writer, struct cellar_slice row_key)
+enum cellar_status store_row_write(struct store_row_writer *writer, const struct store_entry *first)
 {
+    struct cellar_slice row_key = store_entry_row(first);
     writer->row_key = row_key;
-    bool has_entries = store_merge_row(&writer->merge, row_key, NULL, NULL, NULL);
+    bool has_entries = store_merge_row(&writer->merge, row_key, &first, NULL, NULL);
     bool is_hidden = store_range_set_find(&writer->hidden, row_key) != NULL;
     if (is_hidden) {
         store_merge_base_hide(&writer->merge);

@@ -48,10 +48,10 @@ void store_row_writer_fini(struct store_row_writer *writer);
 /**
  * Writes what the memtable has of a row.
  *
- * @param row_key  of an entry of the memtable; borrowed until return
+ * @param first  the row's first entry in the memtable
  * @return CELLAR_OK; DATA_LOSS, RESOURCE_EXHAUSTED (map or disk full), IO_ERROR, NO_MEMORY
  */
-enum cellar_status store_row_write(struct store_row_writer *writer, struct cellar_slice row_key)
+enum cellar_status store_row_write(struct store_row_writer *writer, const struct store_entry *first)
     CELLAR_MUST_USE;
 
 #endif

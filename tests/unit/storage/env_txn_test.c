@@ -274,6 +274,38 @@ static void failed_commit_leaves_the_state_before(void **state)
     test_remove_tree(parent);
 }
 
+/* The last write of a commit is its meta page; when that fails LMDB takes nothing more until it is
+ * opened anew. */
+static void a_store_goes_on_after_any_write_of_a_commit_failed(void **state)
+{
+    (void)state;
+    char parent[256];
+    static const int codes[] = {EIO, ENOSPC};
+    directory_make(parent, sizeof parent);
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(codes); i++) {
+        enum cellar_status status = CELLAR_IO_ERROR;
+        int64_t good = 0;
+        for (; status != CELLAR_OK; good++) {
+            struct store_env *env = test_env_make(parent, TEST_MAP_BYTES);
+            uint64_t count = 0;
+            bool is_exact = false;
+            assert_int_equal(test_env_put(env, cellar_slice_text("a"), cellar_slice_text("1")),
+                             CELLAR_OK);
+            test_disk_fail_writes(good, codes[i]);
+            status = test_env_put(env, cellar_slice_text("b"), cellar_slice_text("2"));
+            test_disk_fail_writes(-1, 0);
+            value_check(env, cellar_slice_text("a"), cellar_slice_text("1"));
+            assert_int_equal(test_env_walk(env, &count, &is_exact), CELLAR_OK);
+            assert_true(is_exact && count >= 1);
+            assert_int_equal(test_env_put(env, cellar_slice_text("c"), cellar_slice_text("3")),
+                             CELLAR_OK);
+            store_env_close(env);
+        }
+        assert_true(good > 1);
+    }
+    test_remove_tree(parent);
+}
+
 static void failed_sync_is_told(void **state)
 {
     (void)state;
@@ -322,6 +354,7 @@ int main(void)
         cmocka_unit_test(full_map_is_told_and_the_state_before_stays),
         cmocka_unit_test(map_that_fills_up_bit_by_bit_stays_readable),
         cmocka_unit_test(failed_commit_leaves_the_state_before),
+        cmocka_unit_test(a_store_goes_on_after_any_write_of_a_commit_failed),
         cmocka_unit_test(failed_sync_is_told),
         cmocka_unit_test(every_commit_is_synced),
     };
