@@ -3,7 +3,10 @@
  * are, and its list of free pages, which is held against what the walks of all databases met
  * (check_walk.c). No page may be in use twice, or in use and free.
  *
- * Memory: two bits a page of the file. One thread.
+ * Of a file in use only the meta page of the caller's transaction is read, and no page is counted:
+ * LMDB keeps what that transaction can reach, and writes the rest as it likes.
+ *
+ * Memory: two bits a page of the file, none for one in use. One thread.
  */
 #include "server/storage/check_pages.h"
 
@@ -121,15 +124,15 @@ static enum cellar_status meta_use(struct store_check_pages *pages, const uint8_
     return CELLAR_OK;
 }
 
-/* Two transactions alternate between the two pages. If they do not follow each other, one of them
- * was not written by the other's successor, and neither can be trusted to be the newest. */
-static enum cellar_status metas_read(struct store_check_pages *pages)
+/* Both pages into `bytes`; says what is wrong with either. DATA_LOSS. */
+static enum cellar_status metas_load(const struct store_check_pages *pages,
+                                     uint8_t bytes[META_PAGE_COUNT * PAGE])
 {
-    uint8_t bytes[META_PAGE_COUNT * PAGE];
     size_t got = 0;
     struct store_check_fault fault = {.offset = 0};
-    enum cellar_status status = store_file_read(pages->descriptor, 0, bytes, sizeof bytes, &got);
-    if (status != CELLAR_OK || got != sizeof bytes) {
+    enum cellar_status status =
+        store_file_read(pages->descriptor, 0, bytes, META_PAGE_COUNT * PAGE, &got);
+    if (status != CELLAR_OK || got != META_PAGE_COUNT * PAGE) {
         store_check_fault_tell(pages, &fault, "the meta pages cannot be read: %s",
                                status != CELLAR_OK ? strerror(errno) : "the file was cut off");
         return CELLAR_DATA_LOSS;
@@ -142,10 +145,24 @@ static enum cellar_status metas_read(struct store_check_pages *pages)
             status = CELLAR_DATA_LOSS;
         }
     }
+    CELLAR_ASSERT(got == META_PAGE_COUNT * PAGE);
+    return status;
+}
+
+/* Two transactions alternate between the two pages. If they do not follow each other, one of them
+ * was not written by the other's successor, and neither can be trusted to be the newest. */
+static enum cellar_status metas_read(struct store_check_pages *pages)
+{
+    uint8_t bytes[META_PAGE_COUNT * PAGE];
+    struct store_check_fault fault = {.offset = 0};
+    enum cellar_status status = metas_load(pages, bytes);
+    if (status != CELLAR_OK) {
+        return status;
+    }
     uint64_t first = cellar_get_u64le(bytes + META_AT_TRANSACTION);
     uint64_t second = cellar_get_u64le(bytes + PAGE + META_AT_TRANSACTION);
     uint64_t newest = second > first ? PAGE : 0;
-    if (status == CELLAR_OK && first + 1 != second && second + 1 != first) {
+    if (first + 1 != second && second + 1 != first) {
         fault.offset = newest;
         store_check_fault_tell(pages, &fault,
                                "the meta pages are of transactions %" PRIu64 " and %" PRIu64
@@ -157,9 +174,27 @@ static enum cellar_status metas_read(struct store_check_pages *pages)
     return status == CELLAR_OK ? meta_use(pages, bytes + newest, newest) : status;
 }
 
+/* A commit writes the other meta page first and this one with the next commit, so what is read
+ * twice alike and names the transaction was not being written meanwhile. */
+static enum cellar_status meta_read_live(struct store_check_pages *pages, uint64_t transaction_id)
+{
+    uint8_t bytes[META_PAGE_COUNT * PAGE];
+    uint8_t again[PAGE];
+    size_t got = 0;
+    uint64_t at = (transaction_id & 1) * PAGE;
+    CELLAR_TRY(metas_load(pages, bytes));
+    CELLAR_ASSERT(at < sizeof bytes);
+    if (store_file_read(pages->descriptor, at, again, sizeof again, &got) != CELLAR_OK ||
+        got != sizeof again || memcmp(again, bytes + at, sizeof again) != 0 ||
+        cellar_get_u64le(again + META_AT_TRANSACTION) != transaction_id) {
+        return CELLAR_ABORTED;
+    }
+    return meta_use(pages, bytes + at, at);
+}
+
 /* The file may be shorter than the meta page says: pages that were given out and taken back in one
  * transaction were never written. */
-enum cellar_status store_check_pages_open(struct store_check_pages *pages, const char *path)
+static enum cellar_status file_open(struct store_check_pages *pages, const char *path)
 {
     struct stat facts;
     struct store_check_fault fault = {.offset = 0};
@@ -176,6 +211,23 @@ enum cellar_status store_check_pages_open(struct store_check_pages *pages, const
         return CELLAR_IO_ERROR;
     }
     pages->file_page_count = (uint64_t)facts.st_size / PAGE;
+    CELLAR_ASSERT(pages->used == NULL);
+    return CELLAR_OK;
+}
+
+enum cellar_status store_check_pages_open_live(struct store_check_pages *pages, const char *path,
+                                               uint64_t transaction_id)
+{
+    CELLAR_TRY(file_open(pages, path));
+    CELLAR_TRY(meta_read_live(pages, transaction_id));
+    CELLAR_ASSERT(pages->transaction_id == transaction_id);
+    pages->bit_count = CELLAR_MIN(pages->page_count, pages->file_page_count);
+    return CELLAR_OK;
+}
+
+enum cellar_status store_check_pages_open(struct store_check_pages *pages, const char *path)
+{
+    CELLAR_TRY(file_open(pages, path));
     CELLAR_TRY(metas_read(pages));
     CELLAR_ASSERT(pages->page_count >= META_PAGE_COUNT);
     pages->bit_count = CELLAR_MIN(pages->page_count, pages->file_page_count);

@@ -5,8 +5,9 @@
 
 /*
  * Reading the pages of an LMDB file with pread(2) alone, believing nothing: for the check of a data
- * directory, which must neither write nor be ended by a damaged page. Knows LMDB's format on disk
- * (data version 1, 4,096-byte pages, 64 bits); LMDB itself is not called.
+ * directory, which must neither write nor be ended by a damaged page, and for the scrub of a
+ * store that is served. Knows LMDB's format on disk (data version 1, 4,096-byte pages, 64 bits);
+ * LMDB itself is not called.
  */
 
 #define STORE_CHECK_PAGE_BYTES 4096u
@@ -48,7 +49,7 @@ struct store_check_pages {
     uint64_t transaction_id;
     struct store_check_tree free_tree; /* LMDB's list of free pages */
     struct store_check_tree main_tree; /* the databases by name */
-    uint8_t *used;                     /* a bit a page: met by a first walk */
+    uint8_t *used;                     /* a bit a page: met by a first walk; NULL: live */
     uint8_t *spare;                    /* likewise: kept behind a value that grew smaller */
     uint64_t bit_count;
     uint64_t done_count; /* pages met so far, for progress */
@@ -67,7 +68,9 @@ struct store_check_walk {
     struct store_check_pages *pages;
     const struct store_check_tree *tree;
     bool is_first;            /* marks pages as used, tells faults, compares counts; each database
-                                 has one such walk, the others step over what is damaged */
+                                 has one such walk, the others step over what is damaged; none on
+                                 a live file */
+    bool is_told;             /* tells faults, and nothing else of the above */
     struct cellar_slice low;  /* only entries at or behind it; empty: all */
     struct cellar_slice high; /* and before it; empty: all */
     void *context;
@@ -86,6 +89,17 @@ struct store_check_walk {
  */
 enum cellar_status store_check_pages_open(struct store_check_pages *pages, const char *path)
     CELLAR_MUST_USE;
+
+/**
+ * Opens the data.mdb of an environment in use as of one transaction. The caller holds a read
+ * transaction of that number for as long as pages are read: LMDB writes no page again that such a
+ * one can reach. There are no first walks and no free list then.
+ *
+ * @return as store_check_pages_open(); ABORTED, nothing told, when the file's meta pages are of
+ * other transactions, as when two were committed since: to be tried again with a newer one
+ */
+enum cellar_status store_check_pages_open_live(struct store_check_pages *pages, const char *path,
+                                               uint64_t transaction_id) CELLAR_MUST_USE;
 
 /** Closes the file and frees; also after a failed open. */
 void store_check_pages_close(struct store_check_pages *pages);

@@ -215,7 +215,9 @@ void store_check_find(struct store_check_report *report, enum store_check_severi
     } else {
         report->note_count++;
     }
-    if (report->scope_count++ < STORE_CHECK_FINDING_COUNT_MAX) {
+    if (report->find != NULL) {
+        report->find(report->find_context, severity, place, why);
+    } else if (report->scope_count++ < STORE_CHECK_FINDING_COUNT_MAX) {
         finding_print(report, severity, place, why);
     }
 }

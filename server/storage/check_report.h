@@ -53,8 +53,13 @@ struct store_check_counts {
     uint64_t unapplied_count; /* records that a start would replay */
 };
 
-/** Takes findings; zero-initialised but for out. One thread at a time. */
+/** Takes findings; zero-initialised but for out or find. One thread at a time. */
 struct store_check_report {
+    /** Takes each finding instead of `out`, for checks whose findings are not printed; NULL: they
+     * are. Everything is borrowed for the call. */
+    void (*find)(void *context, enum store_check_severity severity,
+                 const struct store_check_place *place, const char *why);
+    void *find_context;
     FILE *out;      /* findings and summary */
     FILE *progress; /* a line that is written over and over; NULL: none */
     bool is_json;   /* one object a line */
@@ -79,7 +84,8 @@ void store_check_scope_begin(struct store_check_report *report);
 /** Ends it: says how many findings were counted only. */
 void store_check_scope_end(struct store_check_report *report);
 
-/** Says one finding. @param place may be NULL @param format why, without a period */
+/** Says one finding, to report->find where there is one. @param place may be NULL @param format
+ * why, without a period */
 void store_check_find(struct store_check_report *report, enum store_check_severity severity,
                       const struct store_check_place *place, const char *format, ...)
     CELLAR_PRINTF(4, 5);

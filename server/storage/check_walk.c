@@ -38,6 +38,12 @@ struct visited {
     uint32_t node_count;
 };
 
+static bool is_told(const struct store_check_walk *walk)
+{
+    CELLAR_ASSERT(!walk->is_first || walk->pages->used != NULL);
+    return walk->is_first || walk->is_told;
+}
+
 /* LMDB's two orders that occur here: bytes, and for the free list numbers of the machine. */
 static int key_compare(const struct store_check_tree *tree, struct cellar_slice a,
                        struct cellar_slice b)
@@ -169,7 +175,7 @@ static const char *keys_check(const struct store_check_walk *walk, const struct 
     return is_within ? NULL : "keys lie behind the page's range";
 }
 
-/* Told by the first walk only; later ones, for single layers, would tell it again. */
+/* Told by one walk only; those for single layers would tell it again. */
 static void page_fault(struct store_check_walk *walk, const struct visited *page, const char *why)
 {
     struct store_check_fault fault = {
@@ -179,7 +185,7 @@ static void page_fault(struct store_check_walk *walk, const struct visited *page
         fault.offset = page->number * PAGE;
     }
     CELLAR_ASSERT(why != NULL);
-    if (walk->is_first) {
+    if (is_told(walk)) {
         store_check_fault_tell(walk->pages, &fault, "page %" PRIu64 ": %s", page->number, why);
     }
 }
@@ -293,7 +299,7 @@ static enum cellar_status entry_visit(struct store_check_walk *walk, const struc
     struct store_check_fault fault = {
         .offset = entry.offset, .low = entry.key, .is_key = true, .has_keys = true};
     walk->fault_count++;
-    if (walk->is_first) {
+    if (is_told(walk)) {
         store_check_fault_tell(walk->pages, &fault, "page %" PRIu64 ": %s", page->number, why);
     }
     return CELLAR_OK;
@@ -404,7 +410,7 @@ enum cellar_status store_check_walk(struct store_check_walk *walk)
     walk->fault_count = 0;
     if (!tree_is_sound(walk)) {
         walk->fault_count++;
-        if (walk->is_first) {
+        if (is_told(walk)) {
             store_check_fault_tell(walk->pages, &fault,
                                    "a database has impossible flags, depth or root");
         }

@@ -6,8 +6,8 @@
 
 #include "server/storage/env.h"
 
-/* What env_open.c, env_measure.c, env_txn.c and env_cursor.c share, and check_env.c for the form of
- * keys and of the state; nobody else includes this. */
+/* What env_open.c, env_measure.c, env_txn.c and env_cursor.c share, and check_env.c and scrub.c for
+ * the form of keys and of the state; nobody else includes this. */
 
 #define ENV_STATE_BYTES 104u
 #define ENV_MARK 0x01u

@@ -169,11 +169,13 @@ static void a_write_without_a_list_is_refused(void **state)
     model_service_open_table(&service);
     const struct svc_row_write write = {
         .table = cellar_slice_text("t"), .row = cellar_slice_text("r"), .done = never_done};
-    const struct svc_rows_write rows = {.table = cellar_slice_text("t")};
+    struct cellar_error results[1];
     cellar_error_clear(&error);
     assert_int_equal(svc_mutate_row(service.svc, NULL, &write, &error), CELLAR_INVALID_ARGUMENT);
     assert_string_equal(error.text, "Error in field 'Mutation list' : must be an array");
-    assert_int_equal(svc_mutate_rows(service.svc, NULL, &rows, &error), CELLAR_INVALID_ARGUMENT);
+    assert_int_equal(
+        model_svc_batch_wire(service.svc, "t", cellar_slice_make(NULL, 0), results, &error),
+        CELLAR_INVALID_ARGUMENT);
     model_service_close(&service);
 }
 
