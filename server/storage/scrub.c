@@ -332,15 +332,17 @@ static void sums_check(struct store_scrub *scrub, const struct store_env_state *
 
 /* A row may have been rewritten since: its next segment need not fit to the last one that was met.
  */
-static void snapshot_note(struct store_scrub *scrub, size_t txn_id)
+static void snapshot_note(struct store_scrub *scrub, const struct store_env_txn *txn)
 {
-    CELLAR_ASSERT(txn_id > 0);
-    if (scrub->txn_id != 0 && scrub->txn_id != txn_id) {
+    CELLAR_ASSERT(txn->txn_id > 0);
+    if (scrub->txn_id != 0 &&
+        (scrub->txn_id != txn->txn_id || scrub->generation != txn->state.generation)) {
         scrub->is_one_snapshot = false;
         scrub->cells.has_hole = true;
         scrub->cells.last_bytes = 0;
     }
-    scrub->txn_id = txn_id;
+    scrub->txn_id = txn->txn_id;
+    scrub->generation = txn->state.generation;
 }
 
 /* Everything behind the meta page; the maps one after the other until the slice is full. */
@@ -386,7 +388,7 @@ static enum cellar_status snapshot_walk(struct slice *slice, const struct store_
     enum cellar_status status =
         store_check_pages_open_live(&slice->pages, path, (uint64_t)txn->txn_id);
     if (status == CELLAR_OK) {
-        snapshot_note(scrub, txn->txn_id);
+        snapshot_note(scrub, txn);
         status = content_walk(slice, &txn->state);
         uint64_t met = scrub->cells.item_count;
         scrub->item_count_left = txn->state.item_count - CELLAR_MIN(met, txn->state.item_count);
@@ -426,11 +428,11 @@ enum cellar_status store_scrub_slice(struct store_scrub *scrub, struct store *st
     return status;
 }
 
-enum cellar_status store_scrub_init(struct store_scrub *scrub, const struct store *store,
+enum cellar_status store_scrub_init(struct store_scrub *scrub, uint32_t store_id,
                                     const struct store_check_rows *rows, store_scrub_find_fn *find,
                                     void *context)
 {
-    const struct store_check_place place = {.store_id = store->id, .has_store = true};
+    const struct store_check_place place = {.store_id = store_id, .has_store = true};
     memset(scrub, 0, sizeof *scrub);
     CELLAR_ASSERT(find != NULL);
     scrub->report.find = find;
@@ -438,6 +440,18 @@ enum cellar_status store_scrub_init(struct store_scrub *scrub, const struct stor
     scrub->rows = *rows;
     scrub->is_one_snapshot = true;
     return store_check_cells_init(&scrub->cells, &scrub->report, &scrub->rows, &place);
+}
+
+uint64_t store_scrub_item_count(struct store *store)
+{
+    struct store_env_txn *txn = NULL;
+    uint64_t count = 0;
+    if (store_env_read_begin(store->env, &txn) == CELLAR_OK) {
+        CELLAR_ASSERT(txn != NULL);
+        count = txn->state.item_count;
+        store_env_read_end(txn);
+    }
+    return count;
 }
 
 void store_scrub_fini(struct store_scrub *scrub)

@@ -21,6 +21,7 @@ struct store_scrub {
     struct cellar_buffer place; /* the whole key that was met last; goes on behind it */
     bool has_place;
     size_t txn_id;            /* of the last slice's snapshot; 0: none yet */
+    uint64_t generation;      /* and of its environment */
     bool is_one_snapshot;     /* all slices so far saw the same */
     bool has_sums;            /* count and sum were held against the state */
     uint64_t page_faults;     /* pages that could not be read */
@@ -40,9 +41,12 @@ typedef void store_scrub_find_fn(void *context, enum store_check_severity severi
  * @param find  takes findings, inside store_scrub_slice()
  * @return CELLAR_OK, NO_MEMORY
  */
-enum cellar_status store_scrub_init(struct store_scrub *scrub, const struct store *store,
+enum cellar_status store_scrub_init(struct store_scrub *scrub, uint32_t store_id,
                                     const struct store_check_rows *rows, store_scrub_find_fn *find,
                                     void *context) CELLAR_MUST_USE;
+
+/** How many items a store's newest checkpoint counts; 0 when it cannot be read. Any thread. */
+uint64_t store_scrub_item_count(struct store *store);
 
 /** Frees; at any moment between slices, also after a failed init. */
 void store_scrub_fini(struct store_scrub *scrub);

@@ -147,7 +147,7 @@ static enum cellar_status scrub_try(struct fixture *fixture, uint64_t slice_byte
     struct store_scrub scrub;
     bool is_done = false;
     memset(told, 0, sizeof *told);
-    enum cellar_status status = store_scrub_init(&scrub, &fixture->store, &rows, find, told);
+    enum cellar_status status = store_scrub_init(&scrub, 7, &rows, find, told);
     for (unsigned i = 0; status == CELLAR_OK && !is_done; i++) {
         assert_true(i < 100000);
         status = store_scrub_slice(&scrub, &fixture->store, slice_bytes, &is_done);
@@ -196,7 +196,7 @@ static void commits_between_slices_are_no_damage(void **state)
     bool is_done = false;
     fixture_begin(&fixture);
     rows_put(&fixture, 0, ROW_COUNT);
-    assert_int_equal(store_scrub_init(&scrub, &fixture.store, &rows, find, &told), CELLAR_OK);
+    assert_int_equal(store_scrub_init(&scrub, 7, &rows, find, &told), CELLAR_OK);
     for (unsigned i = 0; !is_done; i++) {
         assert_int_equal(store_scrub_slice(&scrub, &fixture.store, 1, &is_done), CELLAR_OK);
         if (i % 7 == 0 && i < 210) {
@@ -222,7 +222,7 @@ static void scrub_may_end_in_the_middle(void **state)
     rows_put(&fixture, 0, ROW_COUNT);
     for (unsigned count = 0; count < 40; count += 3) {
         bool is_done = false;
-        assert_int_equal(store_scrub_init(&scrub, &fixture.store, &rows, find, &told), CELLAR_OK);
+        assert_int_equal(store_scrub_init(&scrub, 7, &rows, find, &told), CELLAR_OK);
         for (unsigned i = 0; i < count; i++) {
             assert_int_equal(store_scrub_slice(&scrub, &fixture.store, 1, &is_done), CELLAR_OK);
             assert_false(is_done);
