@@ -271,6 +271,7 @@ enum cellar_status cellar_server_reconfigure(struct cellar_server *server,
         .memtable_bytes_max = config->svc.memtable_bytes_max,
         .log_unapplied_bytes_max = config->svc.log_unapplied_bytes_max,
         .log_unapplied_records_max = config->svc.log_unapplied_records_max,
+        .scrub_interval_us = config->svc.scrub_interval_us,
     };
     CELLAR_ASSERT(server->svc != NULL && config->drain_us >= 0);
     CELLAR_TRY(svc_limits_set(server->svc, &limits, error));

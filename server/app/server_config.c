@@ -88,6 +88,8 @@ const struct cellar_config_option cellar_server_options[] = {
            "creating a table creates its project and instance"),
     LIVE_TIME("drain-timeout", "5s", 0, UINT64_C(86400000000),
          "how long requests in flight may take to finish when the server stops"),
+    LIVE_TIME("scrub-interval", "7d", 0, UINT64_C(31536000000000),
+         "how often everything on disk is checked in the background; 0 is never"),
     LIVE_TEXT("log-level", "info", "LEVEL", "debug, info, warn or error"),
     TEXT("config", "", "FILE", "read settings from there: lines of key = value"),
     SWITCH("print-config", "false", true,
@@ -196,6 +198,7 @@ static void resolve_svc(const struct cellar_config *settings, struct svc_options
     options->store_map_bytes = cellar_config_number(settings, "store-map-bytes");
     options->store_tokens_max = cellar_config_number(settings, "store-tokens-max");
     options->checkpoint_records_max = cellar_config_number(settings, "checkpoint-records-max");
+    options->scrub_interval_us = (int64_t)cellar_config_number(settings, "scrub-interval");
     options->implicit_instances = cellar_config_bool(settings, "implicit-instances");
 }
 

@@ -36,7 +36,8 @@ struct svc_options {
     uint64_t store_tokens_max;       /* live idempotency tokens of one store; default 1,000,000 */
     uint64_t checkpoint_records_max; /* freeze a store's memtable after this many records;
                                         0 = never for that reason (tests) */
-    bool implicit_instances;         /* default true */
+    int64_t scrub_interval_us; /* between two scrubs of everything; default a week; 0 = none */
+    bool implicit_instances;   /* default true */
 };
 
 void svc_options_init(struct svc_options *options);
@@ -63,6 +64,7 @@ struct svc_limits {
     uint64_t memtable_bytes_max;
     uint64_t log_unapplied_bytes_max;
     uint64_t log_unapplied_records_max;
+    int64_t scrub_interval_us;
 };
 
 /**
@@ -318,6 +320,70 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
 
 /** Ends a read; takes NULL. */
 void svc_read_close(struct svc_read *read);
+
+/* ---- scrubs ---------------------------------------------------------------------------------- */
+
+#define SVC_SCRUB_PROBLEM_COUNT_MAX 48u               /* so many of the longest keys fit a frame */
+#define SVC_SCRUB_BYTES_PER_SECOND UINT64_C(67108864) /* unless a request says otherwise */
+
+enum svc_scrub_action { SVC_SCRUB_START, SVC_SCRUB_STATUS, SVC_SCRUB_CANCEL };
+
+/** What SCRUB asks for. */
+struct svc_scrub_request {
+    enum svc_scrub_action action; /* any number: it is checked */
+    struct cellar_slice table;    /* START: name in any form; empty: everything, the catalog too */
+    uint64_t bytes_per_second;    /* START: so fast at most; 0: SVC_SCRUB_BYTES_PER_SECOND */
+};
+
+enum svc_scrub_state {
+    SVC_SCRUB_NONE, /* since the server started */
+    SVC_SCRUB_RUNNING,
+    SVC_SCRUB_ENDED,
+    SVC_SCRUB_CANCELLED
+};
+
+/** One finding; damage, but for a store that could not be read for want of memory. */
+struct svc_scrub_problem {
+    struct cellar_slice table; /* full name; empty: the catalog */
+    struct cellar_slice tablet_start;
+    struct cellar_slice tablet_end; /* empty: to the last row */
+    bool has_row;
+    bool has_rows;                  /* a range of rows: the damage lies somewhere in it */
+    struct cellar_slice rows_start; /* has_row: the row's key, or the beginning of it */
+    struct cellar_slice rows_end;   /* empty: to the last row */
+    struct cellar_slice why;        /* a sentence without a period */
+};
+
+/** How far the latest scrub is, or how it ended. */
+struct svc_scrub_status {
+    enum svc_scrub_state state;
+    uint64_t pass;             /* counted from 1 at the server's start */
+    bool is_background;        /* by its interval, not by command */
+    struct cellar_slice table; /* full name; empty: everything */
+    uint64_t item_count;
+    uint64_t item_count_total; /* about: stores change meanwhile */
+    uint64_t byte_count;       /* of keys and values */
+    int64_t started_us;        /* since 1970 */
+    int64_t ended_us;          /* 0: it runs */
+    uint64_t problem_count;
+    const struct svc_scrub_problem *problems; /* the first ones */
+    size_t problem_count_listed; /* at most SVC_SCRUB_PROBLEM_COUNT_MAX; the others are counted */
+};
+
+/**
+ * Starts a scrub, or tells about the latest one, or has it end; a scrub reads everything that is on
+ * the disk of a table, or of all, and names what is damaged. Does not wait for it. A scrub by
+ * command takes the place of one by interval.
+ *
+ * @param status  receives how far it is, at the answer; memory of `arena`
+ * @return CELLAR_OK; INVALID_ARGUMENT, NOT_FOUND (table), FAILED_PRECONDITION (START: one by
+ * command runs), NO_MEMORY, DEADLINE_EXCEEDED
+ * @source PROTOCOL.md, "Scrubs"
+ */
+enum cellar_status svc_scrub(struct svc *svc, const struct svc_request *request,
+                             const struct svc_scrub_request *scrub, struct cellar_arena *arena,
+                             struct svc_scrub_status *status, struct cellar_error *error)
+    CELLAR_MUST_USE;
 
 /* ---- the server ------------------------------------------------------------------------------ */
 

@@ -3,13 +3,14 @@
 
 #include <stdatomic.h>
 
-#include "server/service/service.h"
+#include "server/service/scrubber.h"
 #include "server/tablet/scan.h"
 
 /* What the service's files share; no front end includes this. */
 
 struct svc {
     struct tablet_db *db;
+    struct svc_scrubber *scrubber;
     bool implicit_instances;
     _Atomic bool is_draining;
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */

@@ -17,6 +17,7 @@
 
 #define MIB UINT64_C(1048576)
 #define DRAIN_POLL_NS 1000000
+#define WEEK_US INT64_C(604800000000)
 
 void svc_options_init(struct svc_options *options)
 {
@@ -30,6 +31,7 @@ void svc_options_init(struct svc_options *options)
         .log_segment_bytes = 64 * MIB,
         .store_map_bytes = 65536 * MIB,
         .store_tokens_max = 1000000,
+        .scrub_interval_us = WEEK_US,
         .implicit_instances = true,
     };
 }
@@ -70,11 +72,16 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
     opened->implicit_instances = options->implicit_instances;
     enum cellar_status status =
         tablet_db_open(&engine_options, &opened->db, error != NULL ? error : &local);
+    if (status == CELLAR_OK) {
+        status = svc_scrubber_start(opened->db, options->scrub_interval_us, &opened->scrubber,
+                                    error != NULL ? error : &local);
+    }
     if (status != CELLAR_OK) {
+        tablet_db_close(opened->db);
         cellar_mem_free(opened);
         return status;
     }
-    CELLAR_ASSERT(opened->db != NULL);
+    CELLAR_ASSERT(opened->scrubber != NULL);
     *svc = opened;
     return CELLAR_OK;
 }
@@ -86,7 +93,9 @@ enum cellar_status svc_limits_set(struct svc *svc, const struct svc_limits *limi
                                                       limits->log_unapplied_bytes_max,
                                                       limits->log_unapplied_records_max};
     CELLAR_ASSERT(svc->db != NULL);
-    return store_engine_limits_set(tablet_db_engine(svc->db), &engine_limits, error);
+    CELLAR_TRY(store_engine_limits_set(tablet_db_engine(svc->db), &engine_limits, error));
+    svc_scrubber_interval_set(svc->scrubber, limits->scrub_interval_us);
+    return CELLAR_OK;
 }
 
 /* Polling, since it happens once in the life of a server: a condition variable would cost every
@@ -107,6 +116,7 @@ void svc_close(struct svc *svc)
         return;
     }
     CELLAR_ASSERT(atomic_load(&svc->write_count) == 0);
+    svc_scrubber_stop(svc->scrubber);
     tablet_db_close(svc->db);
     cellar_mem_free(svc);
 }
@@ -224,5 +234,6 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
     cellar_metric_gauge(page, "cellar_writes_in_flight", "Write requests that wait for the log.",
                         atomic_load(&svc->write_count));
     entries_show(svc, page);
+    svc_scrubber_show(svc->scrubber, page);
     store_engine_show(tablet_db_engine(svc->db), page);
 }

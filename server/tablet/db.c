@@ -160,6 +160,24 @@ size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *inst
     return count;
 }
 
+struct tablet_table *tablet_db_next(struct tablet_db *db, const struct cellar_table_name *after)
+{
+    struct tablet_table *next = NULL;
+    cellar_mutex_lock(&db->lock);
+    size_t index = after == NULL ? 0 : map_search(db, after);
+    if (after != NULL && index < db->table_count &&
+        tablet_name_compare(&db->tables[index]->name, after) == 0) {
+        index++;
+    }
+    if (index < db->table_count) {
+        next = db->tables[index];
+        tablet_table_ref(next);
+    }
+    cellar_mutex_unlock(&db->lock);
+    CELLAR_ASSERT(next == NULL || next->tablet_count > 0);
+    return next;
+}
+
 size_t tablet_db_count(struct tablet_db *db)
 {
     cellar_mutex_lock(&db->lock);

@@ -80,6 +80,10 @@ size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *inst
                       struct cellar_slice after, size_t count_max, struct tablet_table **tables,
                       bool *has_more);
 
+/** The table behind a name in the order of names, of all instances, with a reference; NULL when
+ * there is none. @param after  NULL: the first one */
+struct tablet_table *tablet_db_next(struct tablet_db *db, const struct cellar_table_name *after);
+
 /** The number of tables. */
 size_t tablet_db_count(struct tablet_db *db);
 

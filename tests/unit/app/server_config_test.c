@@ -62,6 +62,7 @@ static void options_default_to_what_the_documentation_says(void **state)
     assert_int_equal(config.svc.log_segment_bytes, 64 * MIB);
     assert_int_equal(config.svc.store_map_bytes, 65536 * MIB);
     assert_int_equal(config.svc.checkpoint_records_max, 0);
+    assert_int_equal(config.svc.scrub_interval_us, INT64_C(604800000000));
     assert_true(config.svc.implicit_instances);
     assert_int_equal(config.log_level, CELLAR_LOG_INFO);
     assert_int_equal(config.drain_us, 5000000);
