@@ -38,6 +38,8 @@ struct draft {
         struct cellar_msg_table_reply table_reply;
         struct cellar_msg_modify_families_request modify_families;
         struct cellar_msg_drop_rows_request drop_rows;
+        struct cellar_msg_scrub_request scrub;
+        struct cellar_msg_scrub_reply scrub_reply;
         struct cellar_msg_mutate_row_request mutate_row;
         struct cellar_msg_mutate_rows_request mutate_rows;
         struct cellar_msg_mutate_rows_reply mutate_rows_reply;
@@ -349,6 +351,44 @@ static void fill_moved_end(struct draft *draft)
         .code = CELLAR_UNAVAILABLE, .endpoint = TEXT("[::1]:8087"), .start = TEXT("s")};
 }
 
+#define FULL_TABLE "projects/default/instances/default/tables/t"
+
+static void fill_scrub(struct draft *draft)
+{
+    draft->as.scrub =
+        (struct cellar_msg_scrub_request){.table = TEXT("t"), .bytes_per_second = 1000000};
+}
+
+static void fill_scrub_running(struct draft *draft)
+{
+    draft->as.scrub_reply =
+        (struct cellar_msg_scrub_reply){.state = 1,
+                                        .pass = 4,
+                                        .table = TEXT(FULL_TABLE),
+                                        .items_total = 500,
+                                        .started_us = UINT64_C(1700000000000000)};
+}
+
+static void fill_scrub_status(struct draft *draft)
+{
+    draft->as.scrub.action = 1;
+}
+
+static void fill_scrub_ended(struct draft *draft)
+{
+    struct cellar_buffer *problems = &draft->raws[0];
+    put(problems, "27tbbibbt", FULL_TABLE, "", "m", 1, "b", "", "the item's checksum does not fit");
+    put(problems, "7tbbibbt", FULL_TABLE, "", "m", 2, "c", "",
+        "cells: page 5: the page carries another number");
+    fill_scrub_running(draft);
+    draft->as.scrub_reply.state = 2;
+    draft->as.scrub_reply.items = 500;
+    draft->as.scrub_reply.bytes = 40000;
+    draft->as.scrub_reply.ended_us = UINT64_C(1700000000040000);
+    draft->as.scrub_reply.problem_count = 2;
+    draft->as.scrub_reply.problems = cellar_slice_of(problems);
+}
+
 static void fill_bad_frame(struct draft *draft)
 {
     draft->as.error.code = CELLAR_INVALID_ARGUMENT;
@@ -381,6 +421,11 @@ static const struct exchange exchanges[] = {
       ANSWER(REPLY, 16, DROP_ROWS, empty, NULL),
       REQUEST(17, DROP_ROWS, drop_rows_request, fill_drop_all),
       ANSWER(REPLY, 17, DROP_ROWS, empty, NULL)}},
+    {"scrub",
+     {REQUEST(18, SCRUB, scrub_request, fill_scrub),
+      ANSWER(REPLY, 18, SCRUB, scrub_reply, fill_scrub_running),
+      REQUEST(19, SCRUB, scrub_request, fill_scrub_status),
+      ANSWER(REPLY, 19, SCRUB, scrub_reply, fill_scrub_ended)}},
     {"mutate_row",
      {REQUEST(4, MUTATE_ROW, mutate_row_request, fill_mutate_row),
       ANSWER(REPLY, 4, MUTATE_ROW, empty, NULL)}},

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "server/net/native/scrub_wire.h"
 #include "server/net/native/table_wire.h"
 
 #define RETRY_DELAY_MS 100u
@@ -182,6 +183,24 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
     return encode_names(job, &names, error);
 }
 
+/* Does not wait for the scrub. A number that fits no enum stays one that the service refuses. */
+static enum cellar_status run_scrub(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_scrub_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_scrub_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    const struct svc_scrub_request scrub = {
+        .action = (enum svc_scrub_action)CELLAR_MIN(message.action, (uint64_t)SVC_SCRUB_CANCEL + 1),
+        .table = message.table,
+        .bytes_per_second = message.bytes_per_second,
+    };
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_scrub_status status = {.state = SVC_SCRUB_NONE};
+    CELLAR_ASSERT(limits.deadline_us >= 0);
+    CELLAR_TRY(svc_scrub(job->svc, &limits, &scrub, &job->arena, &status, error));
+    return net_scrub_encode(&status, &job->reply, error);
+}
+
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
 /* The session gave the operation to this module, so it is one of these. */
@@ -191,9 +210,13 @@ static job_fn *find_job(uint16_t operation)
         uint16_t operation;
         job_fn *run;
     } jobs[] = {
-        {CELLAR_OP_CREATE_TABLE, run_create},    {CELLAR_OP_DESCRIBE_TABLE, run_describe},
-        {CELLAR_OP_LIST_TABLES, run_list},       {CELLAR_OP_DROP_TABLE, run_drop},
-        {CELLAR_OP_MODIFY_FAMILIES, run_modify}, {CELLAR_OP_DROP_ROWS, run_drop_rows},
+        {CELLAR_OP_CREATE_TABLE, run_create},
+        {CELLAR_OP_DESCRIBE_TABLE, run_describe},
+        {CELLAR_OP_LIST_TABLES, run_list},
+        {CELLAR_OP_DROP_TABLE, run_drop},
+        {CELLAR_OP_MODIFY_FAMILIES, run_modify},
+        {CELLAR_OP_DROP_ROWS, run_drop_rows},
+        {CELLAR_OP_SCRUB, run_scrub},
     };
     job_fn *found = NULL;
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(jobs); i++) {

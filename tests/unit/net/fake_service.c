@@ -318,6 +318,43 @@ enum cellar_status svc_drop_rows(struct svc *svc, const struct svc_request *requ
     return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
 }
 
+enum cellar_status svc_scrub(struct svc *svc, const struct svc_request *request,
+                             const struct svc_scrub_request *scrub, struct cellar_arena *arena,
+                             struct svc_scrub_status *status, struct cellar_error *error)
+{
+    const struct svc_scrub_problem problems[] = {
+        {.table = {NULL, 0}, .why = cellar_slice_text("lost")},
+        {.table = cellar_slice_text("t"),
+         .tablet_end = cellar_slice_text("m"),
+         .has_row = true,
+         .rows_start = cellar_slice_text("a"),
+         .why = cellar_slice_text("bad")},
+        {.table = cellar_slice_text("t"),
+         .tablet_start = cellar_slice_text("m"),
+         .has_rows = true,
+         .rows_start = cellar_slice_text("n"),
+         .rows_end = cellar_slice_text("o"),
+         .why = cellar_slice_text("worse")},
+    };
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.scrub = *scrub;
+    *status =
+        (struct svc_scrub_status){.state = SVC_SCRUB_ENDED,
+                                  .pass = 3,
+                                  .is_background = true,
+                                  .table = cellar_slice_text("t"),
+                                  .item_count = 5,
+                                  .item_count_total = 6,
+                                  .byte_count = 700,
+                                  .started_us = 8,
+                                  .ended_us = 9,
+                                  .problem_count = 70,
+                                  .problems = cellar_arena_copy(arena, problems, sizeof problems),
+                                  .problem_count_listed = CELLAR_ARRAY_COUNT(problems)};
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
 size_t svc_figures(struct svc *svc, struct svc_figure *figures)
 {
     (void)svc;

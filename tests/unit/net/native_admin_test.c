@@ -49,6 +49,12 @@ static void drop_rows(struct harness *harness, uint32_t id, const char *prefix, 
     wait_for_answer(harness);
 }
 
+static void scrub(struct harness *harness, uint32_t id, struct cellar_msg_scrub_request message)
+{
+    harness_request(harness, id, CELLAR_OP_SCRUB, &cellar_msg_scrub_request_type, &message);
+    wait_for_answer(harness);
+}
+
 static void expect_table(struct harness *harness, uint32_t id)
 {
     struct cellar_msg_table_reply reply;
@@ -229,6 +235,45 @@ static void table_with_malformed_parts_is_refused_with_their_place(void **state)
     harness_close(&harness);
 }
 
+static void scrub_is_asked_for_and_told(void **state)
+{
+    (void)state;
+    static const char problems[] = "\x93\x97\xa0\xc4\0\xc4\0\0\xc4\0\xc4\0\xa4lost"
+                                   "\x97\xa1t\xc4\0\xc4\1m\1\xc4\1"
+                                   "a\xc4\0\xa3"
+                                   "bad"
+                                   "\x97\xa1t\xc4\1m\xc4\0\2\xc4\1n\xc4\1o\xa5worse";
+    struct harness harness;
+    struct cellar_msg_scrub_reply reply;
+    fake_reset();
+    harness_open_greeted(&harness);
+    scrub(&harness, 2,
+          (struct cellar_msg_scrub_request){.table = cellar_slice_text("t"),
+                                            .bytes_per_second = 4096});
+    struct harness_frame frame = harness_expect(&harness, 2, CELLAR_FRAME_REPLY);
+    assert_int_equal(fake.scrub.action, SVC_SCRUB_START);
+    assert_int_equal(fake.scrub.bytes_per_second, 4096);
+    assert_int_equal(fake.scrub.table.bytes, 1);
+    assert_int_equal(cellar_message_decode(&cellar_msg_scrub_reply_type, frame.payload, &reply,
+                                           CELLAR_UNKNOWN_REFUSE, NULL),
+                     CELLAR_OK);
+    assert_int_equal(reply.state, 2);
+    assert_int_equal(reply.pass, 3);
+    assert_true(reply.background);
+    assert_true(cellar_slice_equal(reply.table, cellar_slice_text("t")));
+    assert_int_equal(reply.items, 5);
+    assert_int_equal(reply.items_total, 6);
+    assert_int_equal(reply.bytes, 700);
+    assert_int_equal(reply.started_us, 8);
+    assert_int_equal(reply.ended_us, 9);
+    assert_int_equal(reply.problem_count, 70);
+    assert_true(
+        cellar_slice_equal(reply.problems, cellar_slice_make(problems, sizeof problems - 1)));
+    scrub(&harness, 3, (struct cellar_msg_scrub_request){.action = UINT64_C(0x100000002)});
+    assert_int_equal(fake.scrub.action, 3); /* cut to what the service refuses */
+    harness_close(&harness);
+}
+
 static void errors_of_the_service_are_answered_for_every_operation(void **state)
 {
     (void)state;
@@ -253,6 +298,8 @@ static void errors_of_the_service_are_answered_for_every_operation(void **state)
     harness_expect_error(&harness, 12, CELLAR_FAILED_PRECONDITION, "the fake says");
     drop_rows(&harness, 13, "p", false);
     harness_expect_error(&harness, 13, CELLAR_FAILED_PRECONDITION, "the fake says");
+    scrub(&harness, 14, (struct cellar_msg_scrub_request){.action = 1});
+    harness_expect_error(&harness, 14, CELLAR_FAILED_PRECONDITION, "the fake says");
     harness_close(&harness);
 }
 
@@ -310,6 +357,7 @@ int main(void)
         cmocka_unit_test(malformed_changes_are_refused_with_their_place),
         cmocka_unit_test(rows_are_dropped_by_prefix_or_all),
         cmocka_unit_test(table_with_malformed_parts_is_refused_with_their_place),
+        cmocka_unit_test(scrub_is_asked_for_and_told),
         cmocka_unit_test(errors_of_the_service_are_answered_for_every_operation),
         cmocka_unit_test(request_counts_its_time_limit_from_arrival),
         cmocka_unit_test(request_survives_its_connection),
