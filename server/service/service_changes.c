@@ -95,7 +95,7 @@ enum cellar_status svc_modify_families(struct svc *svc, const struct svc_request
     CELLAR_ASSERT(changed != NULL);
     cellar_log(CELLAR_LOG_INFO, "families_changed", TABLE_FORMAT " changes=%zu",
                TABLE_ARGUMENTS(parts), changes->count);
-    return svc_describe_end(changed, arena, made, error);
+    return svc_describe_end(svc, changed, arena, made, error);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */

@@ -32,9 +32,9 @@ enum cellar_status svc_table_find(struct svc *svc, const struct svc_request *req
 
 /** Describes a table into `to` (memory: `arena`) and gives the reference back, whether or not there
  * was memory. NO_MEMORY. */
-enum cellar_status svc_describe_end(struct tablet_table *table, struct cellar_arena *arena,
-                                    struct svc_table *to, struct cellar_error *error)
-    CELLAR_MUST_USE;
+enum cellar_status svc_describe_end(struct svc *svc, struct tablet_table *table,
+                                    struct cellar_arena *arena, struct svc_table *to,
+                                    struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Checks a token's form; one without data is none. INVALID_ARGUMENT. */
 enum cellar_status svc_token_check(struct cellar_slice token, struct cellar_error *error)

@@ -79,7 +79,7 @@ static enum cellar_status families_describe(const struct tablet_schema *schema,
     return CELLAR_OK;
 }
 
-static enum cellar_status table_describe(const struct tablet_table *table,
+static enum cellar_status table_describe(struct svc *svc, const struct tablet_table *table,
                                          struct cellar_arena *arena, struct svc_table *to)
 {
     memset(to, 0, sizeof *to);
@@ -88,7 +88,7 @@ static enum cellar_status table_describe(const struct tablet_table *table,
         return CELLAR_NO_MEMORY;
     }
     CELLAR_TRY(name_full(&table->name, arena, &to->name));
-    const struct tablet_schema *schema = tablet_table_schema(table);
+    const struct tablet_schema *schema = tablet_db_schema(svc->db, table);
     CELLAR_TRY(families_describe(schema, arena, to));
     for (size_t i = 0; i < table->tablet_count; i++) {
         CELLAR_TRY(slice_copy(arena, table->tablets[i].start, &tablets[i].start));
@@ -103,10 +103,11 @@ static enum cellar_status table_describe(const struct tablet_table *table,
     return CELLAR_OK;
 }
 
-enum cellar_status svc_describe_end(struct tablet_table *table, struct cellar_arena *arena,
-                                    struct svc_table *to, struct cellar_error *error)
+enum cellar_status svc_describe_end(struct svc *svc, struct tablet_table *table,
+                                    struct cellar_arena *arena, struct svc_table *to,
+                                    struct cellar_error *error)
 {
-    enum cellar_status status = table_describe(table, arena, to);
+    enum cellar_status status = table_describe(svc, table, arena, to);
     tablet_table_unref(table);
     CELLAR_ASSERT(status == CELLAR_OK || status == CELLAR_NO_MEMORY);
     return status == CELLAR_OK
@@ -121,7 +122,7 @@ enum cellar_status svc_describe_table(struct svc *svc, const struct svc_request 
     struct tablet_table *found = NULL;
     CELLAR_TRY(svc_table_find(svc, request, name, &found, error));
     CELLAR_ASSERT(found != NULL);
-    return svc_describe_end(found, arena, table, error);
+    return svc_describe_end(svc, found, arena, table, error);
 }
 
 /* ---- creating -------------------------------------------------------------------------------- */
@@ -263,7 +264,7 @@ enum cellar_status svc_create_table(struct svc *svc, const struct svc_request *r
     CELLAR_TRY(tablet_db_create(svc->db, &spec, &created, error));
     CELLAR_ASSERT(created != NULL);
     log_table("table_created", &spec.name);
-    return svc_describe_end(created, arena, made, error);
+    return svc_describe_end(svc, created, arena, made, error);
 }
 
 /* Ends when the files are gone, so that the space is there when the answer is. */

@@ -166,7 +166,7 @@ static enum cellar_status change_append(struct store_engine *engine, struct stor
         tablet_wait_add(wait, record);
         store_engine_append(engine, store, &record->record, batch);
         if (effect->apply != NULL) {
-            effect->apply(effect->context);
+            effect->apply(effect->context, record->record.entry.lsn);
         }
     }
     store_log_unlock(log);

@@ -48,7 +48,7 @@ enum cellar_status tablet_catalog_change_counter(struct tablet_catalog_change *c
 /** What goes with a change in the hold of the append lock that queues it: from there on writes see
  * it. Must not block. */
 struct tablet_catalog_effect {
-    void (*apply)(void *context); /* NULL: nothing */
+    void (*apply)(void *context, uint64_t lsn); /* of the record; NULL: nothing */
     void *context;
     bool frees_space; /* the change goes on when the disk is short */
 };

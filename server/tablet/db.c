@@ -384,10 +384,10 @@ static enum cellar_status stores_make(struct tablet_db *db, struct tablet_table 
 }
 
 /* From here no write of the table is queued: it would follow its drop in the log. */
-static void dropped_mark(void *context)
+static void dropped_mark(void *context, uint64_t lsn)
 {
     struct tablet_table *table = context;
-    CELLAR_ASSERT(!atomic_load(&table->is_dropped));
+    CELLAR_ASSERT(lsn > 0 && !atomic_load(&table->is_dropped));
     atomic_store(&table->is_dropped, true);
 }
 
@@ -517,6 +517,12 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
 }
 
 /* ---- changing -------------------------------------------------------------------------------- */
+
+const struct tablet_schema *tablet_db_schema(struct tablet_db *db, const struct tablet_table *table)
+{
+    CELLAR_ASSERT(table->tablet_count > 0);
+    return tablet_table_schema_at(table, store_log_durable_lsn(store_engine_log(db->engine)));
+}
 
 enum cellar_status tablet_db_modify_families(struct tablet_db *db,
                                              const struct cellar_table_name *name,

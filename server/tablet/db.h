@@ -62,6 +62,10 @@ enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar
                                        struct cellar_slice prefix, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/** The newest schema of a table that is durable. It lives as long as the table. Any thread. */
+const struct tablet_schema *tablet_db_schema(struct tablet_db *db,
+                                             const struct tablet_table *table);
+
 /** Finds a table and adds a reference. NOT_FOUND naming it in full. Any thread. */
 enum cellar_status tablet_db_find(struct tablet_db *db, const struct cellar_table_name *name,
                                   struct tablet_table **table, struct cellar_error *error)

@@ -4,10 +4,13 @@
  * A changed schema is a new object with the next version; the ones before stay as long as the table
  * lives, since a read or a check may be in the middle of one. It takes effect in two steps:
  *
- *     queued     in the hold of the append lock that queues the catalog record: writes that come
- *                later are checked against it, and one that was checked before and comes to the
- * lock later is checked again (append.h). So no record in the log that follows the change names a
- * family that it dropped durable    when that record is synced: reads go by it
+ *     queued     in the hold of the append lock that queues the catalog record: writes that
+ *                come later are checked against it; one that was checked before and comes to the
+ *                lock later is checked again (append.h). So no record in the log that follows the
+ *                change names a family that it dropped
+ *     durable    when that record is synced: a read that sees the log up to an LSN goes by the
+ *                newest schema whose record is not above it, so it shows a row and the families
+ *                of one moment, and a write that was acknowledged with a new family is seen
  *
  * All stores share one log, so the catalog record's place in it is the change's place for all of
  * them.
@@ -162,11 +165,12 @@ struct effect {
 };
 
 /* With the append lock. */
-static void schema_queue(void *context)
+static void schema_queue(void *context, uint64_t lsn)
 {
     struct effect *effect = context;
     struct tablet_table *table = effect->table;
     CELLAR_ASSERT(effect->schema->version == tablet_table_schema_queued(table)->version + 1);
+    effect->schema->lsn = lsn;
     effect->schema->before = table->schemas_changed;
     table->schemas_changed = effect->schema;
     atomic_store_explicit(&table->schema_queued, effect->schema, memory_order_release);
@@ -202,10 +206,8 @@ enum cellar_status tablet_families_change(struct store_engine *engine, struct ta
                  : tablet_catalog_change_commit(&change, engine, &queueing, error);
     tablet_catalog_change_fini(&change);
     bool is_queued = tablet_table_schema_queued(table) == effect.schema;
-    if (status == CELLAR_OK) {
-        CELLAR_ASSERT(is_queued);
-        atomic_store_explicit(&table->schema_durable, effect.schema, memory_order_release);
-    } else if (!is_queued) {
+    CELLAR_ASSERT(status != CELLAR_OK || is_queued);
+    if (!is_queued) {
         tablet_schema_free(effect.schema);
     }
     return status;

@@ -102,7 +102,7 @@ static enum cellar_status wanted_make(struct tablet_scan *scan,
     for (size_t i = 0; i < options->column_count; i++) {
         const struct tablet_column *column = &options->columns[i];
         const struct tablet_family *family =
-            tablet_schema_family(tablet_table_schema(scan->table), column->family);
+            tablet_schema_family(scan->reader.schema, column->family);
         if (family == NULL) {
             char text[160];
             return cellar_error_set(error, CELLAR_NOT_FOUND,
@@ -191,11 +191,11 @@ static void chunk_leave(struct chunk *chunk)
     CELLAR_ASSERT(chunk->tablet == NULL);
 }
 
-/* The schema of now, taken after the snapshot. A wanted family that was made anew since is the new
+/* The schema of the snapshot. A wanted family that was made anew since is the new
  * one; one that is gone gives nothing. */
-static void schema_take(struct tablet_scan *scan)
+static void schema_take(struct tablet_scan *scan, uint64_t lsn)
 {
-    const struct tablet_schema *schema = tablet_table_schema(scan->table);
+    const struct tablet_schema *schema = tablet_table_schema_at(scan->table, lsn);
     CELLAR_ASSERT(schema->version >= scan->reader.schema->version);
     if (schema == scan->reader.schema) {
         return;
@@ -232,7 +232,7 @@ static enum cellar_status chunk_enter(struct tablet_scan *scan, struct chunk *ch
         scan->has_rows = true;
     }
     chunk->tablet = tablet;
-    schema_take(scan);
+    schema_take(scan, chunk->snapshot.lsn);
     return CELLAR_OK;
 }
 
@@ -415,7 +415,7 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
     scan->is_done = false;
     scan->late_status = CELLAR_OK;
     scan->range_index = options->is_reversed ? options->rows->count : 0;
-    tablet_row_reader_start(&scan->reader, tablet_table_schema(table), options->versions_max,
+    tablet_row_reader_start(&scan->reader, tablet_db_schema(db, table), options->versions_max,
                             options->keys_only);
     scan->reader.now_us = tablet_db_time(db);
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));

@@ -27,6 +27,7 @@ struct tablet_schema {
     bool has_version_rule; /* some rule counts versions */
     int64_t age_us_min;    /* the smallest age in any rule; INT64_MAX: none */
     bool has_dropped; /* a family made with the table is gone: stored bytes may still show it */
+    uint64_t lsn;     /* of the record that made it; 0: it was there when the server started */
     struct cellar_arena arena;    /* of tablet_schema_new(): names and rules */
     struct tablet_schema *before; /* the table's list */
 };

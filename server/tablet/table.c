@@ -115,6 +115,16 @@ int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_t
     return order != 0 ? order : cellar_slice_compare(a->table, b->table);
 }
 
+const struct tablet_schema *tablet_table_schema_at(const struct tablet_table *table, uint64_t lsn)
+{
+    const struct tablet_schema *schema = tablet_table_schema_queued(table);
+    while (schema != &table->schema_opened && schema->lsn > lsn) {
+        schema = schema->before != NULL ? schema->before : &table->schema_opened;
+    }
+    CELLAR_ASSERT(schema->lsn <= lsn);
+    return schema;
+}
+
 /* ---- catalog values -------------------------------------------------------------------------- */
 
 static enum cellar_status families_encode(const struct tablet_schema *schema,

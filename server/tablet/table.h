@@ -29,8 +29,8 @@ struct tablet_table {
     struct cellar_arena arena; /* everything below lives here */
     struct cellar_table_name name;
     struct tablet_schema schema_opened; /* of when the table was made or read; else see below */
-    _Atomic(const struct tablet_schema *) schema_durable; /* NULL: schema_opened */
-    _Atomic(const struct tablet_schema *) schema_queued;  /* likewise; set under the append lock */
+    _Atomic(const struct tablet_schema *)
+        schema_queued;                     /* NULL: schema_opened; set under the append lock */
     struct tablet_schema *schemas_changed; /* newest first; they live as long as the table */
     struct tablet *tablets;                /* in key order, without gaps */
     size_t tablet_count;
@@ -48,15 +48,6 @@ void tablet_table_unref(struct tablet_table *table);
 bool tablet_table_enter(struct tablet_table *table);
 void tablet_table_leave(struct tablet_table *table);
 
-/** The schema that reads go by: the newest whose record is durable. A read takes it after its
- * snapshot. It lives as long as the table. Any thread. */
-static inline const struct tablet_schema *tablet_table_schema(const struct tablet_table *table)
-{
-    const struct tablet_schema *changed =
-        atomic_load_explicit(&table->schema_durable, memory_order_acquire);
-    return changed != NULL ? changed : &table->schema_opened;
-}
-
 /** The schema that writes are checked against: the newest whose record is queued. When it is
  * another one under the append lock, the write is checked again. Any thread. */
 static inline const struct tablet_schema *
@@ -66,6 +57,11 @@ tablet_table_schema_queued(const struct tablet_table *table)
         atomic_load_explicit(&table->schema_queued, memory_order_acquire);
     return changed != NULL ? changed : &table->schema_opened;
 }
+
+/** The schema that a read goes by which sees everything up to an LSN: the newest whose record is
+ * not above it. So what a row shows and the families that it is read with are of one moment. It
+ * lives as long as the table. Any thread, after the LSN was taken. */
+const struct tablet_schema *tablet_table_schema_at(const struct tablet_table *table, uint64_t lsn);
 
 /** The tablet that a row belongs to. */
 struct tablet *tablet_table_find(const struct tablet_table *table, struct cellar_slice row);

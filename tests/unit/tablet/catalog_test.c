@@ -48,9 +48,10 @@ static void rig_end(struct rig *rig)
 
 static const struct tablet_catalog_effect no_effect = {NULL, NULL, false};
 
-static void mark_dropped(void *context)
+static void mark_dropped(void *context, uint64_t lsn)
 {
     struct tablet_table *table = context;
+    assert_true(lsn > 0);
     atomic_store(&table->is_dropped, true);
 }
 
