@@ -2,166 +2,20 @@
 
 Each row belongs to one connection, whose writes to it enter the log in the order they were sent. So
 after any crash a row must be in the state after its first k writes, for some k not below its last
-acknowledged one: nothing acknowledged is lost, nothing is half there, nothing is there that nobody
-sent. Tables are followed in the same way through their creations and drops.
-
-Time is whatever the caller counts in (`position`): records of a trace, or nothing at all when only
-the end matters. A crash splits a history into segments: once the restarted server has been read, its
-state is the new base, and the writes whose outcome was unknown are settled.
+acknowledged one, with the drops of rows and changes of families that one more connection asked for
+somewhere among them: nothing acknowledged is lost, nothing is half there, nothing is there that
+nobody sent. Tables are followed in the same way through their creations and drops. What is allowed
+when is cellar_history's.
 """
 import selectors
 import time
 
 import cellar_native as native
+from cellar_history import (ABSENT_FAMILY, FAMILIES, FAMILY_CREATE, FAMILY_DROP, NEVER,
+                            SERVER_TIME_FAMILY, Event, History, Table, explain, state_of)
 
-NEVER = float("inf")
 SILENCE_SECONDS_MAX = 60
-FAMILIES = {"a": None, "b": None, "s": None}
-SERVER_TIME_FAMILY = b"s"
-
-
-# ---- what mutations do --------------------------------------------------------------------------
-
-def apply_mutations(state, mutations):
-    """The cells {(family, qualifier, timestamp): value} after a mutation list.
-
-    A cell whose timestamp the server gives is known by None.
-    """
-    cells = dict(state)
-    for mutation in mutations:
-        kind = mutation[0]
-        if kind == 0:
-            cells[(mutation[1], mutation[2], mutation[3])] = mutation[4]
-        elif kind == 1:
-            _, family, qualifier, start, end = mutation
-            for key in [key for key in cells if key[:2] == (family, qualifier) and
-                        (key[2] is None or ((start is None or key[2] >= start) and
-                                            (end is None or key[2] < end)))]:
-                del cells[key]
-        elif kind == 2:
-            for key in [key for key in cells if key[0] == mutation[1]]:
-                del cells[key]
-        else:
-            cells = {}
-    return cells
-
-
-def state_of(cells):
-    """The state that a read shows, in the form of apply_mutations."""
-    state = {}
-    for family, qualifier, timestamp, value in cells:
-        key = (family, qualifier, None if family == SERVER_TIME_FAMILY else timestamp)
-        if key in state:
-            key = (family, qualifier, ("twice", timestamp))
-        state[key] = value
-    return state
-
-
-# ---- histories ----------------------------------------------------------------------------------
-
-class Step:
-    """One request's effect on one thing: sent, then perhaps acknowledged or refused."""
-    __slots__ = ("change", "after", "acknowledged", "is_refused")
-
-    def __init__(self, change):
-        self.change = change
-        self.after = None
-        self.acknowledged = NEVER
-        self.is_refused = False
-
-
-class Segment:
-    __slots__ = ("start", "bases", "steps")
-
-    def __init__(self, start, bases):
-        self.start, self.bases, self.steps = start, bases, []
-
-
-class History:
-    """What one thing (a row, a table's name) may be at any position."""
-
-    def __init__(self, base, apply, position=-1):
-        self.apply = apply
-        self.segments = [Segment(position, [base])]
-
-    def add(self, change):
-        step = Step(change)
-        self.segments[-1].steps.append(step)
-        return step
-
-    def compute(self):
-        """Fills in the states after each step; refused ones go. Replies must be known by then."""
-        segment = self.segments[-1]
-        state = segment.bases[-1]
-        segment.steps = [step for step in segment.steps if not step.is_refused]
-        for step in segment.steps:
-            if step.after is None:
-                step.after = self.apply(state, step.change)
-            state = step.after
-
-    def allowed(self, position=NEVER):
-        """The states that a crash at a position may leave."""
-        segment = next(s for s in reversed(self.segments) if s.start <= position or
-                       s is self.segments[0])
-        first = -1
-        for index, step in enumerate(segment.steps):
-            if step.acknowledged <= position and step.acknowledged != NEVER:
-                first = index
-        states = [step.after for step in segment.steps[max(first, 0):]]
-        return states if first >= 0 else segment.bases + states
-
-    def settle(self, state, position):
-        """From a position on, the thing is known to be in a state."""
-        self.segments.append(Segment(position, [state]))
-
-    def fork(self, position):
-        """A new history that begins with what a crash at a position may leave."""
-        other = History(None, self.apply)
-        other.segments[0].bases = self.allowed(position)
-        return other
-
-
-class Table:
-    """One life of a table's name: from its creation to its drop."""
-
-    def __init__(self, name, split_keys=()):
-        self.name = name
-        self.split_keys = list(split_keys)
-        self.rows = {}
-
-    def row(self, key):
-        if key not in self.rows:
-            self.rows[key] = History({}, apply_mutations)
-        return self.rows[key]
-
-    def difference(self, actual, position):
-        """Why the rows read from a server are not allowed, or an empty text."""
-        for key in actual:
-            if key not in self.rows:
-                return f"row {key!r} of table {self.name} is there and nobody wrote it"
-        for key, history in self.rows.items():
-            allowed = history.allowed(position)
-            state = actual.get(key, {})
-            if state not in allowed:
-                return f"row {key!r} of table {self.name}: {explain(state, allowed)}"
-        return ""
-
-
-def explain(state, allowed):
-    """How a state differs from the nearest allowed one."""
-    def distance(other):
-        return len(set(state.items()) ^ set(other.items()))
-    near = min(allowed, key=distance)
-    lines = [f"{len(allowed)} state(s) allowed, the nearest is number {allowed.index(near)};"]
-    for key in sorted(set(state) | set(near), key=repr):
-        if state.get(key) != near.get(key):
-            lines.append(f"  cell {key}: is {short(state.get(key))}, "
-                         f"expected {short(near.get(key))}")
-    return "\n".join(lines[:12])
-
-
-def short(value):
-    return "absent" if value is None else repr(value[:40]) + f" ({len(value)} bytes)"
+EVENT_SHARE = 0.7  # of what the administrator does: drops of rows and changes of families
 
 
 class Ledger:
@@ -189,11 +43,11 @@ class Ledger:
         for history in self.names.values():
             history.compute()
         for table in self.tables():
-            for history in table.rows.values():
-                history.compute()
+            table.compute()
 
     def difference(self, actual, position=NEVER):
-        """Why {name: rows} read from a server is not allowed at a position; empty when it is."""
+        """Why {name: (families, rows)} read from a server is not allowed at a position; empty when
+        it is."""
         for name in actual:
             if name not in self.names:
                 return f"table {name} is there and nobody created it"
@@ -218,8 +72,7 @@ class Ledger:
             if name in actual:
                 table = next(t for t in history.allowed(NEVER)
                              if t is not None and not t.difference(actual[name], NEVER))
-                for key, row in table.rows.items():
-                    row.settle(actual[name].get(key, {}), position)
+                table.settle(actual[name], position)
             history.settle(table, position)
 
     def fork(self, position):
@@ -227,28 +80,21 @@ class Ledger:
         other = Ledger()
         for name, history in self.names.items():
             fork = other.names[name] = history.fork(position)
-            fork.segments[0].bases = [self._fork_table(table, position)
+            fork.segments[0].bases = [table.fork(position) if table else None
                                       for table in fork.segments[0].bases]
-        return other
-
-    @staticmethod
-    def _fork_table(table, position):
-        if table is None:
-            return None
-        other = Table(table.name, table.split_keys)
-        other.rows = {key: row.fork(position) for key, row in table.rows.items()}
         return other
 
 
 def read_everything(connection):
-    """{name: {row key: state}} of all tables, checked for order."""
+    """{name: (families, {row key: state})} of all tables, checked for order."""
     actual = {}
     for full in connection.list_tables():
         name = full.split("/")[-1]
         rows = connection.read_rows(name)
         if list(rows) != sorted(rows):
             raise ValueError(f"the rows of {name} are not in key order")
-        actual[name] = {key: state_of(cells) for key, cells in rows.items()}
+        actual[name] = (frozenset(connection.families(name)),
+                        {key: state_of(cells) for key, cells in rows.items()})
     return actual
 
 
@@ -310,7 +156,7 @@ class Writer:
         else:
             keys = sorted({self.row_key() for _ in range(self.random.randint(2, 6))})
         entries = [[key, self.change()] for key in keys]
-        steps = [table.row(key).add(change) for key, change in entries]
+        steps = [table.row(key).add(change, table) for key, change in entries]
         if len(entries) == 1:
             number = self.connection.submit(native.MUTATE_ROW, {1: table.name, 2: keys[0],
                                                                 3: entries[0][1]})
@@ -333,6 +179,9 @@ def take_reply(steps, operation, kind, payload, position):
     else:
         results = [0] * len(steps)
     for step, result in zip(steps, results):
+        step.is_answered = step.is_answered or result == 0
+        if result == native.NOT_FOUND and not step.may_be_missing():
+            raise ValueError(f"NOT_FOUND for a write to families that are there: {step.change}")
         if result == 0:
             step.acknowledged = min(step.acknowledged, position)
         elif result in native.NOT_APPLIED:
@@ -355,7 +204,7 @@ class Load:
         self.rows_per_writer, self.depth = rows_per_writer, depth
         self.value_count = values_from
         self.requests, self.reads = {}, {}
-        self.acknowledged = self.rows_read = 0
+        self.acknowledged = self.rows_read = self.events = 0
         self.errors = {}
         self.open_tables = []
         self.admin = server.connect()
@@ -384,14 +233,40 @@ class Load:
         rules = [[family, rule] for family, rule in FAMILIES.items()]
         number = self.admin.submit(native.CREATE_TABLE, {1: name, 2: rules, 3: list(split_keys)})
         self.note(self.admin, number, [step])
-        self.admin_step = (number, step, table)
+        self.admin_step = (number, step, lambda: self.open_tables.append(table))
 
     def drop(self, table):
         self.open_tables.remove(table)
+        table.is_dropped = True
         step = self.ledger.name(table.name).add(None)
         number = self.admin.submit(native.DROP_TABLE, {1: table.name})
         self.note(self.admin, number, [step])
-        self.admin_step = (number, step, None)
+        self.admin_step = (number, step, lambda: None)
+
+    def _send_event(self, table, event, operation, body):
+        table.begin(event)
+        number = self.admin.submit(operation, {1: table.name, **body})
+        self.note(self.admin, number, [event])
+        self.admin_step = (number, event, lambda: table.end(event))
+
+    def drop_rows(self, table):
+        """Rows go by a prefix of any length, sometimes all."""
+        key = self.writers[self.random.randrange(len(self.writers))].row_key()
+        prefix = key[:self.random.choice((0, 1, 1, 5, 6, 7, len(key)))]
+        self._send_event(table, Event(prefix=prefix), native.DROP_ROWS,
+                         {2: prefix} if prefix else {3: True})
+
+    def change_families(self, table):
+        """A family comes back empty, in the same request or, one of them, in a later one."""
+        family = self.random.choice((b"a", b"s", ABSENT_FAMILY, ABSENT_FAMILY))
+        if ABSENT_FAMILY not in table.families:
+            changes = [[FAMILY_CREATE, ABSENT_FAMILY, None]]
+        elif family == ABSENT_FAMILY and self.random.random() < 0.5:
+            changes = [[FAMILY_DROP, family, None]]
+        else:
+            changes = [[FAMILY_DROP, family, None], [FAMILY_CREATE, family, None]]
+        self._send_event(table, Event(changes=changes), native.MODIFY_FAMILIES, {
+            2: [[action, name.decode(), rule] for action, name, rule in changes]})
 
     def create_and_wait(self, name, split_keys=()):
         self.create(name, split_keys)
@@ -402,18 +277,26 @@ class Load:
         number, operation, kind, payload = message
         if self.admin_step is None or number != self.admin_step[0]:
             raise ValueError(f"an answer to request {number} that nobody sent")
-        _, step, table = self.admin_step
+        _, step, finish = self.admin_step
         self.admin_step = None
         if kind == native.ERROR:
             raise native.error_of(payload)
         take_reply([step], operation, kind, payload, self.position)
         self.acknowledged += 1
-        if table is not None:
-            self.open_tables.append(table)
+        finish()
 
     def _administrate(self, keep):
-        """Now and then another table, or one less; names come back after a drop."""
+        """Now and then another table, or one less; names come back after a drop. In between rows
+        are dropped and families change."""
         if self.admin_step is not None:
+            return
+        if self.open_tables and self.random.random() < EVENT_SHARE:
+            table = self.random.choice(self.open_tables)
+            if self.random.random() < 0.5:
+                self.drop_rows(table)
+            else:
+                self.change_families(table)
+            self.events += 1
             return
         droppable = [table for table in self.open_tables if table.name not in keep]
         names = {table.name for table in self.open_tables}
@@ -545,13 +428,9 @@ def take_answers(load, sends):
 
 def enter_read(table, keys, rows, position):
     for key in keys:
-        segment = table.rows[key].segments[-1]
+        row = table.rows[key]
         state = state_of(rows.get(key, []))
-        if state in segment.bases:
-            continue
-        step = next((step for step in segment.steps if step.after == state), None)
-        if step is None:
-            states = segment.bases + [step.after for step in segment.steps]
+        if not row.see(state, position):
+            states = [state[0] for states in row.segments[-1].places.values() for state in states]
             raise AssertionError(f"a read saw row {key!r} of table {table.name} in a state that it "
                                  f"never had: {explain(state, states)}")
-        step.acknowledged = min(step.acknowledged, position)

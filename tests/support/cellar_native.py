@@ -23,6 +23,7 @@ except ImportError:
 REQUEST, REPLY, PART, ERROR, CREDIT, CANCEL, GOAWAY = range(1, 8)
 HELLO, PING, SERVER_INFO = 1, 2, 3
 CREATE_TABLE, DESCRIBE_TABLE, LIST_TABLES, DROP_TABLE = 16, 17, 18, 19
+MODIFY_FAMILIES, DROP_ROWS = 20, 21
 MUTATE_ROW, MUTATE_ROWS, READ_ROWS = 32, 33, 34
 
 NOT_FOUND, ALREADY_EXISTS, UNAVAILABLE = 2, 3, 6
@@ -183,6 +184,10 @@ class Connection:
 
     def drop_table(self, table):
         return self.call(DROP_TABLE, {1: table})
+
+    def families(self, table):
+        """The names of a table's families."""
+        return [family[0] for family in self.call(DESCRIBE_TABLE, {1: table})[2]]
 
     def list_tables(self):
         """Full names, all pages."""

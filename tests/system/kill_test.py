@@ -2,7 +2,8 @@
 
 Each cycle starts the server on the same directory, compares everything it holds with an outside
 ledger (support/cellar_ledger.py), writes through several pipelined connections, creates and drops
-tables, reads, and kills the server at a random moment, now and then while it is still starting.
+tables, drops rows by prefix or all, changes families, reads, and kills the server at a random moment,
+now and then while it is still starting.
 
     CELLAR_TEST_SEED=N    the same choices again
     CELLAR_KILL_CYCLES=N  50 unless said otherwise
@@ -54,7 +55,7 @@ def cycle(data_dir, ledger, rng, index, values_from):
                 server.kill()
             return False
 
-        load.run(is_over, keep=TABLES, admin_share=0.005)
+        load.run(is_over, keep=TABLES, admin_share=0.1)
         load.close()
     ledger.compute()
     return load
@@ -67,7 +68,7 @@ def main():
     folder = tempfile.mkdtemp(prefix="cellar-kill-")
     data_dir = os.path.join(folder, "data")
     ledger = ledgers.Ledger()
-    acknowledged = reads = values = early = 0
+    acknowledged = reads = values = early = events = 0
     start = time.monotonic()
     try:
         for index in range(cycles + 1):
@@ -82,6 +83,7 @@ def main():
                 return 1
             acknowledged += load.acknowledged
             reads += load.rows_read
+            events += load.events
             values = load.value_count
             if rng.random() < EARLY_KILL_SHARE:
                 early_kill(data_dir, rng)
@@ -89,7 +91,8 @@ def main():
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{cycles} kills and {early} during a start; {acknowledged} writes acknowledged, none lost; "
-          f"{reads} reads; errors {load.errors}; {time.monotonic() - start:.1f} s")
+          f"{events} drops and changes of families; {reads} reads; errors {load.errors}; "
+          f"{time.monotonic() - start:.1f} s")
     if acknowledged < 100 * cycles:
         print("too few writes to say anything")
         return 1

@@ -1,12 +1,13 @@
 """Power loss: whatever a disk could hold when the power goes, every acknowledged write is there.
 
-The server runs under support/io_recorder.c with writers, readers and an administrator of tables, is
-killed and restarted a few times, and leaves one trace of its writes, syncs and answers. At random
-points of it a disk is built as it could be then (support/disk_model.py), the real server is started on
-it, and everything it holds is compared with the ledger (support/cellar_ledger.py): nothing
-acknowledged or ever shown to a reader is lost, rows are whole, nothing is there that nobody wrote,
-dropped tables stay dropped, and the server does start. From some of these disks the server goes on
-under the recorder, with more writes, and loses power a second time, also during its recovery.
+The server runs under support/io_recorder.c with writers, readers and an administrator, who makes and
+drops tables, drops rows and changes families; it is killed and restarted a few times, and leaves one
+trace of its writes, syncs and answers. At random points of it a disk is built as it could be then
+(support/disk_model.py), the real server is started on it, and everything it holds is compared with the
+ledger (support/cellar_ledger.py): nothing acknowledged or ever shown to a reader is lost, rows are
+whole, nothing is there that nobody wrote, what was dropped stays dropped, and the server does start.
+From some of these disks the server goes on under the recorder, with more writes, and loses power a
+second time, also during its recovery.
 
     CELLAR_TEST_SEED=N              the same choices again
     CELLAR_POWER_LOSS_STATES=N      how many disks; 1,000 unless said otherwise
@@ -111,7 +112,7 @@ def record_life(recorder, ledger, rng, index, values_from):
                 recorder.set_control(b"\1")
             return not is_killed
 
-        load.run(is_over, keep=TABLES, admin_share=0.02)
+        load.run(is_over, keep=TABLES, admin_share=0.2)
         load.close()
         if is_killed:
             server.process.wait(20)
@@ -137,8 +138,9 @@ def record(folder, seed):
         for step in recorder.records[replayed:]:
             disk.step(step)
         replayed = len(recorder.records)
-        print(f"life {index}: {load.acknowledged} acknowledged, {load.rows_read} reads, errors "
-              f"{load.errors}, {replayed} records in all", flush=True)
+        print(f"life {index}: {load.acknowledged} acknowledged, {load.events} of them drops and "
+              f"changes of families, {load.rows_read} reads, errors {load.errors}, {replayed} "
+              "records in all", flush=True)
         difference = disks.image_difference(disk.current_image(), disks.read_image(data_dir))
         if difference and index + 1 < len(LIFE_WRITES):
             raise RuntimeError(f"the recorder missed something: {difference}")
@@ -242,7 +244,7 @@ class Checker:
                 if not load.open_tables:
                     load.create_and_wait("late")
                 wanted = rng.randint(1, 250)
-                load.run(lambda: load.acknowledged >= wanted, keep=TABLES, admin_share=0.02)
+                load.run(lambda: load.acknowledged >= wanted, keep=TABLES, admin_share=0.1)
                 load.close()
             recorder.update()
             ledgers.take_answers(load, recorder.sends(0))
