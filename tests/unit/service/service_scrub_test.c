@@ -40,7 +40,7 @@ static uint64_t pass_start(struct svc *svc, const char *table, uint64_t bytes_pe
 {
     struct asked asked;
     assert_int_equal(ask(svc, SVC_SCRUB_START, table, bytes_per_second, &asked), CELLAR_OK);
-    assert_int_equal(asked.status.state, SVC_SCRUB_RUNNING);
+    assert_int_not_equal(asked.status.state, SVC_SCRUB_NONE); /* it may be over already */
     cellar_arena_fini(&asked.arena);
     return asked.status.pass;
 }
