@@ -197,6 +197,76 @@ enum cellar_code cellar_server_info_get(struct cellar_client *client, struct cel
 /** Frees what cellar_server_info_get() gave. */
 void cellar_server_info_free(struct cellar_server_info *info);
 
+/* ---- scrubs -------------------------------------------------------------------------------- */
+
+/** How the latest scrub stands. */
+enum cellar_scrub_state {
+    CELLAR_SCRUB_NONE = 0, /* there was none since the server started */
+    CELLAR_SCRUB_RUNNING = 1,
+    CELLAR_SCRUB_ENDED = 2,
+    CELLAR_SCRUB_CANCELLED = 3
+};
+
+/** What a problem's keys say. */
+enum cellar_scrub_place {
+    CELLAR_SCRUB_NOWHERE = 0, /* nothing: it concerns no row, or all */
+    CELLAR_SCRUB_ROW = 1,     /* `start` is the row's key, or how it begins */
+    CELLAR_SCRUB_ROWS = 2     /* rows from `start` to `end`; an empty end is the last row */
+};
+
+/** Something that is damaged. */
+struct cellar_scrub_problem {
+    const char *table; /* full name; empty: the server's catalog */
+    struct cellar_view tablet_start;
+    struct cellar_view tablet_end; /* empty: the last row */
+    enum cellar_scrub_place place;
+    struct cellar_view start;
+    struct cellar_view end;
+    const char *why; /* a sentence without a period */
+};
+
+/** How far a scrub is, or how it ended. */
+struct cellar_scrub_info {
+    enum cellar_scrub_state state;
+    uint64_t pass;      /* rises by one with each scrub of a server's run */
+    bool is_background; /* the server began it by itself */
+    const char *table;  /* full name; empty: everything */
+    uint64_t item_count;
+    uint64_t item_count_total; /* about */
+    uint64_t byte_count;       /* of keys and values */
+    uint64_t started_us;       /* since 1970 */
+    uint64_t ended_us;         /* 0: it runs */
+    uint64_t problem_count;
+    const struct cellar_scrub_problem *problems; /* the first ones; the others are counted */
+    size_t problem_count_listed;
+};
+
+/**
+ * Has the server check everything on its disk of one table, or all it has, while it serves it. Does
+ * not wait for the end: ask with cellar_scrub_status().
+ *
+ * @param table             NULL: everything
+ * @param bytes_per_second  so fast at most, 1,024 at least; 0: 64 MiB
+ * @param info              receives one block of memory; free it with cellar_scrub_info_free()
+ * @return CELLAR_E_OK; CELLAR_E_FAILED_PRECONDITION when one runs; CELLAR_E_NOT_FOUND (table),
+ *         CELLAR_E_INVALID_ARGUMENT, or as cellar_table_drop()
+ * @thread any
+ */
+enum cellar_code cellar_scrub_start(struct cellar_client *client, const char *table,
+                                    uint64_t bytes_per_second, struct cellar_call *call,
+                                    struct cellar_scrub_info **info);
+
+/** Asks how the latest scrub stands; otherwise as cellar_server_info_get(). @thread any */
+enum cellar_code cellar_scrub_status(struct cellar_client *client, struct cellar_call *call,
+                                     struct cellar_scrub_info **info);
+
+/** Has the scrub that runs end soon; otherwise as cellar_scrub_status(). @thread any */
+enum cellar_code cellar_scrub_cancel(struct cellar_client *client, struct cellar_call *call,
+                                     struct cellar_scrub_info **info);
+
+/** Frees what a scrub's call gave. Takes NULL. */
+void cellar_scrub_info_free(struct cellar_scrub_info *info);
+
 /* ---- tables -------------------------------------------------------------------------------- */
 
 /*
