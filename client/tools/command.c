@@ -42,6 +42,7 @@ const struct cellar_command_group cellar_command_groups[] = {
     {"exporting", cellar_export_commands},
     {"the server", cellar_server_commands},
     {"data on disk", cellar_check_commands},
+    {"data on disk, while it is served", cellar_scrub_commands},
     {"measuring", cellar_bench_commands},
     {"line by line", cellar_shell_commands},
     {"this program", cellar_program_commands},
@@ -49,7 +50,7 @@ const struct cellar_command_group cellar_command_groups[] = {
 };
 
 static const char *const later_verbs[] = {
-    "add", "compact", "scrub", "sample", "check-and-set", "increment", "append",
+    "add", "compact", "sample", "check-and-set", "increment", "append",
 };
 
 /* How many of the words (1 or 2) name `verb`; 0 when they do not. */

@@ -19,8 +19,8 @@ struct cellar_tool {
     struct cellar_client *client;
     const struct cellar_args *args; /* the command's own */
     const char *next_step; /* what to do after a failure where its code does not say; NULL */
-    bool has_refused;      /* an import refused some of its input: exit code 1 */
-    bool is_reader_gone;   /* whoever read the output wants no more of it */
+    bool has_refused;    /* an import refused some of its input, or a scrub found damage: code 1 */
+    bool is_reader_gone; /* whoever read the output wants no more of it */
     const struct cellar_tool *shell; /* that runs the command, with its client; NULL: none */
     uint64_t line;                   /* of its script; 0: no script */
     int interrupt_fd; /* readable when the command shall end; 0: a signal ends the program */
