@@ -127,9 +127,6 @@ static void row_write(struct traffic *traffic, struct row *row, bool has_g)
         atomic_fetch_add(&traffic->refused_count, 1);
         return;
     }
-    if (may_be_absent) {
-        epochs[FAMILY_G] = NO_EPOCH; /* the first writes to a family are new_family_test's */
-    }
     if (status != CELLAR_OK) {
         traffic_fail(traffic, "write %u of row %s, families f%s: %s: %s", number, row->key,
                      has_g ? " and g" : "", cellar_status_text(status), error.text);
