@@ -115,7 +115,7 @@ struct store_env_txn {
     struct store_env_txn *next;                   /* in the env's list of idle readers */
     struct store_env_state state;
     struct store_range_set pending; /* as of the state: items in these ranges count as gone */
-    size_t txn_id;                  /* of the state, to read it once a snapshot */
+    size_t txn_id; /* of the commit that the state is kept of; 0: not known for certain */
     enum cellar_status status;
     uint64_t put_count;
     bool is_write;

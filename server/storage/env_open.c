@@ -7,7 +7,7 @@
  * the environment is made, and then read from the file.
  *
  * Read transactions are kept reset in a list and renewed, with their two cursors. The state is read
- * again only when the transaction shows another LMDB snapshot than the last time.
+ * again unless the transaction shows, for certain, the same LMDB snapshot as the last time.
  *
  * LMDB keeps the pages that a write transaction dirtied in memory until the environment is closed.
  * So it can be closed and opened under the readers' feet: `gate` is held for reading by every read
@@ -538,6 +538,43 @@ enum cellar_status store_env_enter(struct store_env *env)
     }
 }
 
+/*
+ * Whether a reader's snapshot is the commit that its number says.
+ *
+ * LMDB takes the number first and then copies the roots from the meta page that belongs to it.
+ * While it copies, two commits may follow, of which the second one writes that page: the reader
+ * then has a later commit's roots under the earlier number, which is sound, as later commits keep
+ * all pages that a reader of the earlier number may need. But what was kept under the number is not
+ * what the roots hold. As long as no commit is newer than the number, the page cannot have been
+ * written.
+ */
+static bool snapshot_is_newest(const struct store_env_txn *txn)
+{
+    MDB_envinfo facts;
+    atomic_thread_fence(memory_order_acquire); /* the roots were copied before the look */
+    CELLAR_ASSERT(txn->env->native != NULL);
+    return mdb_env_info(txn->env->native, &facts) == MDB_SUCCESS &&
+           facts.me_last_txnid == mdb_txn_id(txn->txn);
+}
+
+/* Makes the reader's state that of its snapshot: read from there, unless it is the one kept. */
+static enum cellar_status reader_state_load(struct store_env_txn *txn)
+{
+    bool is_newest = snapshot_is_newest(txn);
+    if (is_newest && mdb_txn_id(txn->txn) == txn->txn_id) {
+        return CELLAR_OK;
+    }
+    txn->txn_id = 0;
+    CELLAR_TRY(store_env_state_read(txn->env, txn->txn, &txn->state));
+    if (txn->state.pending_count > 0 || txn->pending.count > 0) {
+        CELLAR_TRY(
+            store_env_pending_read(txn->env, txn->txn, txn->state.pending_count, &txn->pending));
+    }
+    txn->txn_id = is_newest ? mdb_txn_id(txn->txn) : 0;
+    CELLAR_ASSERT(txn->state.layer_next > 0);
+    return CELLAR_OK;
+}
+
 enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
 {
     CELLAR_TRY(store_env_enter(env));
@@ -550,12 +587,8 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
     int code = reader != NULL ? reader_renew(reader) : reader_make(env, &reader);
     enum cellar_status status = store_env_status(code);
     CELLAR_ASSERT(status != CELLAR_OK || reader != NULL);
-    if (status == CELLAR_OK && mdb_txn_id(reader->txn) != reader->txn_id) {
-        status = store_env_state_read(env, reader->txn, &reader->state);
-        if (status == CELLAR_OK && (reader->state.pending_count > 0 || reader->pending.count > 0)) {
-            status = store_env_pending_read(env, reader->txn, reader->state.pending_count,
-                                            &reader->pending);
-        }
+    if (status == CELLAR_OK) {
+        status = reader_state_load(reader);
     }
     if (status != CELLAR_OK) {
         if (reader != NULL) {
@@ -565,7 +598,6 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
         return status;
     }
     CELLAR_ASSERT(reader != NULL);
-    reader->txn_id = mdb_txn_id(reader->txn);
     reader->status = CELLAR_OK;
     *txn = reader;
     return CELLAR_OK;

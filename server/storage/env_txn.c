@@ -391,9 +391,10 @@ void store_env_abort(struct store_env_txn *txn)
     write_end(txn, false);
 }
 
-/* The state goes in last, with the count and sum of all that went before. After a write or sync that
- * failed LMDB may refuse every further transaction (MDB_PANIC), and does not know itself whether the
- * commit landed. Opened anew, it takes the newest sound meta page, and its state tells. */
+/* The state goes in last, with the count and sum of all that went before. After a write or sync
+ * that failed LMDB may refuse every further transaction (MDB_PANIC), and does not know itself
+ * whether the commit landed. Opened anew, it takes the newest sound meta page, and its state tells.
+ */
 enum cellar_status store_env_commit(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write && txn->txn != NULL);

@@ -22,6 +22,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <time.h>
 
 #include "server/storage/check_pages.h"
 #include "server/storage/env_internal.h"
@@ -29,6 +30,7 @@
 #define LAYER_ID_BYTES 8u
 #define ITEM_COST_BYTES 32u /* so that a slice of tiny items ends too */
 #define META_TRIES_MAX 4u
+#define PAUSE_NS 1000000
 /* By how much entries behind marks may outnumber those that there are before it is a circle: the
  * store changes between slices. */
 #define LAYER_ENTRY_SLACK UINT64_C(100000)
@@ -408,6 +410,7 @@ static enum cellar_status snapshot_walk(struct slice *slice, const struct store_
 enum cellar_status store_scrub_slice(struct store_scrub *scrub, struct store *store,
                                      uint64_t bytes_max, bool *is_done)
 {
+    const struct timespec pause = {.tv_nsec = PAUSE_NS};
     enum cellar_status status = CELLAR_ABORTED;
     CELLAR_ASSERT(bytes_max > 0);
     for (unsigned i = 1; i <= META_TRIES_MAX && status == CELLAR_ABORTED; i++) {
@@ -419,11 +422,16 @@ enum cellar_status store_scrub_slice(struct store_scrub *scrub, struct store *st
             scrub->map = STORE_SCRUB_MAP_COUNT;
             status = CELLAR_OK;
         } else if (status == CELLAR_OK) {
-            status = snapshot_walk(&slice, txn, i == META_TRIES_MAX);
+            bool is_known = txn->txn_id > 0; /* not while a commit is being synced */
+            status = is_known ? snapshot_walk(&slice, txn, i == META_TRIES_MAX) : CELLAR_ABORTED;
             store_env_read_end(txn);
+            if (!is_known) {
+                (void)nanosleep(&pause, NULL);
+            }
         }
     }
-    CELLAR_ASSERT(status != CELLAR_ABORTED);
+    status = status == CELLAR_ABORTED ? CELLAR_OK : status; /* the next slice tries again */
+    CELLAR_ASSERT(scrub->map <= STORE_SCRUB_MAP_COUNT);
     *is_done = status == CELLAR_OK && scrub->map == STORE_SCRUB_MAP_COUNT;
     return status;
 }

@@ -262,6 +262,70 @@ static void reopening_does_not_disturb_readers(void **state)
     test_remove_tree(parent);
 }
 
+/* ---- readers beside commits ------------------------------------------------------------------ */
+
+#define COMMIT_COUNT 6000u
+
+/* Reads the item that each commit writes; the state must be of the same commit. */
+static void *state_reader_run(void *context)
+{
+    (void)context;
+    do {
+        struct store_env_txn *txn = NULL;
+        struct store_env_cursor cursor;
+        if (store_env_read_begin(crowd.env, &txn) != CELLAR_OK) {
+            atomic_fetch_add(&crowd.error_count, 1);
+            continue;
+        }
+        store_env_cursor_init(&cursor, txn);
+        if (store_env_cursor_seek(&cursor, cellar_slice_text("lsn")) != CELLAR_OK ||
+            !cursor.is_valid || cellar_get_u64le(cursor.value.data) != txn->state.applied_lsn) {
+            atomic_fetch_add(&crowd.error_count, 1);
+        }
+        store_env_cursor_fini(&cursor);
+        store_env_read_end(txn);
+        atomic_fetch_add(&crowd.walk_count, 1);
+    } while (!atomic_load(&crowd.is_over));
+    return NULL;
+}
+
+static void commit_lsn(struct store_env *env)
+{
+    uint8_t value[8];
+    struct store_env_txn txn;
+    assert_int_equal(store_env_write_begin(env, &txn), CELLAR_OK);
+    cellar_put_u64le(value, ++txn.state.applied_lsn);
+    assert_int_equal(store_env_put(&txn, cellar_slice_text("lsn"), cellar_slice_make(value, 8)),
+                     CELLAR_OK);
+    assert_int_equal(store_env_commit(&txn), CELLAR_OK);
+}
+
+static void a_reader_has_the_state_of_what_it_reads(void **state)
+{
+    (void)state;
+    char parent[256];
+    pthread_t threads[6];
+    directory_make(parent, sizeof parent);
+    struct store_env *env = test_env_make(parent, TEST_MAP_BYTES);
+    memset(&crowd, 0, sizeof crowd);
+    crowd.env = env;
+    commit_lsn(env);
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(threads); i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, state_reader_run, NULL), 0);
+    }
+    for (unsigned i = 0; i < COMMIT_COUNT; i++) {
+        commit_lsn(env);
+    }
+    atomic_store(&crowd.is_over, true);
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(threads); i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    assert_int_equal(atomic_load(&crowd.error_count), 0);
+    assert_true(atomic_load(&crowd.walk_count) > 0);
+    store_env_close(env);
+    test_remove_tree(parent);
+}
+
 static void a_parked_environment_opens_when_it_is_needed(void **state)
 {
     (void)state;
@@ -701,6 +765,7 @@ int main(void)
         cmocka_unit_test(read_transaction_keeps_its_snapshot),
         cmocka_unit_test(many_readers_at_once_have_their_own_transactions),
         cmocka_unit_test(reopening_does_not_disturb_readers),
+        cmocka_unit_test(a_reader_has_the_state_of_what_it_reads),
         cmocka_unit_test(a_parked_environment_opens_when_it_is_needed),
         cmocka_unit_test(environment_that_cannot_reopen_fails_calls),
         cmocka_unit_test(missing_file_is_data_loss),
