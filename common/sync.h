@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -178,6 +179,17 @@ static inline void cellar_cond_broadcast(struct cellar_cond *cond)
 {
     int error = pthread_cond_broadcast(&cond->native);
     CELLAR_ASSERT(error == 0);
+}
+
+/** Loads before it are done before loads behind it, also where no atomic orders them, such as loads
+ * inside a library. The thread sanitizer knows no fences, and sees no such loads either. */
+static inline void cellar_fence_loads(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    atomic_signal_fence(memory_order_acquire);
+#else
+    atomic_thread_fence(memory_order_acquire);
+#endif
 }
 
 /** Names the calling thread for tools that list threads, such as `top -H`. @param name  at most 15

@@ -551,7 +551,7 @@ enum cellar_status store_env_enter(struct store_env *env)
 static bool snapshot_is_newest(const struct store_env_txn *txn)
 {
     MDB_envinfo facts;
-    atomic_thread_fence(memory_order_acquire); /* the roots were copied before the look */
+    cellar_fence_loads(); /* the roots were copied before the look */
     CELLAR_ASSERT(txn->env->native != NULL);
     return mdb_env_info(txn->env->native, &facts) == MDB_SUCCESS &&
            facts.me_last_txnid == mdb_txn_id(txn->txn);
