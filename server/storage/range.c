@@ -191,6 +191,7 @@ static enum cellar_status range_decode(struct store_range_set *set, struct cella
         return CELLAR_DATA_LOSS;
     }
     CELLAR_TRY(set_reserve(set, 1));
+    CELLAR_ASSERT(set->ranges != NULL && set->count < set->capacity);
     CELLAR_TRY(bound_copy(set, range.start, &set->ranges[set->count].start));
     CELLAR_TRY(bound_copy(set, range.end, &set->ranges[set->count].end));
     set->count++;

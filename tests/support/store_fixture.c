@@ -246,7 +246,7 @@ void test_rig_append(struct test_rig *rig, uint64_t lsn, enum store_record_type 
     memcpy(copy, payload.data, payload.bytes); /* the store may be closed before the sync */
     record->done = rig_done;
     record->entry = (struct store_log_entry){
-        .store_id = 7, .type = type, .payload = cellar_slice_make(copy, payload.bytes)};
+        .store_id = 7, .type = (uint8_t)type, .payload = cellar_slice_make(copy, payload.bytes)};
     store_log_lock(rig->log);
     uint64_t position = store_log_position(rig->log);
     uint64_t got = store_log_append(rig->log, record);

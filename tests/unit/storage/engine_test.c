@@ -535,8 +535,8 @@ static void life_write(struct rig *rig, struct cell_model *model, uint64_t seed,
                                     : store_batch_new(payload, false, &batch);
     CELLAR_ASSERT(status == CELLAR_OK);
     record->done = life_done;
-    record->entry =
-        (struct store_log_entry){.store_id = STORE_ID, .type = type, .payload = batch->payload};
+    record->entry = (struct store_log_entry){
+        .store_id = STORE_ID, .type = (uint8_t)type, .payload = batch->payload};
     store_engine_append(rig->engine, rig->store, record, batch);
     store_log_unlock(log);
 }
