@@ -195,7 +195,7 @@ def web_metrics_count_what_was_done(folder):
         assert after.value("cellar_network_received_bytes_total") > 12 * 100
         assert after.value("cellar_http_answers_total", status="200") == 1
         assert after.value("cellar_connections_served_total", protocol="native") == 1
-        assert after.value("cellar_memory_anonymous_bytes") > 1 << 20
+        assert after.value("cellar_memory_anonymous_bytes") > 1 << 17  # what it is depends on malloc
         assert after.value("cellar_ready") == 1 and after.value("cellar_healthy") == 1
         assert abs(after.value("process_start_time_seconds") - time.time()) < 3600
         server.stop()
