@@ -112,6 +112,28 @@ struct store_env *test_env_make(const char *parent, uint64_t map_bytes)
     return env;
 }
 
+void test_row_put(struct store_env_txn *txn, struct cellar_slice row, bool is_token)
+{
+    struct cellar_buffer key = {0};
+    struct cellar_buffer value = {0};
+    const struct store_cell cell = {.cell = {.family = cellar_slice_text("f"),
+                                             .qualifier = cellar_slice_text("q"),
+                                             .timestamp_us = 1000,
+                                             .value = row},
+                                    .generation = 1};
+    test_position_make(&key, row, NULL, NULL, -1);
+    if (is_token) {
+        assert_int_equal(cellar_buffer_append(&key, "\0token-token", 12), CELLAR_OK);
+        assert_int_equal(cellar_buffer_append(&value, "\1\1\1\1\1\1\1\1", 8), CELLAR_OK);
+        (void)store_env_token_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
+    } else {
+        assert_int_equal(store_segment_encode(&cell, 1, false, &value), CELLAR_OK);
+        (void)store_env_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
+    }
+    cellar_buffer_fini(&key);
+    cellar_buffer_fini(&value);
+}
+
 enum cellar_status test_env_put(struct store_env *env, struct cellar_slice key,
                                 struct cellar_slice value)
 {

@@ -37,6 +37,9 @@ size_t test_random_key(struct test_random *random, uint8_t *to, size_t bytes_max
 /** Makes an environment of store 7, generation 3, in a new folder below `parent` and opens it. */
 struct store_env *test_env_make(const char *parent, uint64_t map_bytes);
 
+/** Puts a row of one cell, whose value is the row's key, or a token of that row. */
+void test_row_put(struct store_env_txn *txn, struct cellar_slice row, bool is_token);
+
 /** One write transaction with one put. */
 enum cellar_status test_env_put(struct store_env *env, struct cellar_slice key,
                                 struct cellar_slice value);

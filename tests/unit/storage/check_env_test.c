@@ -88,28 +88,6 @@ static void check_tells(struct fixture *fixture, uint64_t count, const char *why
     }
 }
 
-static void row_put(struct store_env_txn *txn, struct cellar_slice row, bool is_token)
-{
-    struct cellar_buffer key = {0};
-    struct cellar_buffer value = {0};
-    const struct store_cell cell = {.cell = {.family = cellar_slice_text("f"),
-                                             .qualifier = cellar_slice_text("q"),
-                                             .timestamp_us = 1000,
-                                             .value = row},
-                                    .generation = 1};
-    test_position_make(&key, row, NULL, NULL, -1);
-    if (is_token) {
-        assert_int_equal(cellar_buffer_append(&key, "\0token-token", 12), CELLAR_OK);
-        assert_int_equal(cellar_buffer_append(&value, "\1\1\1\1\1\1\1\1", 8), CELLAR_OK);
-        (void)store_env_token_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
-    } else {
-        assert_int_equal(store_segment_encode(&cell, 1, false, &value), CELLAR_OK);
-        (void)store_env_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
-    }
-    cellar_buffer_fini(&key);
-    cellar_buffer_fini(&value);
-}
-
 /* Rows of 1 to 4,000 bytes, each third with a token: keys of up to 17 layers. */
 static void rows_put(struct fixture *fixture, unsigned count)
 {
@@ -121,9 +99,9 @@ static void rows_put(struct fixture *fixture, unsigned count)
         size_t size = i % 5 == 0 ? 40 + (i * 131) % 3900 : 3;
         bytes[0] = (uint8_t)('a' + i / 26 % 26);
         bytes[1] = (uint8_t)('a' + i % 26);
-        row_put(&txn, cellar_slice_make(bytes, size), false);
+        test_row_put(&txn, cellar_slice_make(bytes, size), false);
         if (i % 3 == 0) {
-            row_put(&txn, cellar_slice_make(bytes, size), true);
+            test_row_put(&txn, cellar_slice_make(bytes, size), true);
         }
     }
     assert_int_equal(store_env_commit(&txn), CELLAR_OK);
@@ -237,7 +215,7 @@ static void long_row_put(struct fixture *fixture, struct env_raw_key *raw)
     struct store_env_txn txn;
     memset(row, 'x', sizeof row);
     assert_int_equal(store_env_write_begin(fixture->env, &txn), CELLAR_OK);
-    row_put(&txn, cellar_slice_make(row, sizeof row), false);
+    test_row_put(&txn, cellar_slice_make(row, sizeof row), false);
     assert_int_equal(store_env_commit(&txn), CELLAR_OK);
     store_env_raw_key_make(raw, 0, cellar_slice_make(row, STORE_ENV_KEY_PART_MAX), true);
 }

@@ -64,28 +64,6 @@ static void fixture_end(struct fixture *fixture)
     test_remove_tree(fixture->directory);
 }
 
-static void row_put(struct store_env_txn *txn, struct cellar_slice row, bool is_token)
-{
-    struct cellar_buffer key = {0};
-    struct cellar_buffer value = {0};
-    const struct store_cell cell = {.cell = {.family = cellar_slice_text("f"),
-                                             .qualifier = cellar_slice_text("q"),
-                                             .timestamp_us = 1000,
-                                             .value = row},
-                                    .generation = 1};
-    test_position_make(&key, row, NULL, NULL, -1);
-    if (is_token) {
-        assert_int_equal(cellar_buffer_append(&key, "\0token-token", 12), CELLAR_OK);
-        assert_int_equal(cellar_buffer_append(&value, "\1\1\1\1\1\1\1\1", 8), CELLAR_OK);
-        (void)store_env_token_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
-    } else {
-        assert_int_equal(store_segment_encode(&cell, 1, false, &value), CELLAR_OK);
-        (void)store_env_put(txn, cellar_slice_of(&key), cellar_slice_of(&value));
-    }
-    cellar_buffer_fini(&key);
-    cellar_buffer_fini(&value);
-}
-
 /* Row `index`: three bytes mostly, up to 3,900 for each fifth. Long ones share beginnings. */
 static struct cellar_slice row_make(unsigned index)
 {
@@ -106,9 +84,9 @@ static void rows_put(struct fixture *fixture, unsigned from, unsigned to)
     struct store_env_txn txn;
     assert_int_equal(store_env_write_begin(fixture->store.env, &txn), CELLAR_OK);
     for (unsigned i = from; i < to; i++) {
-        row_put(&txn, row_make(i), false);
+        test_row_put(&txn, row_make(i), false);
         if (i % 3 == 0) {
-            row_put(&txn, row_make(i), true);
+            test_row_put(&txn, row_make(i), true);
         }
     }
     assert_int_equal(store_env_commit(&txn), CELLAR_OK);
@@ -418,7 +396,7 @@ static void mark_that_leads_nowhere_is_told_with_the_beginning_of_its_row(void *
     fixture_begin(&fixture);
     rows_put(&fixture, 0, 20);
     assert_int_equal(store_env_write_begin(fixture.store.env, &txn), CELLAR_OK);
-    row_put(&txn, cellar_slice_make(row, sizeof row), false);
+    test_row_put(&txn, cellar_slice_make(row, sizeof row), false);
     assert_int_equal(store_env_commit(&txn), CELLAR_OK);
     store_env_raw_key_make(&raw, 0, cellar_slice_make(row, STORE_ENV_KEY_PART_MAX), true);
     struct cellar_slice key = cellar_slice_make(raw.bytes, raw.count);
