@@ -97,6 +97,12 @@ size_t cellar_key_escaped_span(struct cellar_slice key)
     return 0;
 }
 
+void cellar_key_pass_row(uint8_t *row_key, size_t bytes)
+{
+    CELLAR_ASSERT(bytes >= 3 && row_key[bytes - 1] == 0x01);
+    row_key[bytes - 1] = 0x02;
+}
+
 size_t cellar_key_unescape(struct cellar_slice part, uint8_t *to)
 {
     CELLAR_ASSERT(part.bytes >= 2);

@@ -40,6 +40,15 @@ uint8_t *cellar_key_put_timestamp(uint8_t *to, int64_t timestamp_us);
 size_t cellar_key_escaped_span(struct cellar_slice key);
 
 /**
+ * Turns a row's escaped part into the first key behind all keys of that row: its end 00 01 becomes
+ * 00 02, which no key has.
+ *
+ * @param row_key  changed in place
+ * @param bytes    of it, 3 at least
+ */
+void cellar_key_pass_row(uint8_t *row_key, size_t bytes);
+
+/**
  * Undoes the escape of a part that cellar_key_escaped_span() measured.
  *
  * @param part  the escaped bytes with their 00 01

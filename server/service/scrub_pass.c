@@ -155,9 +155,7 @@ static const char *row_check(void *context, struct cellar_slice row)
     }
     const struct tablet *tablet = &pass->table->tablets[pass->tablet_index];
     CELLAR_ASSERT(tablet->store_id == pass->store_id);
-    bool is_within = cellar_slice_compare(row, tablet->start) >= 0 &&
-                     (tablet->end.bytes == 0 || cellar_slice_compare(row, tablet->end) < 0);
-    return is_within ? NULL : "the row does not belong to this tablet";
+    return tablet_has_row(tablet, row) ? NULL : "the row does not belong to this tablet";
 }
 
 /* What kept a store from being read; no damage, but nobody knows that there is none. */

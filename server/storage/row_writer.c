@@ -65,8 +65,7 @@ enum cellar_status store_row_writer_behind(struct store_row_writer *writer,
                                            struct cellar_slice row_key)
 {
     CELLAR_TRY(buffer_set(&writer->key, row_key));
-    CELLAR_ASSERT(writer->key.data[writer->key.bytes - 1] == 0x01);
-    writer->key.data[writer->key.bytes - 1] = 0x02;
+    cellar_key_pass_row(writer->key.data, writer->key.bytes);
     return CELLAR_OK;
 }
 

@@ -38,7 +38,7 @@ struct store_row_writer {
  * caller's to fill. */
 void store_row_writer_begin(struct store_row_writer *writer, const struct store_memtable *memtable);
 
-/** Sets writer->key to the first key behind all of a row: its end 00 01 made 00 02. NO_MEMORY. */
+/** Sets writer->key to the first key behind all of a row. NO_MEMORY. */
 enum cellar_status store_row_writer_behind(struct store_row_writer *writer,
                                            struct cellar_slice row_key) CELLAR_MUST_USE;
 

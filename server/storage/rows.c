@@ -114,43 +114,26 @@ static const struct store_entry *entry_first(const struct store_rows *rows, size
     return store_memtable_seek(rows->merge.memtables[table], bound);
 }
 
-/* Moves the environment's cursor forwards out of what was dropped. */
-static enum cellar_status hidden_pass(struct store_rows *rows)
+/* Moves the environment's cursor out of what was dropped: forwards to the first item behind it, or
+ * backwards to the last one before. */
+static enum cellar_status hidden_pass(struct store_rows *rows, bool is_reversed)
 {
     struct store_env_cursor *cursor = &rows->cursor;
+    CELLAR_ASSERT(rows->snapshot->has_hidden);
     while (cursor->is_valid) {
         const struct store_range *hidden =
             store_snapshot_hidden(rows->snapshot, cellar_slice_of(&cursor->key));
         if (hidden == NULL) {
             return CELLAR_OK;
         }
-        if (hidden->end.bytes == 0) {
+        struct cellar_slice bound = is_reversed ? hidden->start : hidden->end;
+        if (bound.bytes == 0) {
             cursor->is_valid = false;
             return CELLAR_OK;
         }
-        CELLAR_TRY(store_env_cursor_seek(cursor, hidden->end));
+        CELLAR_TRY(is_reversed ? store_env_cursor_seek_before(cursor, bound)
+                               : store_env_cursor_seek(cursor, bound));
     }
-    CELLAR_ASSERT(!cursor->is_valid);
-    return CELLAR_OK;
-}
-
-/* The same backwards, to the last item before. */
-static enum cellar_status hidden_pass_back(struct store_rows *rows)
-{
-    struct store_env_cursor *cursor = &rows->cursor;
-    while (cursor->is_valid) {
-        const struct store_range *hidden =
-            store_snapshot_hidden(rows->snapshot, cellar_slice_of(&cursor->key));
-        if (hidden == NULL) {
-            return CELLAR_OK;
-        }
-        if (hidden->start.bytes == 0) {
-            cursor->is_valid = false;
-            return CELLAR_OK;
-        }
-        CELLAR_TRY(store_env_cursor_seek_before(cursor, hidden->start));
-    }
-    CELLAR_ASSERT(!cursor->is_valid);
     return CELLAR_OK;
 }
 
@@ -162,7 +145,7 @@ static enum cellar_status row_choose_first(struct store_rows *rows, struct cella
 {
     struct cellar_slice best = {0};
     rows->has_row = false;
-    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass(rows) : CELLAR_OK);
+    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass(rows, false) : CELLAR_OK);
     if (rows->cursor.is_valid && !cursor_row(rows, &best)) {
         return CELLAR_DATA_LOSS;
     }
@@ -191,13 +174,12 @@ enum cellar_status store_rows_seek(struct store_rows *rows, struct cellar_slice 
     return row_choose_first(rows, cellar_slice_of(&rows->scratch), false);
 }
 
-/* The first key behind all of the current row, in scratch: the end 00 01 made 00 02. */
+/* The first key behind all of the current row, in scratch. */
 static enum cellar_status behind_make(struct store_rows *rows)
 {
     cellar_buffer_clear(&rows->scratch);
     CELLAR_TRY(cellar_buffer_append(&rows->scratch, rows->row_key.data, rows->row_key.bytes));
-    CELLAR_ASSERT(rows->scratch.data[rows->scratch.bytes - 1] == 0x01);
-    rows->scratch.data[rows->scratch.bytes - 1] = 0x02;
+    cellar_key_pass_row(rows->scratch.data, rows->scratch.bytes);
     return CELLAR_OK;
 }
 
@@ -222,7 +204,7 @@ enum cellar_status store_rows_seek_before(struct store_rows *rows, struct cellar
     CELLAR_TRY(bound_make(rows, bound));
     struct cellar_slice key = cellar_slice_of(&rows->scratch);
     CELLAR_TRY(store_env_cursor_seek_before(&rows->cursor, key));
-    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass_back(rows) : CELLAR_OK);
+    CELLAR_TRY(rows->snapshot->has_hidden ? hidden_pass(rows, true) : CELLAR_OK);
     if (rows->cursor.is_valid && !cursor_row(rows, &best)) {
         return CELLAR_DATA_LOSS;
     }

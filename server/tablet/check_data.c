@@ -46,9 +46,7 @@ static const char *tablet_row_check(void *context, struct cellar_slice row)
     const struct data_check *check = context;
     const struct tablet *tablet = check->store->tablet;
     CELLAR_ASSERT(tablet != NULL);
-    bool is_inside = cellar_slice_compare(row, tablet->start) >= 0 &&
-                     (tablet->end.bytes == 0 || cellar_slice_compare(row, tablet->end) < 0);
-    return is_inside ? NULL : "the row lies outside its tablet's range";
+    return tablet_has_row(tablet, row) ? NULL : "the row lies outside its tablet's range";
 }
 
 /* A family that is not there may have been dropped, once the schema has changed. Dropped families

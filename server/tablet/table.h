@@ -22,6 +22,13 @@ struct tablet {
     struct store *store; /* NULL until opened */
 };
 
+/** Whether a row lies in a tablet's range. */
+static inline bool tablet_has_row(const struct tablet *tablet, struct cellar_slice row)
+{
+    return cellar_slice_compare(row, tablet->start) >= 0 &&
+           (tablet->end.bytes == 0 || cellar_slice_compare(row, tablet->end) < 0);
+}
+
 struct tablet_table {
     _Atomic uint32_t references;
     _Atomic uint32_t users;

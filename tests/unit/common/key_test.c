@@ -335,6 +335,27 @@ static void the_separator_is_the_shortest_prefix_that_is_greater(void **state)
     }
 }
 
+static void what_passes_a_row_lies_behind_it_and_before_the_next(void **state)
+{
+    (void)state;
+    const struct cellar_slice rows[] = {BYTES("a"),   BYTES("a\0"),   BYTES("a\0\1"),
+                                        BYTES("a\1"), BYTES("a\xff"), BYTES("b")};
+    uint8_t passed[64];
+    uint8_t next[64];
+    for (size_t i = 0; i + 1 < CELLAR_ARRAY_COUNT(rows); i++) {
+        size_t bytes = (size_t)(cellar_key_put_escaped(passed, rows[i]) - passed);
+        uint8_t cell[80];
+        memcpy(cell, passed, bytes);
+        memset(cell + bytes, 0xFF, 8); /* behind every cell of the row */
+        cellar_key_pass_row(passed, bytes);
+        size_t next_bytes = (size_t)(cellar_key_put_escaped(next, rows[i + 1]) - next);
+        assert_true(cellar_slice_compare(cellar_slice_make(cell, bytes + 8),
+                                         cellar_slice_make(passed, bytes)) < 0);
+        assert_true(cellar_slice_compare(cellar_slice_make(passed, bytes),
+                                         cellar_slice_make(next, next_bytes)) < 0);
+    }
+}
+
 static void keys_need_no_memory(void **state)
 {
     (void)state;
@@ -361,6 +382,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_position_is_refused),
         cmocka_unit_test(a_damaged_position_is_refused),
         cmocka_unit_test(the_separator_is_the_shortest_prefix_that_is_greater),
+        cmocka_unit_test(what_passes_a_row_lies_behind_it_and_before_the_next),
         cmocka_unit_test(keys_need_no_memory),
     };
     return cmocka_run_group_tests_name("key", tests, NULL, NULL);
