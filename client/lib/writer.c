@@ -101,6 +101,20 @@ enum cellar_code cellar_writer_open(struct cellar_client *client,
 
 /* ---- adding -------------------------------------------------------------------------------- */
 
+/* Posts the task whose flag was just set, unless it was posted already; takes the flag back when
+ * nobody runs it. */
+static bool post_finish(struct cellar_writer *writer, bool is_posted)
+{
+    if (is_posted || cellar_async_post(writer->async, &writer->task)) {
+        return true;
+    }
+    cellar_mutex_lock(&writer->lock);
+    CELLAR_ASSERT(writer->is_posted);
+    writer->is_posted = false;
+    cellar_mutex_unlock(&writer->lock);
+    return false;
+}
+
 /* Posts the driver's task unless it is posted. Call without the lock. The flag is set before the
  * task is posted and taken back when nobody runs it: between the two another thread may rely on a
  * post that fails, and its row then waits for the close, which ends all rows. */
@@ -110,14 +124,7 @@ static bool driver_post(struct cellar_writer *writer)
     bool is_posted = writer->is_posted;
     writer->is_posted = true;
     cellar_mutex_unlock(&writer->lock);
-    if (is_posted || cellar_async_post(writer->async, &writer->task)) {
-        return true;
-    }
-    cellar_mutex_lock(&writer->lock);
-    CELLAR_ASSERT(writer->is_posted);
-    writer->is_posted = false;
-    cellar_mutex_unlock(&writer->lock);
-    return false;
+    return post_finish(writer, is_posted);
 }
 
 /* The time of cells that have none: now, but never earlier than one that was given before. Cut to
@@ -473,13 +480,18 @@ void cellar_writer_counts(struct cellar_writer *writer, uint64_t *added, uint64_
 }
 
 /* Waits until the driver has let go. Two steps, asking and waiting, since the driver may be inside
- * this writer just now; after has_left it touches it no more. */
+ * this writer just now; after has_left it touches it no more. The wish and the flag of the post are
+ * set in one hold of the lock: a task that was posted before runs with the wish or without it, and
+ * only in the second case another one is posted, so that none is left behind for a freed writer. */
 static void left_wait(struct cellar_writer *writer)
 {
+    bool is_driver = cellar_async_is_driver(writer->async);
     cellar_mutex_lock(&writer->lock);
+    bool is_posted = writer->is_posted;
     writer->is_leaving = true;
+    writer->is_posted = is_posted || !is_driver;
     cellar_mutex_unlock(&writer->lock);
-    if (cellar_async_is_driver(writer->async) || !driver_post(writer)) {
+    if (is_driver || !post_finish(writer, is_posted)) {
         cellar_writer_leave(writer);
     }
     cellar_mutex_lock(&writer->lock);

@@ -13,6 +13,7 @@
 
 #define THREAD_COUNT 4
 #define ROW_COUNT 3000
+#define CLOSE_COUNT 2000
 #define LONG_US INT64_C(300000000)
 #define TEXT(text) cellar_text(text)
 
@@ -207,6 +208,18 @@ static void a_wrong_row_fails_alone(void **state)
     cellar_mutations_free(list);
 }
 
+/* The driver runs what the close posted first just when the close says that it wants to be left. */
+static void a_writer_is_closed_while_its_driver_is_inside(void **state)
+{
+    (void)state;
+    struct results results;
+    for (unsigned i = 0; i < CLOSE_COUNT; i++) {
+        struct cellar_writer *writer = writer_open(&results, NULL);
+        assert_int_equal(cellar_writer_close(writer, NULL), CELLAR_E_OK);
+    }
+    assert_int_equal(atomic_load(&results.failed_count), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +227,7 @@ int main(void)
         cmocka_unit_test(rows_of_one_key_are_written_in_their_order),
         cmocka_unit_test(tables_of_either_granularity_take_the_writers_times),
         cmocka_unit_test(a_wrong_row_fails_alone),
+        cmocka_unit_test(a_writer_is_closed_while_its_driver_is_inside),
     };
     return cmocka_run_group_tests_name("writer", tests, group_open, loopback_group_close);
 }
