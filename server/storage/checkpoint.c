@@ -150,7 +150,7 @@ static enum cellar_status writer_run(struct store_row_writer *writer, struct sto
     writer->txn.state.applied_lsn = facts.last_lsn;
     writer->txn.state.server_time_us =
         CELLAR_MAX(writer->txn.state.server_time_us, facts.server_time_us);
-    *item_count = writer->item_count;
+    *item_count = writer->packer.item_count;
     uint32_t pending_count = writer->txn.state.pending_count;
     status = store_env_commit(&writer->txn);
     if (status == CELLAR_OK) {

@@ -10,6 +10,7 @@
  * A hole in the log matters when some store's applied LSN (or the log's low-water LSN, if greater)
  * lies below its end.
  */
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/storage/engine_internal.h"
@@ -132,6 +133,7 @@ static enum cellar_status env_make(struct store_engine *engine, uint32_t id,
         .applied_lsn = store_log_recovered_lsn(engine->log),
         .layer_next = 1,
         .map_bytes = engine->options.map_bytes,
+        .made_s = (uint32_t)(cellar_clock_real_us() / 1000000),
     };
     if (engine->is_started) {
         state.applied_lsn = store_log_durable_lsn(engine->log);

@@ -40,6 +40,8 @@ struct store_env_state {
     uint64_t layer_next;    /* the next layer id, from 1 */
     uint64_t map_bytes;
     uint32_t pending_count; /* ranges that were dropped and are not removed yet */
+    uint32_t made_s;        /* when the generation was made, seconds since 1970; 0: not known */
+    uint64_t item_bytes;    /* of keys, checksums and values; 0 with items: not known */
 };
 
 /**
@@ -119,6 +121,7 @@ struct store_env_txn {
     enum cellar_status status;
     uint64_t put_count;
     bool is_write;
+    bool appends; /* within store_env_append() */
 };
 
 /** Begins (mostly: renews) a read transaction and reads the state. IO_ERROR, DATA_LOSS, NO_MEMORY,
@@ -138,6 +141,11 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
  * failure sticks: RESOURCE_EXHAUSTED (map or disk full), IO_ERROR, NO_MEMORY. */
 enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
                                  struct cellar_slice value);
+
+/** As store_env_put(), for a key behind all that are there: pages are filled to their end. Such a
+ * key is not looked up, so one that is not behind all is CELLAR_DATA_LOSS. */
+enum cellar_status store_env_append(struct store_env_txn *txn, struct cellar_slice key,
+                                    struct cellar_slice value);
 
 /** Removes the item; CELLAR_NOT_FOUND (which does not stick) when there is none. */
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key);

@@ -90,6 +90,8 @@ enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
     cellar_put_u64le(bytes + 72, state->layer_next);
     cellar_put_u64le(bytes + 80, state->map_bytes);
     cellar_put_u32le(bytes + 88, state->pending_count);
+    cellar_put_u32le(bytes + 92, state->made_s);
+    cellar_put_u64le(bytes + 96, state->item_bytes);
     cellar_put_u32le(bytes, cellar_crc32c(0, bytes + 4, sizeof bytes - 4));
     MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
     MDB_val value = {sizeof bytes, bytes};
@@ -118,6 +120,8 @@ enum cellar_status store_env_state_decode(struct cellar_slice value, struct stor
     state->layer_next = cellar_get_u64le(bytes + 72);
     state->map_bytes = cellar_get_u64le(bytes + 80);
     state->pending_count = cellar_get_u32le(bytes + 88);
+    state->made_s = cellar_get_u32le(bytes + 92);
+    state->item_bytes = cellar_get_u64le(bytes + 96);
     CELLAR_ASSERT(bytes != NULL);
     bool is_sound = state->layer_next > 0 && state->server_time_us >= 0 &&
                     state->pending_count <= STORE_ENV_PENDING_COUNT_MAX;

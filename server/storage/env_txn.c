@@ -50,6 +50,7 @@ uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice 
  * too. */
 static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw)
 {
+    unsigned flags = txn->appends && dbi == txn->env->cells_dbi ? MDB_APPEND : 0;
     uint8_t bytes[STORE_ENV_ITEM_HEAD_BYTES + 8];
     uint64_t layer = txn->state.layer_next;
     cellar_put_u64le(bytes + STORE_ENV_ITEM_HEAD_BYTES, layer);
@@ -58,7 +59,7 @@ static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct en
                                         cellar_slice_make(bytes + STORE_ENV_ITEM_HEAD_BYTES, 8)));
     MDB_val key = store_env_raw_val(raw);
     MDB_val value = {sizeof bytes, bytes};
-    if (stick(txn, mdb_put(txn->txn, dbi, &key, &value, 0)) != CELLAR_OK) {
+    if (stick(txn, mdb_put(txn->txn, dbi, &key, &value, flags)) != CELLAR_OK) {
         return 0;
     }
     CELLAR_ASSERT(layer > 0);
@@ -116,9 +117,45 @@ static bool place_find(struct store_env_txn *txn, struct cellar_slice key, bool 
     return true;
 }
 
+/* The bytes of all items are known, but for environments that were made before they were counted:
+ * these have 0 while they hold any. */
+static bool bytes_are_known(const struct store_env_state *state)
+{
+    CELLAR_ASSERT(state->layer_next > 0);
+    return state->item_bytes > 0 || state->item_count == 0;
+}
+
+/* Adds an item to count, sum and bytes. @param value_bytes  with the CRC */
+static void item_count(struct store_env_state *state, size_t key_bytes, size_t value_bytes,
+                       uint32_t crc)
+{
+    CELLAR_ASSERT(value_bytes >= STORE_ENV_ITEM_HEAD_BYTES);
+    if (bytes_are_known(state)) {
+        state->item_bytes += key_bytes + value_bytes;
+    }
+    state->item_count++;
+    state->item_crc_sum += crc;
+}
+
+/* Takes one out of them. */
+static void item_uncount(struct store_env_state *state, size_t key_bytes, const MDB_val *value)
+{
+    uint64_t bytes = key_bytes + value->mv_size;
+    CELLAR_ASSERT(state->item_count > 0);
+    if (state->item_bytes > 0) {
+        state->item_bytes = state->item_bytes > bytes ? state->item_bytes - bytes : 1;
+    }
+    state->item_count--;
+    state->item_crc_sum -= cellar_get_u32le(value->mv_data);
+    if (state->item_count == 0) {
+        state->item_bytes = 0;
+    }
+}
+
 /* Moves to the item that stands at a place, if any, and takes it out of count and sum. @return
  * whether there was one; the cursor is on it then */
-static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const struct place *place)
+static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const struct place *place,
+                          size_t key_bytes)
 {
     MDB_val key = store_env_raw_val(&place->raw);
     MDB_val value;
@@ -130,9 +167,11 @@ static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const s
         (void)stick(txn, MDB_CORRUPTED);
         return false;
     }
-    CELLAR_ASSERT(txn->state.item_count > 0);
-    txn->state.item_count--;
-    txn->state.item_crc_sum -= cellar_get_u32le(value.mv_data);
+    if (txn->state.item_count == 0) {
+        (void)stick(txn, MDB_CORRUPTED);
+        return false;
+    }
+    item_uncount(&txn->state, key_bytes, &value);
     return true;
 }
 
@@ -147,6 +186,7 @@ static MDB_cursor *writer_get(struct store_env_txn *txn, MDB_dbi dbi)
     return txn->writers[dbi];
 }
 
+/* Layers are not in the order of keys, so there is no appending to them. */
 static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
                                    struct cellar_slice value)
 {
@@ -155,13 +195,15 @@ static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, stru
         return txn->status;
     }
     MDB_cursor *cursor = writer_get(txn, place.dbi);
-    if (cursor != NULL) {
-        (void)place_uncount(txn, cursor, &place);
+    bool appends = txn->appends && place.level == 0;
+    if (cursor != NULL && !appends) {
+        (void)place_uncount(txn, cursor, &place, key.bytes);
     }
     MDB_val raw = store_env_raw_val(&place.raw);
     MDB_val room = {STORE_ENV_ITEM_HEAD_BYTES + value.bytes, NULL};
-    if (txn->status != CELLAR_OK ||
-        stick(txn, mdb_cursor_put(cursor, &raw, &room, MDB_RESERVE)) != CELLAR_OK) {
+    unsigned flags = appends ? MDB_RESERVE | MDB_APPEND : MDB_RESERVE;
+    int code = txn->status == CELLAR_OK ? mdb_cursor_put(cursor, &raw, &room, flags) : MDB_SUCCESS;
+    if (stick(txn, code == MDB_KEYEXIST ? MDB_CORRUPTED : code) != CELLAR_OK) {
         return txn->status;
     }
     uint32_t crc = store_env_item_crc(key, value);
@@ -169,8 +211,7 @@ static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, stru
     if (value.bytes > 0) {
         memcpy((uint8_t *)room.mv_data + STORE_ENV_ITEM_HEAD_BYTES, value.data, value.bytes);
     }
-    txn->state.item_count++;
-    txn->state.item_crc_sum += crc;
+    item_count(&txn->state, key.bytes, room.mv_size, crc);
     txn->put_count += 1 + value.bytes / ENV_PAGE_BYTES;
     CELLAR_ASSERT(txn->state.item_count > 0);
     return CELLAR_OK;
@@ -181,6 +222,16 @@ enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice 
 {
     CELLAR_ASSERT(txn->is_write);
     return item_put(txn, txn->env->cells_dbi, key, value);
+}
+
+enum cellar_status store_env_append(struct store_env_txn *txn, struct cellar_slice key,
+                                    struct cellar_slice value)
+{
+    CELLAR_ASSERT(txn->is_write && !txn->appends);
+    txn->appends = true;
+    enum cellar_status status = item_put(txn, txn->env->cells_dbi, key, value);
+    txn->appends = false;
+    return status;
 }
 
 enum cellar_status store_env_token_put(struct store_env_txn *txn, struct cellar_slice key,
@@ -239,7 +290,7 @@ static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
         return txn->status;
     }
     MDB_cursor *cursor = place_find(txn, key, false, &place) ? writer_get(txn, place.dbi) : NULL;
-    if (cursor == NULL || !place_uncount(txn, cursor, &place)) {
+    if (cursor == NULL || !place_uncount(txn, cursor, &place, key.bytes)) {
         return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
     }
     if (stick(txn, mdb_cursor_del(cursor, 0)) == CELLAR_OK) {
@@ -289,13 +340,14 @@ enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_
     return CELLAR_OK;
 }
 
-/* The sum of the tokens' checksums: what is left of the environment's when its cells are gone. */
-static enum cellar_status tokens_sum(struct store_env_txn *txn, uint64_t *sum)
+/* Sum and bytes of the tokens: what is left of the environment's when its cells are gone. */
+static enum cellar_status tokens_sum(struct store_env_txn *txn, uint64_t *sum, uint64_t *bytes)
 {
     MDB_cursor *cursor = NULL;
     MDB_val key;
     MDB_val value;
     *sum = 0;
+    *bytes = 0;
     if (stick(txn, mdb_cursor_open(txn->txn, txn->env->tokens_dbi, &cursor)) != CELLAR_OK) {
         return txn->status;
     }
@@ -306,6 +358,7 @@ static enum cellar_status tokens_sum(struct store_env_txn *txn, uint64_t *sum)
             break;
         }
         *sum += cellar_get_u32le(value.mv_data);
+        *bytes += key.mv_size + value.mv_size;
         code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     mdb_cursor_close(cursor);
@@ -320,6 +373,7 @@ enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_don
     MDB_stat layers;
     MDB_stat tokens;
     uint64_t sum = 0;
+    uint64_t bytes = 0;
     CELLAR_ASSERT(txn->is_write);
     *is_done = false;
     if (txn->status != CELLAR_OK ||
@@ -328,10 +382,11 @@ enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_don
         layers.ms_entries > 0) {
         return txn->status;
     }
-    CELLAR_TRY(tokens_sum(txn, &sum));
+    CELLAR_TRY(tokens_sum(txn, &sum, &bytes));
     CELLAR_TRY(stick(txn, mdb_drop(txn->txn, txn->env->cells_dbi, 0)));
     txn->state.item_count = tokens.ms_entries;
     txn->state.item_crc_sum = sum;
+    txn->state.item_bytes = bytes;
     *is_done = true;
     return CELLAR_OK;
 }

@@ -1,6 +1,7 @@
 #ifndef CELLAR_STORAGE_ROW_WRITER_H
 #define CELLAR_STORAGE_ROW_WRITER_H
 
+#include "server/storage/packer.h"
 #include "server/storage/store.h"
 
 /* One row of a memtable into the environment: what a checkpoint does row by row. */
@@ -14,24 +15,11 @@ struct store_row_writer {
     struct store_range_set hidden; /* dropped ranges whose old items are still here */
     bool has_cut;                  /* hidden is not what the environment says any more */
 
-    struct cellar_slice row_key;    /* the row's part; borrowed from an entry */
-    struct cellar_buffer out_key;   /* of the next segment written at the start of a run */
-    struct cellar_buffer next_key;  /* of the segment behind the region; empty: none in this row */
-    struct cellar_buffer old_value; /* of the region at the start of the run */
-    struct cellar_slice base;       /* the region's packed cells, in `copies`; empty: none */
-    struct cellar_arena copies;     /* base cells of the run */
-    bool has_old;                   /* the run began with an existing segment */
-    bool has_written;               /* a segment of the run has been written */
-    uint32_t region_count;          /* in the run */
-
-    struct store_cell *pending;
-    size_t pending_count;
-    size_t pending_capacity;
-    size_t pending_bytes;
-    struct cellar_buffer last_position; /* of the last cell written in the run */
-    struct cellar_buffer value;
+    struct store_packer packer;
+    struct cellar_slice base;   /* the region's packed cells, in `copies`; empty: none */
+    struct cellar_arena copies; /* base cells of the run */
+    uint32_t region_count;      /* in the run */
     struct cellar_buffer key;
-    uint64_t item_count;
 };
 
 /** Begins with the rows of a memtable, in writer->txn, which is begun; the dropped ranges are the
