@@ -78,6 +78,19 @@ bool store_env_park_idle(struct store_env *env);
  * NO_MEMORY, RESOURCE_EXHAUSTED: it stays parked. Any thread. */
 enum cellar_status store_env_wake(struct store_env *env) CELLAR_MUST_USE;
 
+/** Counts who uses an environment beside its owner; an owner that gave it up closes it when there
+ * is nobody left. Any thread. */
+void store_env_ref(struct store_env *env);
+void store_env_unref(struct store_env *env);
+bool store_env_has_users(const struct store_env *env);
+
+/** Whether commits wait for the disk, as they do from the opening on. An environment that nothing
+ * depends on yet may be built without. */
+void store_env_durable_set(struct store_env *env, bool is_durable);
+
+/** Brings all that was committed to the disk. IO_ERROR, RESOURCE_EXHAUSTED. Blocks. */
+enum cellar_status store_env_sync(struct store_env *env) CELLAR_MUST_USE;
+
 /** Has an open environment counted while it is open, from now on to its end. */
 void store_env_count_by(struct store_env *env, _Atomic uint32_t *open_count);
 

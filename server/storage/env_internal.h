@@ -6,7 +6,7 @@
 
 #include "server/storage/env.h"
 
-/* What env_open.c, env_measure.c, env_txn.c and env_cursor.c share, and check_env.c and scrub.c for
+/* What the files env_*.c share, and check_env.c and scrub.c for
  * the form of keys and of the state; nobody else includes this. */
 
 #define ENV_STATE_BYTES 104u
@@ -31,6 +31,7 @@ struct store_env {
     _Atomic uint64_t map_bytes;
     _Atomic bool is_open;
     _Atomic bool was_used;        /* since store_env_park_idle() looked last */
+    _Atomic uint32_t user_count;  /* beside the owner */
     _Atomic uint32_t *open_count; /* of all environments of an engine; NULL: nobody counts */
 };
 

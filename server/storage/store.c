@@ -47,7 +47,18 @@ static void view_unref(struct store_view *view)
     for (uint32_t i = 0; i < view->memtable_count; i++) {
         store_memtable_unref(view->memtables[i]);
     }
+    if (view->env != NULL) {
+        store_env_unref(view->env);
+    }
     cellar_mem_free(view);
+}
+
+/* What the memtables lie above; before anybody else sees the view. */
+static void view_env_set(struct store_view *view, struct store_env *env)
+{
+    CELLAR_ASSERT(view->env == NULL && env != NULL);
+    store_env_ref(env);
+    view->env = env;
 }
 
 /* The lock is held for one increment. Without it the view could be swapped and freed between the
@@ -121,6 +132,7 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
     store_memtable_prefix_set(kit->memtable, store->active);
     view_add(kit->view, store->active);
     view_add(kit->view, kit->memtable);
+    view_env_set(kit->view, store->env);
     store_memtable_unref(store->active); /* the views keep it */
     store->active = kit->memtable;
     store->frozen_position = store->first_position;
@@ -195,9 +207,32 @@ void store_view_shift(struct store *store, struct store_view *smaller)
     for (uint32_t i = 1; i < old->memtable_count; i++) {
         view_add(smaller, old->memtables[i]);
     }
+    view_env_set(smaller, store->env);
     store->view = smaller;
     cellar_mutex_unlock(&store->lock);
     view_unref(old);
+}
+
+/* With the append lock, and the store claimed: no freeze and no checkpoint comes between. Both
+ * generations hold the same prefix of the log, so the same memtables lie above either: a snapshot
+ * of the old view and one of the new one show the same. */
+struct store_env *store_env_swap(struct store *store, struct store_env *env, uint64_t generation,
+                                 struct store_view *view)
+{
+    cellar_mutex_lock(&store->lock);
+    struct store_view *old = store->view;
+    struct store_env *old_env = store->env;
+    CELLAR_ASSERT(generation > store->generation);
+    for (uint32_t i = 0; i < old->memtable_count; i++) {
+        view_add(view, old->memtables[i]);
+    }
+    view_env_set(view, env);
+    store->env = env;
+    store->generation = generation;
+    store->view = view;
+    cellar_mutex_unlock(&store->lock);
+    view_unref(old);
+    return old_env;
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -209,7 +244,7 @@ enum cellar_status store_token_probe_begin(struct store *store, struct cellar_sl
 {
     struct store_env_txn *txn = NULL;
     struct store_view *view = view_get(store);
-    enum cellar_status status = store_env_read_begin(store->env, &txn);
+    enum cellar_status status = store_env_read_begin(view->env, &txn);
     if (status == CELLAR_OK) {
         status = store_token_get(txn, key, now_us);
         store_env_read_end(txn);
@@ -312,7 +347,7 @@ static enum cellar_status tokens_load(struct store *store, struct store_env_txn 
 /* rows_max is the keeper's to set; until its first look nothing is written down for that reason. */
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
-                              struct cellar_error *error)
+                              struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
 {
     struct store_env_txn *txn = NULL;
     struct store *opened = store_new(id, generation);
@@ -321,6 +356,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     }
     enum cellar_status status = store_env_open(directory, &opened->env, error);
     if (status == CELLAR_OK) {
+        view_env_set(opened->view, opened->env);
         status = store_env_read_begin(opened->env, &txn);
     }
     if (status == CELLAR_OK) {
@@ -350,10 +386,10 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
         return;
     }
     CELLAR_ASSERT(!store->is_checkpointing);
-    store_env_close(store->env);
     cellar_buffer_fini(&store->token_sweep);
     store_memtable_unref(store->active);
     view_unref(store->view);
+    store_env_close(store->env);
     cellar_mutex_fini(&store->lock);
     cellar_mem_free(store);
 }
@@ -368,7 +404,7 @@ enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn
 {
     struct store_view *view = view_get(store);
     struct store_env_txn *txn = NULL;
-    enum cellar_status status = store_env_read_begin(store->env, &txn);
+    enum cellar_status status = store_env_read_begin(view->env, &txn);
     if (status != CELLAR_OK) {
         view_unref(view);
         return status;

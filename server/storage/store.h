@@ -5,6 +5,7 @@
 
 #include "common/sync.h"
 #include "server/storage/env.h"
+#include "server/storage/filter.h"
 #include "server/storage/log.h"
 #include "server/storage/merge.h"
 #include "server/storage/token.h"
@@ -26,18 +27,21 @@
 /** So full may a map be before sets are refused. */
 #define STORE_MAP_PERCENT_MAX 90u
 
-/** The memtables of one moment, oldest first; the last is the active one. Counted, never changed.
- */
+/** The memtables of one moment, oldest first, the last is the active one, and the environment below
+ * them. Counted, never changed. */
 struct store_view {
     _Atomic uint32_t references;
+    struct store_env *env; /* counted as used while the view lives */
     uint32_t memtable_count;
     struct store_memtable *memtables[STORE_MEMTABLE_COUNT_MAX];
 };
 
+struct store_compaction;
+
 struct store {
     uint32_t id;
     uint64_t generation;
-    struct store_env *env;
+    struct store_env *env;    /* of the live generation; for who has claimed the store */
     struct cellar_mutex lock; /* the pointer `view` */
     struct store_view *view CELLAR_GUARDED_BY(lock);
     struct store_memtable *active; /* the append lock's; the view's last */
@@ -47,8 +51,10 @@ struct store {
     int64_t looked_us;             /* and when that was, monotonic; the engine's lock */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
-    uint64_t frozen_position;         /* the same of the frozen one */
-    bool is_checkpointing;            /* the engine's lock */
+    uint64_t frozen_position;            /* the same of the frozen one */
+    bool is_checkpointing;               /* claimed: the engine's lock */
+    struct store_compaction *compaction; /* that takes part in checkpoints; who has claimed it */
+    _Atomic(const struct store_filter_source *) filters; /* NULL: every cell is kept */
     _Atomic uint64_t rows_max;        /* distinct rows in the active memtable before it is frozen */
     _Atomic uint64_t map_room_bytes;  /* what sets may still add before the map is 90 % full */
     _Atomic uint64_t pending_bytes;   /* of memtables that LMDB lacks */
@@ -132,6 +138,12 @@ struct store_memtable *store_frozen_get(struct store *store);
 
 /** Takes the frozen memtable, now in LMDB, out of the view; `smaller` becomes the view. */
 void store_view_shift(struct store *store, struct store_view *smaller);
+
+/** Makes another generation the live one, which holds the same. With the append lock and the
+ * engine's, on a claimed store. @param view an empty one, which becomes the store's @return the
+ * environment of before, which readers may still use: the caller's */
+struct store_env *store_env_swap(struct store *store, struct store_env *env, uint64_t generation,
+                                 struct store_view *view);
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 

@@ -274,6 +274,7 @@ static enum cellar_status tablets_bind(struct tablet_db *db, struct cellar_error
                                         store_id, (int)table->name.table.bytes,
                                         (const char *)table->name.table.data);
             }
+            atomic_store(&table->tablets[j].store->filters, &table->gc);
         }
     }
     return CELLAR_OK;
@@ -379,6 +380,7 @@ static enum cellar_status stores_make(struct tablet_db *db, struct tablet_table 
     for (size_t i = 0; i < table->tablet_count; i++) {
         struct tablet *tablet = &table->tablets[i];
         CELLAR_TRY(store_engine_store_make(db->engine, tablet->store_id, &tablet->store, error));
+        atomic_store(&tablet->store->filters, &table->gc);
     }
     return CELLAR_OK;
 }

@@ -20,10 +20,11 @@
 #define MEMORY_KEPT_BYTES_MAX 65536u
 
 void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tablet_schema *schema,
-                             uint64_t versions_max, bool keys_only)
+                             int64_t now_us, uint64_t versions_max, bool keys_only)
 {
     CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
     reader->schema = schema;
+    tablet_gc_filter_init(&reader->filter, schema, now_us);
     reader->wanted = NULL;
     reader->wanted_count = 0;
     reader->versions_max = versions_max;
@@ -31,6 +32,14 @@ void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tabl
     reader->is_open = false;
     reader->has_begun = false;
     reader->sink_has_failed = false;
+}
+
+void tablet_row_reader_schema_set(struct tablet_row_reader *reader,
+                                  const struct tablet_schema *schema)
+{
+    CELLAR_ASSERT(schema->version >= reader->schema->version);
+    reader->schema = schema;
+    tablet_gc_filter_init(&reader->filter, schema, reader->filter.now_us);
 }
 
 void tablet_row_reader_stop(struct tablet_row_reader *reader)
@@ -156,37 +165,16 @@ static bool cell_is_wanted(struct tablet_row_reader *reader, const struct store_
     return false;
 }
 
-/* Begins a column: its family is looked up unless it is the one of the column before. */
-static void column_begin(struct tablet_row_reader *reader, const struct store_cell *cell)
-{
-    bool is_same_family = reader->has_column && reader->column.generation == cell->generation &&
-                          cellar_slice_equal(reader->column.cell.family, cell->cell.family);
-    if (!is_same_family) {
-        const struct tablet_family *family =
-            tablet_schema_family(reader->schema, cell->cell.family);
-        bool is_live = family != NULL && family->generation == cell->generation;
-        reader->family = is_live ? family : NULL;
-    }
-    CELLAR_ASSERT(cell->cell.family.bytes > 0);
-    reader->has_column = true;
-    reader->version_index = 0;
-    reader->version_kept = 0;
-}
-
 /* Whether the cell stays after its family's rule and the limit of versions. Counts it. */
 static bool cell_is_kept(struct tablet_row_reader *reader, const struct store_cell *cell)
 {
-    if (!reader->has_column || !store_cell_same_column(&reader->column, cell)) {
-        column_begin(reader, cell);
+    bool is_hidden = tablet_gc_hides(&reader->filter, cell);
+    if (reader->filter.version_index == 1) {
+        reader->version_kept = 0; /* a column has begun */
     }
-    reader->column = *cell;
-    uint64_t index = reader->version_index++;
-    CELLAR_ASSERT(reader->version_index > index);
-    if (reader->family == NULL || cellar_gc_rule_hides(&reader->family->rule, index,
-                                                       cell->cell.timestamp_us, reader->now_us)) {
-        return false;
-    }
-    return reader->versions_max == 0 || reader->version_kept++ < reader->versions_max;
+    CELLAR_ASSERT(reader->filter.version_index > 0);
+    return !is_hidden &&
+           (reader->versions_max == 0 || reader->version_kept++ < reader->versions_max);
 }
 
 static enum cellar_status cell_take(struct tablet_row_reader *reader, const struct store_cell *cell)
@@ -226,8 +214,7 @@ static bool segment_is_plain(const struct tablet_row_reader *reader,
         (counts_versions && (segment->flags & STORE_SEGMENT_MULTI) != 0)) {
         return false;
     }
-    return schema->age_us_min == INT64_MAX || segment->oldest_us > reader->now_us ||
-           reader->now_us - segment->oldest_us <= schema->age_us_min;
+    return !tablet_gc_may_age(schema, segment, reader->filter.now_us);
 }
 
 static enum cellar_status segment_take(struct tablet_row_reader *reader,
@@ -235,7 +222,7 @@ static enum cellar_status segment_take(struct tablet_row_reader *reader,
 {
     struct cellar_cells_reader cells;
     if (segment_is_plain(reader, segment)) {
-        reader->has_column = false;
+        store_filter_begin(&reader->filter);
         CELLAR_TRY(pack_flush(reader));
         return reader->keys_only ? row_begin(reader) : array_send(reader, segment->packed);
     }
@@ -283,7 +270,7 @@ static void row_start(struct tablet_row_reader *reader, const struct store_rows 
     reader->wanted_index = 0;
     reader->skipped_index = 0;
     reader->unwanted_run = 0;
-    reader->has_column = false;
+    store_filter_begin(&reader->filter);
     reader->has_begun = false;
     reader->is_open = false;
     reader->row_bytes = 0;

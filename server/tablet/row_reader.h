@@ -2,8 +2,8 @@
 #define CELLAR_TABLET_ROW_READER_H
 
 #include "server/storage/rows.h"
+#include "server/tablet/gc.h"
 #include "server/tablet/row_spool.h"
-#include "server/tablet/schema.h"
 #include "server/tablet/sink.h"
 
 /*
@@ -27,7 +27,7 @@ struct tablet_row_reader {
     size_t wanted_count; /* 0: all */
     uint64_t versions_max;
     bool keys_only;
-    int64_t now_us;          /* one clock value for the whole request */
+    struct store_filter filter; /* by the schema's rules, with one clock value a request */
     size_t direct_bytes_max; /* of one row, sent in the chunk that reads it; the rest is spooled */
 
     /* of the row */
@@ -36,10 +36,6 @@ struct tablet_row_reader {
     size_t wanted_index;
     size_t skipped_index;  /* the wanted column that a skip has gone to already, plus one */
     unsigned unwanted_run; /* cells in a row that were not wanted */
-    const struct tablet_family *family; /* of the column being read; NULL: unknown family, hidden */
-    struct store_cell column;           /* the cell before; its column is being counted */
-    bool has_column;
-    uint64_t version_index; /* of the next cell in the column */
     uint64_t version_kept;
     bool has_begun;       /* the row has been begun in the sink, or that was tried */
     bool is_open;         /* ... and has not been ended */
@@ -53,10 +49,14 @@ struct tablet_row_reader {
     struct tablet_spool spool;
 };
 
-/** Prepares a zeroed or stopped reader for the rows of one scan, without columns; spool, clock and
- * columns are then set by the caller. */
+/** Prepares a zeroed or stopped reader for the rows of one scan, without columns; spool and columns
+ * are then set by the caller. @param now_us  the request's one value of the clock */
 void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tablet_schema *schema,
-                             uint64_t versions_max, bool keys_only);
+                             int64_t now_us, uint64_t versions_max, bool keys_only);
+
+/** Goes on by a newer schema, between two rows. */
+void tablet_row_reader_schema_set(struct tablet_row_reader *reader,
+                                  const struct tablet_schema *schema);
 
 /** Ends a scan's use; a little memory is kept for the next. */
 void tablet_row_reader_stop(struct tablet_row_reader *reader);

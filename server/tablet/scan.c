@@ -200,7 +200,7 @@ static void schema_take(struct tablet_scan *scan, uint64_t lsn)
     if (schema == scan->reader.schema) {
         return;
     }
-    scan->reader.schema = schema;
+    tablet_row_reader_schema_set(&scan->reader, schema);
     for (size_t i = 0; i < scan->reader.wanted_count; i++) {
         const struct tablet_family *family = tablet_schema_family(schema, scan->wanted[i].family);
         scan->wanted[i].generation =
@@ -415,9 +415,8 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
     scan->is_done = false;
     scan->late_status = CELLAR_OK;
     scan->range_index = options->is_reversed ? options->rows->count : 0;
-    tablet_row_reader_start(&scan->reader, tablet_db_schema(db, table), options->versions_max,
-                            options->keys_only);
-    scan->reader.now_us = tablet_db_time(db);
+    tablet_row_reader_start(&scan->reader, tablet_db_schema(db, table), tablet_db_time(db),
+                            options->versions_max, options->keys_only);
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
     enum cellar_status status = wanted_make(scan, options, error);
     if (status == CELLAR_OK && range_enter(scan) != CELLAR_OK) {

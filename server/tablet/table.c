@@ -26,6 +26,7 @@ struct tablet_table *tablet_table_new(void)
     struct tablet_table *table = cellar_mem_zalloc(1, sizeof *table);
     if (table != NULL) {
         atomic_store(&table->references, 1);
+        tablet_gc_source_init(&table->gc, table);
     }
     CELLAR_ASSERT(table == NULL || table->users == 0);
     return table;

@@ -5,7 +5,7 @@
 
 #include "common/mem.h"
 #include "server/storage/engine.h"
-#include "server/tablet/schema.h"
+#include "server/tablet/gc.h"
 
 /*
  * A table while the server runs: its name, schemas and tablets. Two counts:
@@ -39,6 +39,7 @@ struct tablet_table {
     _Atomic(const struct tablet_schema *)
         schema_queued;                     /* NULL: schema_opened; set under the append lock */
     struct tablet_schema *schemas_changed; /* newest first; they live as long as the table */
+    struct store_filter_source gc;         /* what its stores need not keep */
     struct tablet *tablets;                /* in key order, without gaps */
     size_t tablet_count;
 };
