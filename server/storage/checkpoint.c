@@ -5,10 +5,15 @@
  * The ranges that the memtable drops are only noted in the environment, for readers to skip and for
  * removal.c to clear. But a range out of which the memtable's own rows would cut too many pieces is
  * cleared first, in the same transaction.
+ *
+ * While the store is compacted, the memtable goes into the new generation, too, as far as rows are
+ * copied there, in a second transaction behind the first. When that fails, the compaction has
+ * failed, not the checkpoint.
  */
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/storage/compaction.h"
 #include "server/storage/removal.h"
 #include "server/storage/row_writer.h"
 
@@ -51,8 +56,11 @@ static enum cellar_status hidden_load(struct store_row_writer *writer,
     }
     for (const struct store_drop *drop = store_memtable_drops(memtable); drop != NULL;
          drop = drop->next) {
-        CELLAR_TRY(store_range_set_add(&writer->hidden, drop->range));
-        writer->has_cut = true;
+        struct store_range range = drop->range;
+        if (writer->mirror == NULL || store_compaction_cut(writer->mirror, &range)) {
+            CELLAR_TRY(store_range_set_add(&writer->hidden, range));
+            writer->has_cut = true;
+        }
     }
     return CELLAR_OK;
 }
@@ -123,20 +131,29 @@ static enum cellar_status memtable_write(struct store_row_writer *writer,
     CELLAR_ASSERT(entry != NULL || store_memtable_token_first(memtable) != NULL ||
                   store_memtable_drops(memtable) != NULL);
     CELLAR_TRY(hidden_bound(writer, memtable));
-    while (entry != NULL) {
+    while (entry != NULL && !(writer->mirror != NULL &&
+                              store_compaction_lacks(writer->mirror, store_entry_row(entry)))) {
         CELLAR_TRY(store_row_write(writer, entry));
         CELLAR_TRY(row_next(writer, memtable, &entry));
     }
     return writer->has_cut ? store_env_pending_put(&writer->txn, &writer->hidden) : CELLAR_OK;
 }
 
-/* One transaction: begin, all rows, state, commit. */
-static enum cellar_status writer_run(struct store_row_writer *writer, struct store *store,
-                                     const struct store_memtable *memtable, uint64_t *item_count)
+/* What every transaction says of the memtable that it applied. */
+static void state_set(struct store_env_state *state, const struct store_memtable *memtable)
 {
     struct store_memtable_facts facts;
-    CELLAR_TRY(store_env_write_begin(store->env, &writer->txn));
     store_memtable_facts(memtable, &facts);
+    CELLAR_ASSERT(facts.last_lsn > state->applied_lsn);
+    state->applied_lsn = facts.last_lsn;
+    state->server_time_us = CELLAR_MAX(state->server_time_us, facts.server_time_us);
+}
+
+/* One transaction: begin, all rows, state, commit. */
+static enum cellar_status live_write(struct store_row_writer *writer, struct store *store,
+                                     const struct store_memtable *memtable)
+{
+    CELLAR_TRY(store_env_write_begin(store->env, &writer->txn));
     enum cellar_status status = memtable_write(writer, memtable);
     if (status == CELLAR_OK) {
         status =
@@ -146,32 +163,130 @@ static enum cellar_status writer_run(struct store_row_writer *writer, struct sto
         store_env_abort(&writer->txn);
         return status;
     }
-    CELLAR_ASSERT(facts.last_lsn > writer->txn.state.applied_lsn);
-    writer->txn.state.applied_lsn = facts.last_lsn;
-    writer->txn.state.server_time_us =
-        CELLAR_MAX(writer->txn.state.server_time_us, facts.server_time_us);
-    *item_count = writer->packer.item_count;
-    uint32_t pending_count = writer->txn.state.pending_count;
-    status = store_env_commit(&writer->txn);
-    if (status == CELLAR_OK) {
-        atomic_store(&store->applied_lsn, facts.last_lsn);
-        atomic_store(&store->pending_ranges, pending_count);
+    state_set(&writer->txn.state, memtable);
+    struct store_env_state state = writer->txn.state;
+    CELLAR_TRY(store_env_commit(&writer->txn));
+    CELLAR_ASSERT(state.applied_lsn > 0);
+    atomic_store(&store->applied_lsn, state.applied_lsn);
+    store_state_note(store, &state);
+    return CELLAR_OK;
+}
+
+/* ---- the other generation -------------------------------------------------------------------- */
+
+/* Whether the memtable changes the row that is copied in part. */
+static bool part_is_touched(const struct store_compaction *mirror,
+                            const struct store_memtable *memtable)
+{
+    struct cellar_slice row = cellar_slice_of(&mirror->row);
+    if (row.bytes == 0) {
+        return false;
     }
+    for (const struct store_drop *drop = store_memtable_drops(memtable); drop != NULL;
+         drop = drop->next) {
+        if (store_range_has(&drop->range, row)) {
+            return true;
+        }
+    }
+    const struct store_entry *entry = store_memtable_seek(memtable, row);
+    CELLAR_ASSERT(!mirror->has_all_cells);
+    return entry != NULL && cellar_slice_equal(store_entry_row(entry), row);
+}
+
+/* Takes back what was copied of that row. */
+static enum cellar_status part_remove(struct store_row_writer *writer)
+{
+    bool is_done = false;
+    struct cellar_buffer behind = {0};
+    struct store_range row = {.start = cellar_slice_of(&writer->mirror->row)};
+    CELLAR_TRY(store_row_writer_behind(writer, row.start));
+    row.end = cellar_slice_of(&writer->key);
+    enum cellar_status status =
+        store_range_remove(&writer->txn, &writer->cursor, &row, UINT64_MAX - 1, &behind, &is_done);
+    cellar_buffer_fini(&behind);
+    CELLAR_ASSERT(status != CELLAR_OK || is_done);
     return status;
 }
 
-static enum cellar_status memtable_apply(struct store *store, const struct store_memtable *memtable,
-                                         uint64_t *item_count)
+/* The same in the generation that is being built; tokens come there in the end. */
+static enum cellar_status mirror_write(struct store_row_writer *writer, struct store *store,
+                                       const struct store_memtable *memtable)
+{
+    struct store_compaction *mirror = store->compaction;
+    bool is_touched = part_is_touched(mirror, memtable);
+    CELLAR_TRY(store_env_write_begin(mirror->env, &writer->txn));
+    writer->mirror = mirror;
+    enum cellar_status status = memtable_write(writer, memtable);
+    if (status == CELLAR_OK && is_touched) {
+        status = part_remove(writer);
+    }
+    if (status != CELLAR_OK) {
+        store_env_abort(&writer->txn);
+        return status;
+    }
+    state_set(&writer->txn.state, memtable);
+    CELLAR_TRY(store_env_commit(&writer->txn));
+    if (is_touched) {
+        store_compaction_row_redo(mirror);
+    }
+    CELLAR_ASSERT(mirror->status == CELLAR_OK);
+    return CELLAR_OK;
+}
+
+/* ---- both ------------------------------------------------------------------------------------ */
+
+/* Rules are those that were durable no earlier than the newest record of the memtable. */
+static struct store_row_writer *writer_new(struct store *store, struct store_log *log)
 {
     struct store_row_writer *writer = cellar_mem_zalloc(1, sizeof *writer);
+    const struct store_filter_source *source = atomic_load(&store->filters);
+    if (writer != NULL && source != NULL) {
+        source->open(source, store_log_durable_lsn(log), &writer->filter);
+        CELLAR_ASSERT(writer->filter.source == source);
+    }
+    return writer;
+}
+
+static void writer_free(struct store_row_writer *writer)
+{
+    CELLAR_ASSERT(writer->txn.txn == NULL);
+    store_row_writer_fini(writer);
+    cellar_mem_free(writer);
+}
+
+static enum cellar_status memtable_apply(struct store *store, struct store_log *log,
+                                         const struct store_memtable *memtable,
+                                         uint64_t *item_count)
+{
+    struct store_row_writer *writer = writer_new(store, log);
     if (writer == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    enum cellar_status status = writer_run(writer, store, memtable, item_count);
-    store_row_writer_fini(writer);
-    cellar_mem_free(writer);
+    enum cellar_status status = live_write(writer, store, memtable);
+    *item_count = writer->packer.item_count;
+    writer_free(writer);
     CELLAR_ASSERT(status != CELLAR_NOT_FOUND);
     return status;
+}
+
+/* Whatever goes wrong here is the compaction's: the live generation has the memtable. */
+static void memtable_mirror(struct store *store, struct store_log *log,
+                            const struct store_memtable *memtable)
+{
+    struct store_compaction *mirror = store->compaction;
+    if (mirror == NULL || mirror->status != CELLAR_OK) {
+        return;
+    }
+    struct store_row_writer *writer = writer_new(store, log);
+    mirror->status = writer == NULL ? CELLAR_NO_MEMORY : mirror_write(writer, store, memtable);
+    if (writer != NULL) {
+        writer_free(writer);
+    }
+    CELLAR_ASSERT(mirror->status != CELLAR_NOT_FOUND);
+    if (mirror->status != CELLAR_OK) {
+        cellar_log(CELLAR_LOG_WARN, "compaction_failed", "store=%u status=%s", store->id,
+                   cellar_status_text(mirror->status));
+    }
 }
 
 enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
@@ -189,11 +304,13 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
         return CELLAR_IO_ERROR;
     }
     CELLAR_TRY(store_view_make(&smaller));
-    enum cellar_status status = memtable_apply(store, frozen, item_count);
+    enum cellar_status status = memtable_apply(store, log, frozen, item_count);
     if (status != CELLAR_OK) {
         store_view_drop(smaller);
         return status;
     }
+    memtable_mirror(store, log, frozen);
+    atomic_fetch_add(&store->written_bytes, facts.bytes);
     CELLAR_ASSERT(atomic_load(&store->applied_lsn) == facts.last_lsn);
     store_view_shift(store, smaller);
     return CELLAR_OK;

@@ -63,6 +63,7 @@ bool store_keeper_pages_reserve(struct store_engine *engine, const struct store 
     store_active_facts(store, &facts);
     uint64_t touched = CELLAR_MIN(facts.row_count, store_env_live_page_count(store->env));
     uint64_t pages = touched + fill_pages(facts.bytes);
+    pages *= store->compaction != NULL ? 2 : 1; /* two generations */
     if (engine->dirty_pages > 0 && engine->dirty_pages + pages > dirty_pages_max(engine)) {
         return false;
     }

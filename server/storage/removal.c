@@ -80,14 +80,14 @@ enum cellar_status store_pending_remove(struct store *store, uint64_t *item_coun
     CELLAR_TRY(store_env_write_begin(store->env, &txn));
     enum cellar_status status =
         txn.pending.count == 0 ? CELLAR_NOT_FOUND : slice_remove(&txn, item_count);
-    uint32_t pending_count = (uint32_t)txn.pending.count;
+    struct store_env_state state = txn.state;
     if (status != CELLAR_OK) {
         store_env_abort(&txn);
     } else {
         status = store_env_commit(&txn);
     }
     if (status == CELLAR_OK || status == CELLAR_NOT_FOUND) {
-        atomic_store(&store->pending_ranges, pending_count);
+        store_state_note(store, &state);
         return CELLAR_OK;
     }
     CELLAR_ASSERT(status != CELLAR_NOT_FOUND);

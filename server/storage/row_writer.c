@@ -16,6 +16,9 @@
  * A row that a range drop covers, or that lies in a range dropped earlier whose items are still
  * here, is rewritten whole, without its base, and taken out of that range.
  *
+ * What a rule hides, or what is of a family that is gone, is left out where a run is rewritten
+ * anyway. A run that begins within a column counts too few versions, and so leaves out less.
+ *
  * The first segment of a run of regions keeps the key of the region; later ones get the shortest
  * key that separates them from the cell before.
  */
@@ -105,6 +108,7 @@ static enum cellar_status run_begin(struct store_row_writer *writer, struct cell
     writer->packer.has_old = false;
     writer->packer.has_written = false;
     writer->region_count = 0;
+    store_filter_begin(&writer->filter);
     writer->base = cellar_slice_make(NULL, 0);
     CELLAR_TRY(store_env_cursor_seek_floor(cursor, key));
     if (cursor->is_valid && key_is_of_row(writer, cellar_slice_of(&cursor->key))) {
@@ -127,7 +131,7 @@ static enum cellar_status region_merge(struct store_row_writer *writer)
     writer->region_count++;
     while (has_cell) {
         CELLAR_TRY(store_merge_next(&writer->merge, &cell, &has_cell));
-        if (has_cell) {
+        if (has_cell && (writer->filter.is_idle || !store_filter_hides(&writer->filter, &cell))) {
             CELLAR_TRY(store_packer_add(&writer->packer, &cell));
         }
     }

@@ -12,6 +12,9 @@ struct store_row_writer {
     struct store_env_cursor cursor;
     struct store_merge merge;
 
+    struct store_filter filter;            /* cells that need not be kept; set by the caller */
+    const struct store_compaction *mirror; /* writes into the generation that it builds; or NULL */
+
     struct store_range_set hidden; /* dropped ranges whose old items are still here */
     bool has_cut;                  /* hidden is not what the environment says any more */
 

@@ -344,6 +344,15 @@ static enum cellar_status tokens_load(struct store *store, struct store_env_txn 
                : cellar_error_set(error, status, "cannot read the tokens of store %u", store->id);
 }
 
+void store_state_note(struct store *store, const struct store_env_state *state)
+{
+    CELLAR_ASSERT(state->store_id == store->id);
+    atomic_store(&store->pending_ranges, state->pending_count);
+    atomic_store(&store->item_bytes, state->item_bytes);
+    atomic_store(&store->made_us, (int64_t)state->made_s * 1000000);
+    atomic_store(&store->used_bytes, store_env_used_bytes(store->env));
+}
+
 /* rows_max is the keeper's to set; until its first look nothing is written down for that reason. */
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
@@ -362,7 +371,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     if (status == CELLAR_OK) {
         status = state_check(&txn->state, id, generation, log_id, error);
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
-        atomic_store(&opened->pending_ranges, txn->state.pending_count);
+        store_state_note(opened, &txn->state);
         atomic_store(&opened->rows_max, UINT64_MAX);
         atomic_store(&opened->map_room_bytes,
                      store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));

@@ -58,6 +58,10 @@ struct store {
     _Atomic uint64_t rows_max;        /* distinct rows in the active memtable before it is frozen */
     _Atomic uint64_t map_room_bytes;  /* what sets may still add before the map is 90 % full */
     _Atomic uint64_t pending_bytes;   /* of memtables that LMDB lacks */
+    _Atomic uint64_t used_bytes;      /* of the file, as of the last checkpoint or the opening */
+    _Atomic uint64_t item_bytes;      /* of its items; 0 with items: not known */
+    _Atomic uint64_t written_bytes;   /* by checkpoints, since the opening or the last compaction */
+    _Atomic int64_t made_us;          /* when the generation was made; 0: not known */
     _Atomic uint32_t pending_ranges;  /* dropped ones whose items LMDB still has */
     int64_t server_time_us;           /* the greatest that the environment knew at open */
     struct store_token_count tokens;  /* live ones; the append lock's */
@@ -75,6 +79,10 @@ struct store {
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
                               struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Notes what the live environment says of itself: pending ranges, bytes, age. Any thread that has
+ * claimed the store. */
+void store_state_note(struct store *store, const struct store_env_state *state);
 
 /** Closes and frees; no snapshot is open. Takes NULL. */
 void store_close(struct store *store);

@@ -105,6 +105,12 @@ enum cellar_status store_token_get(struct store_env_txn *txn, struct cellar_slic
     return expiry_us >= now_us ? CELLAR_OK : CELLAR_NOT_FOUND;
 }
 
+bool store_token_is_live(struct cellar_slice value, int64_t now_us)
+{
+    CELLAR_ASSERT(now_us >= 0);
+    return expiry_of(value) >= now_us;
+}
+
 uint64_t store_token_lsn(const struct store_memtable *memtable, struct cellar_slice key,
                          int64_t now_us)
 {

@@ -47,6 +47,9 @@ enum cellar_status store_token_count_load(struct store_token_count *count,
 enum cellar_status store_token_get(struct store_env_txn *txn, struct cellar_slice key,
                                    int64_t now_us) CELLAR_MUST_USE;
 
+/** Whether a token's item has not expired. @param value  behind the CRC */
+bool store_token_is_live(struct cellar_slice value, int64_t now_us);
+
 /** Whether a memtable holds the token, not expired. @return the LSN of its record, or 0 */
 uint64_t store_token_lsn(const struct store_memtable *memtable, struct cellar_slice key,
                          int64_t now_us);

@@ -518,6 +518,16 @@ enum cellar_status tablet_db_drop(struct tablet_db *db, const struct cellar_tabl
     return status;
 }
 
+void tablet_db_admin_lock(struct tablet_db *db) CELLAR_NO_THREAD_SAFETY
+{
+    cellar_mutex_lock(&db->admin);
+}
+
+void tablet_db_admin_unlock(struct tablet_db *db) CELLAR_NO_THREAD_SAFETY
+{
+    cellar_mutex_unlock(&db->admin);
+}
+
 /* ---- changing -------------------------------------------------------------------------------- */
 
 const struct tablet_schema *tablet_db_schema(struct tablet_db *db, const struct tablet_table *table)

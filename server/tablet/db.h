@@ -62,6 +62,10 @@ enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar
                                        struct cellar_slice prefix, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/** Keeps creates, drops and changes of tables off. Any thread. */
+void tablet_db_admin_lock(struct tablet_db *db);
+void tablet_db_admin_unlock(struct tablet_db *db);
+
 /** The newest schema of a table that is durable. It lives as long as the table. Any thread. */
 const struct tablet_schema *tablet_db_schema(struct tablet_db *db,
                                              const struct tablet_table *table);

@@ -1,0 +1,523 @@
+/*
+ * Compaction by chunks.
+ *
+ *     old generation   |####|##|#####|###|##|####|###|
+ *     new generation   |#########|                         row by row behind the last key
+ *                       copied   ^ place
+ *
+ * A chunk and a checkpoint exclude each other: both claim the store. So the new generation holds,
+ * of the rows before the place, what the old one holds, at every moment that anybody else can see;
+ * a checkpoint writes its memtable into both, into the new one as far as rows are copied
+ * (checkpoint.c). When the copy has come to the end, the two hold the same, and the memtables above
+ * go with either.
+ *
+ * What is left out: rows of dropped ranges, cells that rules hide, families that are gone, expired
+ * tokens, and the room between half empty pages.
+ *
+ * A chunk may end inside of a row. When a checkpoint then changes that row, what was copied of it
+ * is taken back, and the row is copied again in one chunk.
+ *
+ * Nothing is synced until the end, as nobody depends on the new generation before the catalog names
+ * it. The model is tests/models/compact.pml.
+ */
+#include "server/storage/compaction.h"
+
+#include <time.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#include "server/storage/engine_internal.h"
+#include "server/storage/log_files.h"
+
+#define READER_POLL_NS 500000
+#define GARBAGE_FILE_BYTES_MIN (UINT64_C(4) << 20) /* below there is nothing to gain */
+
+/* ---- how far it is --------------------------------------------------------------------------- */
+
+/* The first key that is not copied, or not for good. */
+static struct cellar_slice bound_of(const struct store_compaction *compaction)
+{
+    return cellar_slice_of(compaction->row.bytes > 0 ? &compaction->row : &compaction->place);
+}
+
+bool store_compaction_lacks(const struct store_compaction *compaction, struct cellar_slice row_key)
+{
+    CELLAR_ASSERT(row_key.bytes > 0);
+    return !compaction->has_all_cells && cellar_slice_compare(row_key, bound_of(compaction)) >= 0;
+}
+
+bool store_compaction_cut(const struct store_compaction *compaction, struct store_range *range)
+{
+    struct cellar_slice bound = bound_of(compaction);
+    if (compaction->has_all_cells) {
+        return true;
+    }
+    if (cellar_slice_compare(range->start, bound) >= 0) {
+        return false;
+    }
+    if (range->end.bytes == 0 || cellar_slice_compare(range->end, bound) > 0) {
+        range->end = bound;
+    }
+    CELLAR_ASSERT(range->end.bytes > 0);
+    return true;
+}
+
+void store_compaction_row_redo(struct store_compaction *compaction)
+{
+    CELLAR_ASSERT(compaction->row.bytes > 0 && compaction->packer.pending_count == 0);
+    struct cellar_buffer place = compaction->place;
+    compaction->place = compaction->row;
+    compaction->row = place;
+    cellar_buffer_clear(&compaction->row);
+    compaction->row_is_whole = true;
+}
+
+/* ---- copying --------------------------------------------------------------------------------- */
+
+/* One chunk. */
+struct chunk {
+    struct store_compaction *compaction;
+    struct store_env_txn *from;
+    struct store_env_txn to;
+    struct store_env_cursor cursor;
+    uint64_t bytes_max;
+    uint64_t bytes_before;
+};
+
+/* The source's segment under the cursor, whose memory is the map's, and whether the row goes on
+ * behind it, where the cursor then is. */
+static enum cellar_status segment_take(struct chunk *chunk, struct cellar_slice *value,
+                                       struct store_segment *segment, bool *has_next)
+{
+    struct store_env_cursor *cursor = &chunk->cursor;
+    struct store_compaction *compaction = chunk->compaction;
+    CELLAR_TRY(store_env_cursor_check(cursor));
+    *value = cursor->value;
+    if (!store_segment_decode(*value, segment)) {
+        return CELLAR_DATA_LOSS;
+    }
+    compaction->item_count++;
+    CELLAR_TRY(store_env_cursor_next(cursor));
+    *has_next = cursor->is_valid && cellar_slice_has_prefix(cellar_slice_of(&cursor->key),
+                                                            cellar_slice_of(&compaction->row));
+    return store_packer_set(&compaction->packer.next_key,
+                            *has_next ? cellar_slice_of(&cursor->key) : cellar_slice_make(NULL, 0));
+}
+
+/* Unpacks a segment and packs again what the filter lets through. */
+static enum cellar_status segment_repack(struct store_compaction *compaction,
+                                         const struct store_segment *segment)
+{
+    struct cellar_cells_reader cells;
+    if (!cellar_cells_open(&cells, segment->packed)) {
+        return CELLAR_DATA_LOSS;
+    }
+    while (cellar_cells_next(&cells)) {
+        const struct store_cell cell = {cells.cell, cells.generation};
+        if (!store_filter_hides(&compaction->filter, &cell)) {
+            compaction->byte_count += cell.cell.value.bytes;
+            CELLAR_TRY(store_packer_add(&compaction->packer, &cell));
+        }
+    }
+    CELLAR_ASSERT(compaction->packer.txn != NULL);
+    return cellar_cells_is_done(&cells) ? CELLAR_OK : CELLAR_DATA_LOSS;
+}
+
+/* A row of one segment that nothing can hide in, and that the page takes, goes as it is. */
+static enum cellar_status segment_pass(struct chunk *chunk, struct cellar_slice value)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct cellar_slice key = cellar_slice_of(&compaction->row);
+    CELLAR_ASSERT(key.bytes > 0);
+    store_page_add(&compaction->fill, CELLAR_MIN(key.bytes, (size_t)STORE_ENV_KEY_PART_MAX + 1),
+                   value.bytes);
+    compaction->byte_count += key.bytes + value.bytes;
+    return store_env_append(&chunk->to, key, value);
+}
+
+static bool chunk_is_full(const struct chunk *chunk)
+{
+    const struct store_compaction *compaction = chunk->compaction;
+    CELLAR_ASSERT(compaction->byte_count >= chunk->bytes_before);
+    return compaction->byte_count - chunk->bytes_before >= chunk->bytes_max;
+}
+
+/* Copies segments of the row from the cursor on, to the row's end or until the chunk is full. */
+static enum cellar_status row_copy(struct chunk *chunk, bool is_first)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_segment segment;
+    struct cellar_slice value;
+    bool has_next = true;
+    bool goes_on = true;
+    while (goes_on) {
+        CELLAR_TRY(segment_take(chunk, &value, &segment, &has_next));
+        size_t key_bytes = CELLAR_MIN(compaction->row.bytes, (size_t)STORE_ENV_KEY_PART_MAX + 1);
+        if (is_first && !has_next && !store_filter_may_hide(&compaction->filter, &segment) &&
+            store_page_takes(&compaction->fill, key_bytes, value.bytes)) {
+            CELLAR_TRY(segment_pass(chunk, value));
+        } else {
+            CELLAR_TRY(segment_repack(compaction, &segment));
+        }
+        is_first = false;
+        goes_on = has_next && (compaction->row_is_whole || !chunk_is_full(chunk));
+    }
+    CELLAR_TRY(store_packer_flush(&compaction->packer));
+    if (has_next) {
+        store_filter_hold(&compaction->filter);
+        return store_packer_set(&compaction->place, cellar_slice_of(&chunk->cursor.key));
+    }
+    CELLAR_ASSERT(compaction->packer.pending_count == 0);
+    cellar_buffer_clear(&compaction->row);
+    compaction->row_is_whole = false;
+    return CELLAR_OK;
+}
+
+/* Begins the row under the cursor; a dropped one is passed. @param is_row  receives whether there
+ * is one to copy */
+static enum cellar_status row_begin(struct chunk *chunk, bool *is_row)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_env_cursor *cursor = &chunk->cursor;
+    struct cellar_slice key = cellar_slice_of(&cursor->key);
+    size_t bytes = cellar_key_escaped_span(key);
+    if (bytes <= 2) {
+        return CELLAR_DATA_LOSS;
+    }
+    const struct store_range *hidden = store_range_set_find(&chunk->from->pending, key);
+    *is_row = hidden == NULL;
+    if (hidden != NULL) {
+        if (hidden->end.bytes == 0) {
+            cursor->is_valid = false;
+            return CELLAR_OK;
+        }
+        return store_env_cursor_seek(cursor, hidden->end);
+    }
+    CELLAR_TRY(store_packer_set(&compaction->row, cellar_slice_make(key.data, bytes)));
+    store_packer_begin(&compaction->packer, cellar_slice_of(&compaction->row));
+    store_filter_begin(&compaction->filter);
+    compaction->byte_count += bytes;
+    return store_packer_set(&compaction->packer.out_key, cellar_slice_of(&compaction->row));
+}
+
+/* Goes on in the row that the last chunk ended in. */
+static enum cellar_status row_continue(struct chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct cellar_slice key = cellar_slice_of(&chunk->cursor.key);
+    CELLAR_ASSERT(!compaction->row_is_whole);
+    if (!chunk->cursor.is_valid || !cellar_slice_equal(key, cellar_slice_of(&compaction->place))) {
+        return CELLAR_DATA_LOSS; /* it was there, and nobody changed the row */
+    }
+    return row_copy(chunk, false);
+}
+
+static enum cellar_status chunk_copy(struct chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_env_cursor *cursor = &chunk->cursor;
+    CELLAR_TRY(store_env_cursor_seek(cursor, cellar_slice_of(&compaction->place)));
+    if (compaction->row.bytes > 0) {
+        CELLAR_TRY(row_continue(chunk));
+    }
+    while (cursor->is_valid && !chunk_is_full(chunk)) {
+        bool is_row = false;
+        CELLAR_TRY(row_begin(chunk, &is_row));
+        if (is_row) {
+            CELLAR_TRY(row_copy(chunk, true));
+        }
+    }
+    if (!cursor->is_valid) {
+        compaction->has_all_cells = true;
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(cursor->key.bytes > 0);
+    return compaction->row.bytes > 0
+               ? CELLAR_OK
+               : store_packer_set(&compaction->place, cellar_slice_of(&cursor->key));
+}
+
+/* Tokens that have not expired. They are few beside the cells, so that one transaction takes all.
+ */
+static enum cellar_status tokens_copy(struct chunk *chunk)
+{
+    struct store_env_cursor cursor;
+    int64_t now_us = cellar_clock_real_us();
+    CELLAR_TRY(store_env_cursor_init_tokens(&cursor, chunk->from));
+    enum cellar_status status = store_env_cursor_seek(&cursor, cellar_slice_make(NULL, 0));
+    while (status == CELLAR_OK && cursor.is_valid) {
+        status = store_env_cursor_check(&cursor);
+        if (status == CELLAR_OK && store_token_is_live(cursor.value, now_us)) {
+            status = store_env_token_put(&chunk->to, cellar_slice_of(&cursor.key), cursor.value);
+        }
+        if (status == CELLAR_OK) {
+            status = store_env_cursor_next(&cursor);
+        }
+    }
+    store_env_cursor_fini(&cursor);
+    CELLAR_ASSERT(status != CELLAR_NOT_FOUND);
+    return status;
+}
+
+/* Runs `copy` between a transaction on each generation. */
+static enum cellar_status chunk_run(struct store_compaction *compaction, struct store *store,
+                                    uint64_t bytes_max, enum cellar_status (*copy)(struct chunk *))
+{
+    struct chunk chunk = {
+        .compaction = compaction, .bytes_max = bytes_max, .bytes_before = compaction->byte_count};
+    CELLAR_TRY(store_env_write_begin(compaction->env, &chunk.to));
+    enum cellar_status status = store_env_read_begin(store->env, &chunk.from);
+    if (status == CELLAR_OK) {
+        CELLAR_ASSERT(chunk.from->state.applied_lsn == chunk.to.state.applied_lsn);
+        compaction->packer.txn = &chunk.to;
+        store_env_cursor_init(&chunk.cursor, chunk.from);
+        status = copy(&chunk);
+        store_env_cursor_fini(&chunk.cursor);
+    }
+    if (status != CELLAR_OK) {
+        store_env_abort(&chunk.to);
+    } else {
+        chunk.to.state.server_time_us = chunk.from->state.server_time_us;
+        status = store_env_commit(&chunk.to);
+    }
+    store_env_read_end(chunk.from);
+    compaction->packer.txn = NULL;
+    return status;
+}
+
+/* The rules of now, but within a row those that it began with. */
+static void filter_renew(struct store_compaction *compaction, struct store *store)
+{
+    const struct store_filter_source *source = atomic_load(&store->filters);
+    if (compaction->row.bytes > 0 || source == NULL) {
+        return;
+    }
+    compaction->filter = (struct store_filter){.held = compaction->held};
+    source->open(source, store_log_durable_lsn(compaction->engine->log), &compaction->filter);
+    CELLAR_ASSERT(compaction->filter.source == source);
+}
+
+enum cellar_status store_compaction_step(struct store_compaction *compaction, struct store *store,
+                                         uint64_t bytes_max, bool *is_done)
+{
+    CELLAR_ASSERT(bytes_max > 0 && compaction->old_generation == 0);
+    store_keeper_claim(compaction->engine, store);
+    CELLAR_ASSERT(store->compaction == compaction);
+    if (compaction->status == CELLAR_OK && !compaction->has_all_cells) {
+        filter_renew(compaction, store);
+        compaction->status = chunk_run(compaction, store, bytes_max, chunk_copy);
+    }
+    store_keeper_release(compaction->engine, store);
+    *is_done = compaction->has_all_cells;
+    return compaction->status;
+}
+
+/* ---- begin ----------------------------------------------------------------------------------- */
+
+/* Everything that was acknowledged before goes through the filter with the rest. */
+static enum cellar_status store_write_down(struct store_engine *engine, struct store *store)
+{
+    bool had_frozen = store_has_frozen(store);
+    CELLAR_TRY(store_keeper_checkpoint(engine, store));
+    CELLAR_ASSERT(!store_has_frozen(store) || had_frozen);
+    return had_frozen ? store_keeper_checkpoint(engine, store) : CELLAR_OK;
+}
+
+/* The empty environment of the next generation, at the old one's applied LSN. */
+static enum cellar_status env_make(struct store_compaction *compaction, struct store *store,
+                                   struct cellar_error *error)
+{
+    char path[PATH_MAX];
+    struct store_env_txn *txn = NULL;
+    const struct store_engine *engine = compaction->engine;
+    enum cellar_status status = store_env_read_begin(store->env, &txn);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "store %u cannot be read", store->id);
+    }
+    struct store_env_state state = txn->state;
+    store_env_read_end(txn);
+    compaction->item_count_total = state.item_count;
+    uint64_t map_bytes = engine->options.map_bytes;
+    if (map_bytes / 2 > store_env_used_bytes(store->env)) {
+        state.map_bytes = map_bytes; /* a changed setting comes into force */
+    }
+    state.generation = compaction->generation;
+    state.item_count = 0;
+    state.item_crc_sum = 0;
+    state.item_bytes = 0;
+    state.layer_next = 1;
+    state.pending_count = 0;
+    state.made_s = (uint32_t)(cellar_clock_real_us() / 1000000);
+    store_data_dir_generation(&engine->dir, store->id, compaction->generation, path);
+    CELLAR_ASSERT(compaction->generation > store->generation);
+    CELLAR_TRY(store_env_create(path, &state, error));
+    CELLAR_TRY(store_env_open(path, &compaction->env, error));
+    store_env_durable_set(compaction->env, false);
+    return CELLAR_OK;
+}
+
+/* Frees what a compaction holds in memory. */
+static void compaction_free(struct store_compaction *compaction)
+{
+    cellar_buffer_fini(&compaction->place);
+    cellar_buffer_fini(&compaction->row);
+    store_packer_fini(&compaction->packer);
+    store_view_drop(compaction->view);
+    CELLAR_ASSERT(compaction->env == NULL);
+    cellar_mem_free(compaction);
+}
+
+/* Closes the environment that the compaction owns and, where wanted, removes its files. */
+static void env_drop(struct store_compaction *compaction, uint64_t generation, bool removes)
+{
+    char path[PATH_MAX];
+    struct cellar_error error;
+    store_env_close(compaction->env);
+    compaction->env = NULL;
+    CELLAR_ASSERT(generation > 0);
+    if (!removes) {
+        return;
+    }
+    cellar_error_clear(&error);
+    store_data_dir_generation(&compaction->engine->dir, compaction->store_id, generation, path);
+    if (store_directory_remove(path, &error) != CELLAR_OK) {
+        cellar_log(CELLAR_LOG_WARN, "generation_remove_failed", "store=%u error=\"%s\"",
+                   compaction->store_id, error.text);
+    }
+}
+
+/* With the store claimed. */
+static enum cellar_status begin_claimed(struct store_compaction *compaction, struct store *store,
+                                        struct cellar_error *error)
+{
+    if (store->compaction != NULL) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "store %u is being compacted already", store->id);
+    }
+    compaction->generation = store->generation + 1;
+    enum cellar_status status = store_write_down(compaction->engine, store);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(error, status, "the checkpoint of store %u failed", store->id);
+    }
+    CELLAR_TRY(env_make(compaction, store, error));
+    CELLAR_ASSERT(compaction->env != NULL);
+    store->compaction = compaction;
+    return CELLAR_OK;
+}
+
+enum cellar_status store_compaction_begin(struct store_engine *engine, struct store *store,
+                                          struct store_compaction **compaction,
+                                          struct cellar_error *error)
+{
+    struct store_compaction *made = cellar_mem_zalloc(1, sizeof *made);
+    if (made == NULL || store_view_make(&made->view) != CELLAR_OK) {
+        cellar_mem_free(made);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a compaction");
+    }
+    made->engine = engine;
+    made->store_id = store->id;
+    made->packer.fill = &made->fill;
+    store_keeper_claim(engine, store);
+    enum cellar_status status = begin_claimed(made, store, error);
+    store_keeper_release(engine, store);
+    CELLAR_ASSERT(status != CELLAR_OK || made->env != NULL);
+    if (status != CELLAR_OK) {
+        if (made->env != NULL) {
+            env_drop(made, made->generation, true);
+        }
+        compaction_free(made);
+        return status;
+    }
+    *compaction = made;
+    return CELLAR_OK;
+}
+
+/* ---- end ------------------------------------------------------------------------------------- */
+
+/* Most of the bytes go to the disk before the store is claimed, so that its checkpoints are kept
+ * off for the rest only. The last commit syncs the file as every checkpoint's does. */
+enum cellar_status store_compaction_seal(struct store_compaction *compaction, struct store *store)
+{
+    CELLAR_TRY(store_env_sync(compaction->env));
+    store_keeper_claim(compaction->engine, store);
+    CELLAR_ASSERT(store->compaction == compaction && compaction->has_all_cells);
+    if (compaction->status == CELLAR_OK) {
+        store_env_durable_set(compaction->env, true);
+        compaction->status = chunk_run(compaction, store, UINT64_MAX, tokens_copy);
+    }
+    if (compaction->status != CELLAR_OK) {
+        store_keeper_release(compaction->engine, store);
+        return compaction->status;
+    }
+    store_env_count_by(compaction->env, &compaction->engine->open_count);
+    compaction->is_sealed = true;
+    return CELLAR_OK;
+}
+
+void store_compaction_swap(struct store_compaction *compaction, struct store *store)
+{
+    struct store_engine *engine = compaction->engine;
+    uint64_t old_generation = store->generation;
+    CELLAR_ASSERT(compaction->is_sealed && compaction->old_generation == 0);
+    cellar_mutex_lock(&engine->lock);
+    compaction->env =
+        store_env_swap(store, compaction->env, compaction->generation, compaction->view);
+    cellar_mutex_unlock(&engine->lock);
+    compaction->view = NULL;
+    compaction->old_generation = old_generation;
+}
+
+void store_compaction_end(struct store_compaction *compaction, struct store *store, bool is_durable)
+{
+    const struct timespec pause = {.tv_nsec = READER_POLL_NS};
+    struct store_env_txn *txn = NULL;
+    CELLAR_ASSERT(compaction->old_generation > 0 && store->compaction == compaction);
+    store->compaction = NULL;
+    cellar_buffer_clear(&store->token_sweep);
+    atomic_store(&store->written_bytes, 0);
+    if (store_env_read_begin(store->env, &txn) == CELLAR_OK) {
+        store_state_note(store, &txn->state);
+        store_env_read_end(txn);
+    }
+    store_keeper_limits_set(compaction->engine, store);
+    store_keeper_release(compaction->engine, store);
+    while (store_env_has_users(compaction->env)) {
+        (void)nanosleep(&pause, NULL); /* a chunk of a read lasts some milliseconds */
+    }
+    env_drop(compaction, compaction->old_generation, is_durable);
+    compaction_free(compaction);
+}
+
+void store_compaction_abandon(struct store_compaction *compaction, struct store *store)
+{
+    if (compaction == NULL) {
+        return;
+    }
+    CELLAR_ASSERT(compaction->old_generation == 0);
+    if (store != NULL) {
+        if (!compaction->is_sealed) {
+            store_keeper_claim(compaction->engine, store);
+        }
+        store->compaction = NULL;
+        store_keeper_release(compaction->engine, store);
+    }
+    env_drop(compaction, compaction->generation, true);
+    compaction_free(compaction);
+}
+
+/* ---- whether there is something to gain ------------------------------------------------------ */
+
+/* Half-empty pages count as well as free ones: what is not data. */
+void store_garbage_look(struct store *store, struct store_garbage *garbage)
+{
+    uint64_t used = atomic_load(&store->used_bytes);
+    uint64_t data = atomic_load(&store->item_bytes);
+    uint64_t written = atomic_load(&store->written_bytes);
+    bool is_small = used < GARBAGE_FILE_BYTES_MIN || (data == 0 && written == 0);
+    garbage->percent = is_small || data >= used ? 0 : (unsigned)((used - data) * 100 / used);
+    garbage->has_changed = written >= data / 4;
+    garbage->made_us = atomic_load(&store->made_us);
+    CELLAR_ASSERT(garbage->percent <= 100);
+}
