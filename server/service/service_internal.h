@@ -49,6 +49,7 @@ enum cellar_status svc_token_expiry(const struct svc_token_time *time, int64_t n
 struct svc_scratch {
     struct cellar_arena arena;    /* of the write being submitted */
     struct cellar_buffer payload; /* likewise */
+    struct store_slab slab;       /* for batches */
     struct svc_read *spare_reads; /* idle ones, a list */
     uint32_t spare_read_count;
 };

@@ -19,6 +19,7 @@ static void scratch_free(void *context)
     struct svc_scratch *scratch = context;
     cellar_arena_fini(&scratch->arena);
     cellar_buffer_fini(&scratch->payload);
+    store_slab_fini(&scratch->slab);
     svc_reads_free(scratch->spare_reads);
     CELLAR_ASSERT(scratch->payload.data == NULL);
     cellar_mem_free(scratch);

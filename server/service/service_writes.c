@@ -137,7 +137,8 @@ static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
     CELLAR_TRY(payload_make(submit, entry, error));
     const struct tablet_payload payload = {
         entry->schema,         entry->row,   cellar_slice_of(&submit->scratch->payload),
-        entry->items.has_sets, entry->token, submit->token_now_us};
+        entry->items.has_sets, entry->token, submit->token_now_us,
+        &submit->scratch->slab};
     CELLAR_ASSERT(payload.bytes.bytes > 0);
     return tablet_append(submit->svc->db, submit->table, &payload, write, error);
 }

@@ -1,6 +1,7 @@
 /*
- * Batches: what one record puts into a memtable, in one block of memory: a copy of the payload,
- * which the log writes from, the entries with their keys, and the list of the entries.
+ * Batches: what one record puts into a memtable, in one block of memory, which comes from the
+ * heap or from the submitting thread's slab: a copy of the payload, which the log writes from, the
+ * entries with their keys, and the list of the entries.
  *
  *     batch | list of entries | payload | entry, links, key | entry, links, key | ...
  *
@@ -155,11 +156,33 @@ static bool build_payload(struct batch_build *build, struct cellar_slice payload
     return from.at == from.end;
 }
 
+/* Where a batch's block comes from. */
+struct batch_room {
+    struct store_slab *slab; /* NULL: the heap */
+    uint32_t store_id;
+};
+
+/* A block for a batch, whose head is zero but for the chunk; NULL without memory. */
+static struct store_batch *batch_alloc(const struct batch_room *room, size_t bytes)
+{
+    struct store_slab_chunk *chunk = NULL;
+    struct store_batch *batch = NULL;
+    if (room->slab != NULL) {
+        batch = store_slab_take(room->slab, room->store_id, bytes, &chunk);
+    }
+    CELLAR_ASSERT((batch == NULL) == (chunk == NULL));
+    batch = batch == NULL ? cellar_mem_alloc(bytes) : batch;
+    if (batch != NULL) {
+        *batch = (struct store_batch){.total_bytes = bytes, .chunk = chunk};
+    }
+    return batch;
+}
+
 /* Two passes over the payload, one allocation: the first counts, the second fills. Both draw the
  * same heights, as the generator is set back in between. The caller's payload is read in the first
  * pass only, its copy in the second, as the entries point into it. */
-enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
-                                   struct store_batch **batch)
+static enum cellar_status batch_make(struct cellar_slice payload, bool is_catalog,
+                                     const struct batch_room *room, struct store_batch **batch)
 {
     struct batch_build build = {0};
     if (height_state == 0) {
@@ -172,15 +195,13 @@ enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
     size_t head = align8(sizeof(struct store_batch)) +
                   align8(build.entry_count * sizeof(struct store_entry *));
     size_t total = head + align8(payload.bytes) + build.bytes;
-    uint8_t *memory = cellar_mem_alloc(total);
-    if (memory == NULL) {
+    struct store_batch *made = batch_alloc(room, total);
+    uint8_t *memory = (uint8_t *)made;
+    if (made == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    struct store_batch *made = (struct store_batch *)(void *)memory;
-    memset(made, 0, sizeof *made);
     made->entries = (struct store_entry **)(void *)(memory + align8(sizeof *made));
     made->entry_count = build.entry_count;
-    made->total_bytes = total;
     memcpy(memory + head, payload.data, payload.bytes);
     made->payload = cellar_slice_make(memory + head, payload.bytes);
     struct batch_build fill = {.batch = made, .at = memory + head + align8(payload.bytes)};
@@ -191,7 +212,22 @@ enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
     return CELLAR_OK;
 }
 
-/* One block holds all of it. */
+enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
+                                   struct store_batch **batch)
+{
+    const struct batch_room room = {.slab = NULL};
+    CELLAR_ASSERT(batch != NULL);
+    return batch_make(payload, is_catalog, &room, batch);
+}
+
+enum cellar_status store_batch_new_in(struct cellar_slice payload, struct store_slab *slab,
+                                      uint32_t store_id, struct store_batch **batch)
+{
+    const struct batch_room room = {slab, store_id};
+    CELLAR_ASSERT(batch != NULL);
+    return batch_make(payload, false, &room, batch);
+}
+
 /* A bound as the position of its row; no bound stays empty. */
 static struct cellar_slice bound_put(uint8_t **at, struct cellar_slice row)
 {
@@ -230,7 +266,13 @@ enum cellar_status store_batch_new_drop(struct cellar_slice payload, struct stor
     return CELLAR_OK;
 }
 
+/* One block holds all of it. */
 void store_batch_free(struct store_batch *batch)
 {
+    if (batch != NULL && batch->chunk != NULL) {
+        CELLAR_ASSERT(batch->total_bytes <= STORE_SLAB_BLOCK_BYTES_MAX);
+        store_slab_chunk_unref(batch->chunk);
+        return;
+    }
     cellar_mem_free(batch);
 }

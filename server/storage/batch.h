@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "server/storage/range.h"
 #include "server/storage/record.h"
+#include "server/storage/slab.h"
 
 /*
  * A batch: one mutation as entries that a memtable links in. The thread that got the mutation
@@ -76,8 +77,9 @@ struct store_batch {
     uint32_t entry_count;
     size_t total_bytes; /* of memory */
     int64_t server_time_us;
-    int64_t token_expiry_us; /* 0: no token */
-    struct store_drop *drop; /* of a range drop, which has no entries; else NULL */
+    int64_t token_expiry_us;        /* 0: no token */
+    struct store_drop *drop;        /* of a range drop, which has no entries; else NULL */
+    struct store_slab_chunk *chunk; /* that it is cut from; NULL: a block of the heap */
 };
 
 /**
@@ -89,6 +91,17 @@ struct store_batch {
  */
 enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
                                    struct store_batch **batch) CELLAR_MUST_USE;
+
+/**
+ * Builds the batch of a mutation, cut from a slab where that may be.
+ *
+ * @param slab  the calling thread's, or NULL: from the heap
+ * @param store_id  the store that it will probably go to; only memory depends on it
+ * @return as store_batch_new()
+ */
+enum cellar_status store_batch_new_in(struct cellar_slice payload, struct store_slab *slab,
+                                      uint32_t store_id, struct store_batch **batch)
+    CELLAR_MUST_USE;
 
 /**
  * Builds the batch of a range drop.

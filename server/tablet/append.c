@@ -151,8 +151,10 @@ enum cellar_status tablet_append(struct tablet_db *db, struct tablet_table *tabl
                                  struct cellar_error *error)
 {
     struct append append = {db, table, payload, write, NULL, error};
+    uint32_t store_id = tablet_table_find(table, payload->row)->store_id;
     write->is_repeat = false;
-    enum cellar_status status = store_batch_new(payload->bytes, false, &append.batch);
+    enum cellar_status status =
+        store_batch_new_in(payload->bytes, payload->slab, store_id, &append.batch);
     if (status != CELLAR_OK) {
         CELLAR_ASSERT(status == CELLAR_NO_MEMORY); /* the payload is ours */
         return cellar_error_set(error, status, "no memory for a write of %zu bytes",

@@ -20,6 +20,7 @@ struct tablet_payload {
     bool has_sets;                      /* it adds data */
     struct cellar_slice token;          /* idempotency token; empty: none */
     int64_t token_now_us;               /* the server's time when the token's life was checked */
+    struct store_slab *slab;            /* the calling thread's, for the batch; NULL: the heap */
 };
 
 /**

@@ -286,6 +286,36 @@ static void spoilt_payloads_are_refused_or_sound(void **state)
     cellar_buffer_fini(&payload);
 }
 
+/* Cut from a slab, and freed in any order with those of the heap. */
+static void batch_of_a_slab_holds_the_same(void **state)
+{
+    (void)state;
+    struct store_slab slab = {.chunk = NULL};
+    struct store_memtable *memtable = store_memtable_new();
+    struct cellar_buffer payload = {0};
+    for (uint32_t i = 1; i <= 200; i++) {
+        struct store_batch *batch = NULL;
+        const struct store_item item = test_set("f", "q", i, "value");
+        cellar_buffer_clear(&payload);
+        test_mutation_put(&payload, cellar_slice_text("row"), 0, &item, 1);
+        assert_int_equal(
+            store_batch_new_in(cellar_slice_of(&payload), &slab, i % 3 == 0 ? 2 : 1, &batch),
+            CELLAR_OK);
+        assert_true((batch->chunk == NULL) == (i % 3 == 0));
+        assert_true(cellar_slice_equal(batch->payload, cellar_slice_of(&payload)));
+        check_key(batch->entries[0], "row", "f", "q", i);
+        if (i % 5 == 0) {
+            store_batch_free(batch);
+        } else {
+            store_memtable_insert(memtable, batch, i);
+        }
+    }
+    cellar_buffer_fini(&payload);
+    store_slab_fini(&slab);
+    assert_non_null(store_memtable_seek(memtable, cellar_slice_make(NULL, 0)));
+    store_memtable_unref(memtable);
+}
+
 static enum cellar_status batch_run(void *context)
 {
     const struct store_item items[] = {test_set("f", "q", 1, "v"), test_set("f", "q", 2, "v")};
@@ -740,6 +770,7 @@ int main(void)
         cmocka_unit_test(impossible_payloads_are_refused),
         cmocka_unit_test(tombstones_with_values_are_refused),
         cmocka_unit_test(spoilt_payloads_are_refused_or_sound),
+        cmocka_unit_test(batch_of_a_slab_holds_the_same),
         cmocka_unit_test(out_of_memory_is_told),
         cmocka_unit_test(newest_write_of_a_position_comes_first),
         cmocka_unit_test(tombstones_come_before_what_they_cover),
