@@ -6,7 +6,7 @@
  *     batch | list of entries | payload | entry, links, key | entry, links, key | ...
  *
  * A payload is read twice, once to count and once to fill. The height of an entry is drawn with
- * probability 1/4 a level from a generator of the building thread; both passes draw the same
+ * probability 1/2 a level from a generator of the building thread; both passes draw the same
  * heights from the same start.
  */
 #include "server/storage/batch.h"
@@ -25,8 +25,8 @@ static uint8_t height_draw(void)
     height_state ^= height_state >> 7;
     height_state ^= height_state << 17;
     uint8_t height = 1;
-    for (uint64_t bits = height_state >> 8; (bits & 3) == 0 && height < STORE_MEMTABLE_HEIGHT_MAX;
-         bits >>= 2) {
+    for (uint64_t bits = height_state >> 8; (bits & 1) == 0 && height < STORE_MEMTABLE_HEIGHT_MAX;
+         bits >>= 1) {
         height++;
     }
     CELLAR_ASSERT(height >= 1);

@@ -14,7 +14,7 @@
  * it but links and LSN changes again.
  */
 
-#define STORE_MEMTABLE_HEIGHT_MAX 12u
+#define STORE_MEMTABLE_HEIGHT_MAX 16u
 
 /** A link to the entry that follows on a level. `head` is that entry's key_head, or already that of
  * one inserted before it: never greater. */
