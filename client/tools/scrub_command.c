@@ -16,6 +16,7 @@
 #include "client/tools/report.h"
 
 #define POLL_MS 100
+#define RATE_MIN 1024 /* the server takes no less */
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
@@ -198,6 +199,7 @@ static enum cellar_status follow(struct cellar_tool *tool, struct cellar_scrub_i
     return status;
 }
 
+/* A rate belongs to a start: one that runs keeps its own, so that it is refused beside the rest. */
 static enum cellar_status words_check(const struct cellar_args *args, struct cellar_error *error)
 {
     bool has_status = cellar_args_has(args, "status");
@@ -206,6 +208,10 @@ static enum cellar_status words_check(const struct cellar_args *args, struct cel
     if (has_status && has_cancel) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "--status and --cancel cannot be given together");
+    }
+    if ((has_status || has_cancel) && cellar_args_has(args, "rate")) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "--rate is for a scrub that starts, not for --status or --cancel");
     }
     return (has_status || has_cancel) && args->word_count > 0
                ? cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
@@ -219,13 +225,17 @@ static enum cellar_status scrub_run(struct cellar_tool *tool, const struct cella
     struct cellar_call call = {0};
     struct cellar_scrub_info *info = NULL;
     const char *table = args->word_count > 0 ? args->words[0] : NULL;
+    int64_t rate = 0; /* the server's own */
     CELLAR_TRY(words_check(args, error));
+    CELLAR_TRY(cellar_args_number(args, "rate", (struct cellar_args_limits){RATE_MIN, INT64_MAX},
+                                  &rate, error));
     bool has_status = cellar_args_has(args, "status");
     bool has_cancel = cellar_args_has(args, "cancel");
     CELLAR_ASSERT(tool->client != NULL);
-    enum cellar_code code = has_status   ? cellar_scrub_status(tool->client, &call, &info)
-                            : has_cancel ? cellar_scrub_cancel(tool->client, &call, &info)
-                                         : cellar_scrub_start(tool->client, table, 0, &call, &info);
+    enum cellar_code code =
+        has_status   ? cellar_scrub_status(tool->client, &call, &info)
+        : has_cancel ? cellar_scrub_cancel(tool->client, &call, &info)
+                     : cellar_scrub_start(tool->client, table, (uint64_t)rate, &call, &info);
     if (code != CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
@@ -242,6 +252,7 @@ static enum cellar_status scrub_run(struct cellar_tool *tool, const struct cella
 }
 
 static const struct cellar_option scrub_options[] = {
+    {"rate", "BYTES", "read so many bytes a second at most; default: 64 MiB"},
     {"status", NULL, "only tell how the latest scrub stands"},
     {"cancel", NULL, "have the scrub that runs end"},
     {NULL, NULL, NULL},
@@ -249,7 +260,7 @@ static const struct cellar_option scrub_options[] = {
 
 const struct cellar_command cellar_scrub_commands[] = {
     {.verb = "scrub",
-     .words = "[T] [--status|--cancel]",
+     .words = "[T] [--rate BYTES|--status|--cancel]",
      .summary = "Has the server check everything on its disk, of one table or all",
      .help = "    cellar scrub && echo sound\n"
              "\n"

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cellar_native as native  # noqa: E402
@@ -82,6 +83,15 @@ def damaged(server):
     cellar(server, "scrub", "other")
 
 
+def slowed(server):
+    """The rate is the server's to keep: the same bytes take the longer, as --rate says."""
+    start = time.monotonic()
+    output, _ = cellar(server, "scrub", "t", "--rate", "40000", "--format", "json")
+    told = json.loads(output)
+    assert told["state"] == "ended" and told["bytes"] > 15000, told
+    assert time.monotonic() - start >= told["bytes"] / 40000 - 0.1, told
+
+
 def served(server):
     """All rows but one."""
     for row in ROWS:
@@ -96,7 +106,9 @@ def served(server):
 
 
 def refused(server):
-    for words in (["--status", "--cancel"], ["t", "--status"], ["t", "--cancel"], ["a", "b"]):
+    for words in (["--status", "--cancel"], ["t", "--status"], ["t", "--cancel"], ["a", "b"],
+                  ["--status", "--rate", "4096"], ["--cancel", "--rate", "4096"], ["--rate", "1023"],
+                  ["--rate", "fast"]):
         cellar(server, "scrub", *words, code=2)
     _, errors = cellar(server, "scrub", "nothing", code=3)
     assert "NOT_FOUND" in errors, errors
@@ -114,6 +126,7 @@ def main():
             server.stop()
         with native.Server(data).start() as server:
             sound(server)
+            slowed(server)
             server.stop()
         assert spoil(data, "row0123") > 0
         with native.Server(data).start() as server:
