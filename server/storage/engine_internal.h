@@ -50,7 +50,8 @@ struct store_engine {
     _Atomic uint64_t checkpoint_items;
     _Atomic uint64_t checkpoint_failures;
     _Atomic uint64_t checkpoints_running;
-    struct cellar_counter checkpoint_us; /* shared, as are the next two */
+    _Atomic uint64_t compactions_abandoned; /* that the start found cut off */
+    struct cellar_counter checkpoint_us;    /* shared, as are the next two */
     struct cellar_counter checkpoint_bytes;
     struct cellar_counter checkpoint_records;
     _Atomic uint64_t frozen_entries;  /* in memtables that are frozen */

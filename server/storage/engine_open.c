@@ -310,6 +310,19 @@ enum cellar_status store_engine_attach(struct store_engine *engine, uint32_t id,
     return store_add(engine, id, generation, store, error);
 }
 
+/* Generations rise, so one above the live one was being built when the server ended: its compaction
+ * had no effect, and whoever asked for it has to know. One below was left by a swap. */
+static void abandoned_note(struct store_engine *engine, const struct store *store,
+                           uint64_t generation)
+{
+    CELLAR_ASSERT(generation != store->generation);
+    if (generation > store->generation) {
+        (void)atomic_fetch_add(&engine->compactions_abandoned, 1);
+        cellar_log(CELLAR_LOG_WARN, "compaction_abandoned", "store=%u generation=%llu", store->id,
+                   (unsigned long long)generation);
+    }
+}
+
 /* Removes a folder of stores/ that no attached store lives in. What is removed here was made by a
  * create whose record never came, or belonged to a table that was dropped. Every store that is
  * named is attached by now. */
@@ -326,6 +339,7 @@ static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_
     }
     store_data_dir_generation(&engine->dir, store_id, generation, path);
     CELLAR_ASSERT(path[0] != '\0');
+    abandoned_note(engine, store, generation);
     return store_directory_remove(path, NULL);
 }
 

@@ -155,6 +155,7 @@ size_t store_engine_figures(struct store_engine *engine, struct store_figure *fi
         {"checkpoints", atomic_load(&engine->checkpoint_count)},
         {"checkpoint_items", atomic_load(&engine->checkpoint_items)},
         {"checkpoint_failures", atomic_load(&engine->checkpoint_failures)},
+        {"compactions_abandoned", atomic_load(&engine->compactions_abandoned)},
         {"stores", stores},
         {"store_bytes", store_bytes},
         {"memory_bytes_max", engine->options.memory_bytes_max},

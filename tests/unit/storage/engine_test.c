@@ -404,6 +404,10 @@ static void stores_nobody_names_are_removed_at_start(void **state)
     (void)snprintf(path, sizeof path, "%s/stores/9", rig.data_dir);
     assert_int_equal(access(path, F_OK), -1);
     assert_true(row_is_there(&rig, rig.store, "row"));
+    assert_int_equal(figure(&rig, "compactions_abandoned"), 1); /* store 9 had none */
+    rig_close(&rig);
+    rig_open(&rig, false);
+    assert_int_equal(figure(&rig, "compactions_abandoned"), 0); /* told once */
     rig_end(&rig);
 }
 
