@@ -371,12 +371,14 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     if (status == CELLAR_OK) {
         status = state_check(&txn->state, id, generation, log_id, error);
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
-        store_state_note(opened, &txn->state);
         atomic_store(&opened->rows_max, UINT64_MAX);
         atomic_store(&opened->map_room_bytes,
                      store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));
         opened->server_time_us = txn->state.server_time_us;
-        status = status == CELLAR_OK ? tokens_load(opened, txn, error) : status;
+        if (status == CELLAR_OK) {
+            store_state_note(opened, &txn->state);
+            status = tokens_load(opened, txn, error);
+        }
         store_env_read_end(txn);
     }
     if (status != CELLAR_OK) {

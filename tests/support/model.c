@@ -4,9 +4,10 @@
  *
  * A row's cells stand by family, qualifier, newest first. A mutation list is applied item by item,
  * as if each were a request of its own. A row without cells is not there. GC rules hide cells when
- * a row is read and take none away, which is what the server does until it removes cells itself
- * (then R-GC-08 allows two outcomes for cells that newer ones had hidden). A family that is dropped
- * takes its cells with it, a drop of rows its rows; nothing of them is kept.
+ * a row is read. The server may remove a hidden cell for good at any time (R-GC-08), so a cell that
+ * was hidden once is marked: should it be shown again, the server's own answer tells whether it is
+ * still there (model_settle()); every other cell is exact. A family that is dropped takes its cells
+ * with it, a drop of rows its rows; nothing of them is kept.
  *
  * One thread. The model owns copies of all keys, qualifiers and values; family names are those of
  * the table and of later changes. A cell points to its family, so families do not move.
@@ -26,6 +27,7 @@ struct model_cell {
     int64_t timestamp_us;
     uint8_t *value;
     size_t value_bytes;
+    bool was_hidden; /* since it was set; the server may have removed it */
 };
 
 struct model_table_row {
@@ -390,6 +392,97 @@ static void cell_set(struct model *model, struct model_table_row *row,
     free(row->cells[index].value);
     row->cells[index].value = bytes_copy(cell->value);
     row->cells[index].value_bytes = cell->value.bytes;
+    row->cells[index].was_hidden = false;
+}
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+/* R-GC-02 to R-GC-04. */
+static bool rule_hides(const struct cellar_gc_rule *rule, size_t newer_count, int64_t timestamp_us,
+                       int64_t now_us)
+{
+    size_t hiding_count = 0;
+    switch (rule->kind) {
+    case CELLAR_GC_NONE:
+        return false;
+    case CELLAR_GC_VERSIONS:
+        return newer_count >= (size_t)rule->amount;
+    case CELLAR_GC_AGE:
+        return timestamp_us < now_us && now_us - timestamp_us > rule->amount;
+    case CELLAR_GC_UNION:
+    case CELLAR_GC_INTERSECTION:
+        break;
+    }
+    for (uint32_t i = 0; i < rule->child_count; i++) {
+        hiding_count += rule_hides(&rule->children[i], newer_count, timestamp_us, now_us) ? 1 : 0;
+    }
+    return rule->kind == CELLAR_GC_UNION ? hiding_count > 0 : hiding_count == rule->child_count;
+}
+
+/* Walks the cells of a row and tells of each whether its rule hides it. Those that `leaves_out`
+ * says true of are taken away, and count for nothing. */
+static void row_walk(struct model *model, struct model_table_row *row, int64_t now_us,
+                     bool (*leaves_out)(struct model_cell *cell, const struct cellar_cell *parts,
+                                        bool is_hidden, void *context),
+                     void *context)
+{
+    size_t kept = 0;
+    size_t newer_count = 0;
+    for (size_t i = 0; i < row->cell_count; i++) {
+        struct model_cell *cell = &row->cells[i];
+        struct cellar_cell parts;
+        struct cellar_cell before;
+        cell_parts(cell, &parts);
+        if (kept > 0) {
+            cell_parts(&row->cells[kept - 1], &before);
+        }
+        bool is_new = kept == 0 || !cellar_slice_equal(before.family, parts.family) ||
+                      !cellar_slice_equal(before.qualifier, parts.qualifier);
+        newer_count = is_new ? 0 : newer_count + 1;
+        bool is_hidden = rule_hides(&cell->family->rule, newer_count, parts.timestamp_us, now_us);
+        if (leaves_out(cell, &parts, is_hidden, context)) {
+            free(cell->qualifier);
+            free(cell->value);
+            model->cell_count--;
+            newer_count = is_new ? 0 : newer_count - 1;
+        } else {
+            row->cells[kept++] = *cell;
+        }
+    }
+    row->cell_count = kept;
+}
+
+static bool cell_mark(struct model_cell *cell, const struct cellar_cell *parts, bool is_hidden,
+                      void *context)
+{
+    (void)parts;
+    (void)context;
+    cell->was_hidden = cell->was_hidden || is_hidden;
+    return false;
+}
+
+void model_mark(struct model *model, int64_t now_us)
+{
+    for (size_t i = 0; i < model->row_count; i++) {
+        row_walk(model, &model->rows[i], now_us, cell_mark, NULL);
+    }
+}
+
+/* The cells that a server showed of a row. */
+struct shown {
+    const struct cellar_cell *cells;
+    size_t count;
+};
+
+static bool cell_settle(struct model_cell *cell, const struct cellar_cell *parts, bool is_hidden,
+                        void *context)
+{
+    const struct shown *shown = context;
+    bool is_shown = false;
+    for (size_t i = 0; i < shown->count && !is_shown; i++) {
+        is_shown = cell_order(&shown->cells[i], parts) == 0;
+    }
+    return cell->was_hidden && !is_hidden && !is_shown;
 }
 
 /* ---- mutations ------------------------------------------------------------------------------- */
@@ -487,8 +580,26 @@ enum cellar_status model_apply(struct model *model, struct cellar_slice row,
                                          mutation->value};
         cell_set(model, at, &cell);
     }
+    row_walk(model, at, time_us, cell_mark, NULL);
     rows_sweep(model);
     return CELLAR_OK;
+}
+
+void model_settle(struct model *model, const struct model_answer *all, int64_t now_us)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < model->row_count; i++) {
+        struct model_table_row *row = &model->rows[i];
+        struct shown shown = {NULL, 0};
+        while (at < all->row_count && cellar_slice_compare(all->rows[at].key, row_key(row)) < 0) {
+            at++;
+        }
+        if (at < all->row_count && cellar_slice_equal(all->rows[at].key, row_key(row))) {
+            shown = (struct shown){&all->cells[all->rows[at].cell_first], all->rows[at].cell_count};
+        }
+        row_walk(model, row, now_us, cell_settle, &shown);
+    }
+    rows_sweep(model);
 }
 
 /* ---- drops and changes of families ----------------------------------------------------------- */
@@ -557,28 +668,6 @@ enum cellar_status model_modify_families(struct model *model,
 }
 
 /* ---- reads ----------------------------------------------------------------------------------- */
-
-/* R-GC-02 to R-GC-04. */
-static bool rule_hides(const struct cellar_gc_rule *rule, size_t newer_count, int64_t timestamp_us,
-                       int64_t now_us)
-{
-    size_t hiding_count = 0;
-    switch (rule->kind) {
-    case CELLAR_GC_NONE:
-        return false;
-    case CELLAR_GC_VERSIONS:
-        return newer_count >= (size_t)rule->amount;
-    case CELLAR_GC_AGE:
-        return timestamp_us < now_us && now_us - timestamp_us > rule->amount;
-    case CELLAR_GC_UNION:
-    case CELLAR_GC_INTERSECTION:
-        break;
-    }
-    for (uint32_t i = 0; i < rule->child_count; i++) {
-        hiding_count += rule_hides(&rule->children[i], newer_count, timestamp_us, now_us) ? 1 : 0;
-    }
-    return rule->kind == CELLAR_GC_UNION ? hiding_count > 0 : hiding_count == rule->child_count;
-}
 
 /* Adds what a read shows of a row. @return whether it shows anything */
 static bool row_read(const struct model_table_row *row, const struct model_read *read,

@@ -141,6 +141,14 @@ struct cellar_slice model_family_name(const struct model *model, size_t index);
 void model_read(const struct model *model, const struct model_read *read, int64_t now_us,
                 struct model_answer *answer);
 
+/** Marks the cells that rules hide now: the server may remove them from here on. To be called
+ * whenever a rule or the clock has changed. */
+void model_mark(struct model *model, int64_t now_us);
+
+/** Takes away the cells that were hidden once, would be shown again, and are not in a server's
+ * answer. @param all  every row with all its cells, forwards */
+void model_settle(struct model *model, const struct model_answer *all, int64_t now_us);
+
 /** A time in the granularity of the model's table. */
 int64_t model_time(const struct model *model, int64_t time_us);
 

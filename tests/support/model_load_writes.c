@@ -314,6 +314,7 @@ static void families_change(struct model_load *load)
         }
     }
     enum cellar_status expected = model_modify_families(load->model, changes, request.count);
+    model_mark(load->model, cellar_clock_real_us());
     for (size_t i = 0; i < request.count; i++) {
         static const char *const actions[] = {"create", "update", "drop"};
         model_load_note(load, "change %zu of %zu: %s %.*s, %s", i + 1, request.count,

@@ -21,6 +21,7 @@
 #include "tests/support/model_draw.h"
 
 #define FULL_STEPS 40u
+#define SETTLES_MAX 4u
 #define KEYS_MAX 6u
 #define RANGES_MAX 4u
 #define COLUMNS_MAX 5u
@@ -286,6 +287,23 @@ static void read_note(struct model_load *load, const struct model_read *read)
         read->keys_only);
 }
 
+/* The answers differ: cells that were hidden once may be gone, as the server's whole table tells.
+ * Then the read is made again, as more of them may have gone since. */
+static void settle(struct model_load *load, const struct model_read *read)
+{
+    struct cellar_error error;
+    const struct model_read all = {0};
+    const struct model_port_calls *calls = load->port->calls;
+    cellar_error_clear(&error);
+    enum cellar_status status =
+        calls->read(load->port, load->options->name, &all, &load->actual, &error);
+    model_load_expect(load, CELLAR_OK, status, &error, "read of everything");
+    model_settle(load->model, &load->actual, cellar_clock_real_us());
+    status = calls->read(load->port, load->options->name, read, &load->actual, &error);
+    model_load_expect(load, CELLAR_OK, status, &error, "read again");
+    model_read(load->model, read, cellar_clock_real_us(), &load->expected);
+}
+
 static void read_check(struct model_load *load, const struct model_read *read)
 {
     struct cellar_error error;
@@ -314,10 +332,14 @@ static void read_check(struct model_load *load, const struct model_read *read)
     }
     model_load_expect(load, CELLAR_OK, status, &error, "read");
     model_read(load->model, read, cellar_clock_real_us(), &load->expected);
-    if (!model_answer_equal(&load->expected, &load->actual, text, sizeof text)) {
-        model_load_trail_print(load);
-        fail_msg("%s", text);
+    for (unsigned i = 0; i < SETTLES_MAX; i++) {
+        if (model_answer_equal(&load->expected, &load->actual, text, sizeof text)) {
+            return;
+        }
+        settle(load, read);
     }
+    model_load_trail_print(load);
+    fail_msg("%s", text);
 }
 
 static void full_check(struct model_load *load)
@@ -338,6 +360,7 @@ static void clock_step(struct model_load *load)
         step_us += (int64_t)model_load_below(load, 1000);
     }
     cellar_clock_fake_step(step_us);
+    model_mark(load->model, cellar_clock_real_us());
     model_load_note(load, "clock + %lld us", (long long)step_us);
 }
 
