@@ -12,13 +12,16 @@
 
 #define RUNS 4u /* tables of different shape in one service */
 
-static void run(const char *name, const struct svc_options *service_options,
-                const struct model_workload_options *workload)
+static void run_beside(const char *name, const struct svc_options *service_options,
+                       const struct model_workload_options *workload, bool has_compactor)
 {
     struct model_service service;
     struct test_random seeds = {test_seed(name)};
     model_clock_start();
     model_service_open(&service, service_options);
+    if (has_compactor) {
+        model_service_compact(&service);
+    }
     for (unsigned i = 0; i < RUNS; i++) {
         static const char *const tables[RUNS] = {"t0", "t1", "t2", "t3"};
         struct model_workload_options options = *workload;
@@ -29,6 +32,15 @@ static void run(const char *name, const struct svc_options *service_options,
     }
     model_service_close(&service);
     cellar_clock_fake_off();
+    if (has_compactor) {
+        assert_true(atomic_load(&service.compactor.done_count) > 0);
+    }
+}
+
+static void run(const char *name, const struct svc_options *service_options,
+                const struct model_workload_options *workload)
+{
+    run_beside(name, service_options, workload, false);
 }
 
 static void answers_equal_the_model_with_default_settings(void **state)
@@ -96,6 +108,24 @@ static void answers_equal_the_model_with_a_checkpoint_after_each_record(void **s
                                          .has_crashes = true});
 }
 
+static void answers_equal_the_model_beside_compactions(void **state)
+{
+    (void)state;
+    struct svc_options options;
+    model_service_options_init(&options);
+    options.checkpoint_records_max = 20;
+    options.log_segment_bytes = 1u << 20;
+    run_beside("model, compactions", &options,
+               &(struct model_workload_options){.step_count = 1000,
+                                                .record_bytes_max = 200000,
+                                                .value_bytes_max = 20000,
+                                                .wide_columns_max = 1200,
+                                                .restart_step_count = 60,
+                                                .change_step_count = 8,
+                                                .has_crashes = true},
+               true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +133,7 @@ int main(void)
         cmocka_unit_test(answers_equal_the_model_with_a_checkpoint_every_50_records),
         cmocka_unit_test(answers_equal_the_model_with_tiny_log_segments),
         cmocka_unit_test(answers_equal_the_model_with_a_checkpoint_after_each_record),
+        cmocka_unit_test(answers_equal_the_model_beside_compactions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

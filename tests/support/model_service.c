@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/segment_cells.h"
 #include "common/sync.h"
+#include "server/service/service_internal.h"
 
 #define COPY_TRIES_MAX 1000
 #define META_BYTES 8192u
@@ -467,6 +468,16 @@ static void svc_open_checked(struct model_service *service)
     if (status != CELLAR_OK) {
         fail_msg("svc_open: %s: %s", cellar_status_text(status), error.text);
     }
+    if (service->has_compactor) {
+        test_compactor_start(&service->compactor, service->svc->db, service->port.random.state);
+    }
+}
+
+void model_service_compact(struct model_service *service)
+{
+    assert_false(service->has_compactor);
+    service->has_compactor = true;
+    test_compactor_start(&service->compactor, service->svc->db, service->port.random.state);
 }
 
 void model_service_open(struct model_service *service, const struct svc_options *options)
@@ -514,6 +525,9 @@ void model_service_open_table(struct model_service *service)
 
 static void svc_stop(struct model_service *service)
 {
+    if (service->has_compactor) {
+        test_compactor_stop(&service->compactor);
+    }
     svc_drain(service->svc);
     svc_close(service->svc);
     service->svc = NULL;
@@ -534,6 +548,9 @@ void model_service_restart(struct model_service *service, bool is_crash)
         return;
     }
     (void)snprintf(copy, sizeof copy, "%.250s/copy%u", service->folder, service->copy_count++);
+    if (service->has_compactor) {
+        test_compactor_pause(&service->compactor);
+    }
     model_data_copy(service->data_dir, copy);
     svc_stop(service);
     test_remove_tree(service->data_dir);

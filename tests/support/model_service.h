@@ -1,6 +1,7 @@
 #ifndef CELLAR_TESTS_SUPPORT_MODEL_SERVICE_H
 #define CELLAR_TESTS_SUPPORT_MODEL_SERVICE_H
 
+#include "tests/support/compactor.h"
 #include "tests/support/model_port.h"
 
 /*
@@ -16,6 +17,8 @@ struct model_service {
     char folder[256];   /* holds the data directories */
     char data_dir[300]; /* the one in use */
     unsigned copy_count;
+    bool has_compactor;
+    struct test_compactor compactor;
 };
 
 /** Options for tests: small maps, small segments, defaults for the rest. `data_dir` is not set. */
@@ -36,6 +39,9 @@ void model_service_open_small(struct model_service *service);
 
 /** The same, and makes the table `t` with the family `f`. */
 void model_service_open_table(struct model_service *service);
+
+/** From here on, also behind restarts, all tablets are compacted without end. */
+void model_service_compact(struct model_service *service);
 
 /** Stops the service and removes its folder. */
 void model_service_close(struct model_service *service);
