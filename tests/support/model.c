@@ -580,7 +580,9 @@ enum cellar_status model_apply(struct model *model, struct cellar_slice row,
                                          mutation->value};
         cell_set(model, at, &cell);
     }
-    row_walk(model, at, time_us, cell_mark, NULL);
+    /* The clock may be further on than a time in milliseconds tells. */
+    row_walk(model, at, time_us + (model->granularity == CELLAR_GRANULARITY_MILLIS ? 999 : 0),
+             cell_mark, NULL);
     rows_sweep(model);
     return CELLAR_OK;
 }
