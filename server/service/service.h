@@ -385,6 +385,58 @@ enum cellar_status svc_scrub(struct svc *svc, const struct svc_request *request,
                              struct svc_scrub_status *status, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/* ---- compactions ----------------------------------------------------------------------------- */
+
+enum svc_compact_action { SVC_COMPACT_START, SVC_COMPACT_STATUS, SVC_COMPACT_CANCEL };
+
+/** What COMPACT asks for. */
+struct svc_compact_request {
+    enum svc_compact_action action; /* any number: it is checked */
+    struct cellar_slice table;      /* START: name in any form; empty: all tables */
+    uint64_t bytes_per_second;      /* START: written so fast at most; 0: no limit */
+};
+
+enum svc_compact_state {
+    SVC_COMPACT_NONE, /* since the server started */
+    SVC_COMPACT_RUNNING,
+    SVC_COMPACT_ENDED,
+    SVC_COMPACT_CANCELLED,
+    SVC_COMPACT_FAILED,   /* `why` tells; some tablets are as they were */
+    SVC_COMPACT_ABANDONED /* the server's end cut off the last one, and none has begun since */
+};
+
+/** How far the latest compaction is, or how it ended. */
+struct svc_compact_status {
+    enum svc_compact_state state;
+    uint64_t pass;             /* counted from 1 at the server's start */
+    bool is_background;        /* because it was due, not by command */
+    struct cellar_slice table; /* full name; empty: all */
+    uint64_t tablet_count;     /* compacted */
+    uint64_t tablet_count_total;
+    uint64_t item_count; /* read */
+    uint64_t item_count_total;
+    uint64_t byte_count;      /* of keys and values, written */
+    int64_t started_us;       /* since 1970 */
+    int64_t ended_us;         /* 0: it runs */
+    uint64_t abandoned_count; /* tablets whose compaction the server's last end cut off */
+    struct cellar_slice why;  /* FAILED: a sentence without a period */
+};
+
+/**
+ * Starts a compaction, or tells about the latest one, or has it end; a compaction writes tablets
+ * anew, in key order and without what is deleted or hidden by rules, while reads and writes go on.
+ * Does not wait for it. A compaction by command takes the place of one that was due.
+ *
+ * @param status  receives how far it is, at the answer; memory of `arena`
+ * @return CELLAR_OK; INVALID_ARGUMENT, NOT_FOUND (table), FAILED_PRECONDITION (START: one by
+ * command runs), NO_MEMORY, DEADLINE_EXCEEDED
+ * @source PROTOCOL.md, "Compactions"
+ */
+enum cellar_status svc_compact(struct svc *svc, const struct svc_request *request,
+                               const struct svc_compact_request *compact,
+                               struct cellar_arena *arena, struct svc_compact_status *status,
+                               struct cellar_error *error) CELLAR_MUST_USE;
+
 /* ---- the server ------------------------------------------------------------------------------ */
 
 /** One named number about the server, for `info` and metrics. */
