@@ -272,6 +272,9 @@ enum cellar_status cellar_server_reconfigure(struct cellar_server *server,
         .log_unapplied_bytes_max = config->svc.log_unapplied_bytes_max,
         .log_unapplied_records_max = config->svc.log_unapplied_records_max,
         .scrub_interval_us = config->svc.scrub_interval_us,
+        .compact_garbage_percent = config->svc.compact_garbage_percent,
+        .compact_interval_us = config->svc.compact_interval_us,
+        .compact_bytes_per_second = config->svc.compact_bytes_per_second,
     };
     CELLAR_ASSERT(server->svc != NULL && config->drain_us >= 0);
     CELLAR_TRY(svc_limits_set(server->svc, &limits, error));

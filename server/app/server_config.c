@@ -90,6 +90,12 @@ const struct cellar_config_option cellar_server_options[] = {
          "how long requests in flight may take to finish when the server stops"),
     LIVE_TIME("scrub-interval", "7d", 0, UINT64_C(31536000000000),
          "how often everything on disk is checked in the background; 0 is never"),
+    LIVE_COUNT("compact-garbage", "50", 0, 100,
+          "percent of a tablet's file without data that make a compaction due; 0 is never"),
+    LIVE_TIME("compact-interval", "7d", 0, UINT64_C(31536000000000),
+         "how often a tablet is compacted where something may be gone; 0 is never"),
+    LIVE_BYTES("compact-rate", "64m", 0, 1024 * GIB,
+          "bytes a second that due compactions write; 0 is no limit"),
     LIVE_TEXT("log-level", "info", "LEVEL", "debug, info, warn or error"),
     TEXT("config", "", "FILE", "read settings from there: lines of key = value"),
     SWITCH("print-config", "false", true,
@@ -199,6 +205,9 @@ static void resolve_svc(const struct cellar_config *settings, struct svc_options
     options->store_tokens_max = cellar_config_number(settings, "store-tokens-max");
     options->checkpoint_records_max = cellar_config_number(settings, "checkpoint-records-max");
     options->scrub_interval_us = (int64_t)cellar_config_number(settings, "scrub-interval");
+    options->compact_garbage_percent = cellar_config_number(settings, "compact-garbage");
+    options->compact_interval_us = (int64_t)cellar_config_number(settings, "compact-interval");
+    options->compact_bytes_per_second = cellar_config_number(settings, "compact-rate");
     options->implicit_instances = cellar_config_bool(settings, "implicit-instances");
 }
 

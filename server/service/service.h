@@ -37,7 +37,13 @@ struct svc_options {
     uint64_t checkpoint_records_max; /* freeze a store's memtable after this many records;
                                         0 = never for that reason (tests) */
     int64_t scrub_interval_us; /* between two scrubs of everything; default a week; 0 = none */
-    bool implicit_instances;   /* default true */
+    uint64_t compact_garbage_percent; /* of a tablet's file without data that makes a compaction
+                                         due, 0..100; default 50; 0 = never for that reason */
+    int64_t compact_interval_us; /* between two compactions of a tablet where something may be gone;
+                                    default a week; 0 = never for that reason */
+    uint64_t compact_bytes_per_second; /* of compactions that were due; default 64 MiB; 0 = no
+                                          limit */
+    bool implicit_instances;           /* default true */
 };
 
 void svc_options_init(struct svc_options *options);
@@ -65,6 +71,9 @@ struct svc_limits {
     uint64_t log_unapplied_bytes_max;
     uint64_t log_unapplied_records_max;
     int64_t scrub_interval_us;
+    uint64_t compact_garbage_percent;
+    int64_t compact_interval_us;
+    uint64_t compact_bytes_per_second;
 };
 
 /**

@@ -3,6 +3,7 @@
 
 #include <stdatomic.h>
 
+#include "server/service/compactor.h"
 #include "server/service/scrubber.h"
 #include "server/tablet/scan.h"
 
@@ -11,6 +12,7 @@
 struct svc {
     struct tablet_db *db;
     struct svc_scrubber *scrubber;
+    struct svc_compactor *compactor;
     bool implicit_instances;
     _Atomic bool is_draining;
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */

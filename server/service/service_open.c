@@ -32,6 +32,9 @@ void svc_options_init(struct svc_options *options)
         .store_map_bytes = 65536 * MIB,
         .store_tokens_max = 1000000,
         .scrub_interval_us = WEEK_US,
+        .compact_garbage_percent = 50,
+        .compact_interval_us = WEEK_US,
+        .compact_bytes_per_second = 64 * MIB,
         .implicit_instances = true,
     };
 }
@@ -57,6 +60,11 @@ enum cellar_status svc_options_check(const struct svc_options *options, struct c
 {
     struct store_engine_options engine_options = engine_options_of(options);
     CELLAR_ASSERT(engine_options.data_dir != NULL);
+    if (options->compact_garbage_percent > 100) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "compact_garbage must be between 0 and 100, but is %llu",
+                                (unsigned long long)options->compact_garbage_percent);
+    }
     return store_engine_options_check(&engine_options, error);
 }
 
@@ -76,7 +84,15 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
         status = svc_scrubber_start(opened->db, options->scrub_interval_us, &opened->scrubber,
                                     error != NULL ? error : &local);
     }
+    if (status == CELLAR_OK) {
+        const struct svc_compactor_terms terms = {
+            {(unsigned)options->compact_garbage_percent, options->compact_interval_us},
+            options->compact_bytes_per_second};
+        status = svc_compactor_start(opened->db, &terms, &opened->compactor,
+                                     error != NULL ? error : &local);
+    }
     if (status != CELLAR_OK) {
+        svc_scrubber_stop(opened->scrubber);
         tablet_db_close(opened->db);
         cellar_mem_free(opened);
         return status;
@@ -95,6 +111,10 @@ enum cellar_status svc_limits_set(struct svc *svc, const struct svc_limits *limi
     CELLAR_ASSERT(svc->db != NULL);
     CELLAR_TRY(store_engine_limits_set(tablet_db_engine(svc->db), &engine_limits, error));
     svc_scrubber_interval_set(svc->scrubber, limits->scrub_interval_us);
+    const struct svc_compactor_terms terms = {
+        {(unsigned)limits->compact_garbage_percent, limits->compact_interval_us},
+        limits->compact_bytes_per_second};
+    svc_compactor_terms_set(svc->compactor, &terms);
     return CELLAR_OK;
 }
 
@@ -116,6 +136,7 @@ void svc_close(struct svc *svc)
         return;
     }
     CELLAR_ASSERT(atomic_load(&svc->write_count) == 0);
+    svc_compactor_stop(svc->compactor);
     svc_scrubber_stop(svc->scrubber);
     tablet_db_close(svc->db);
     cellar_mem_free(svc);
@@ -235,5 +256,6 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
                         atomic_load(&svc->write_count));
     entries_show(svc, page);
     svc_scrubber_show(svc->scrubber, page);
+    svc_compactor_show(svc->compactor, page);
     store_engine_show(tablet_db_engine(svc->db), page);
 }

@@ -32,6 +32,7 @@
 #include "server/storage/log_files.h"
 
 #define READER_POLL_NS 500000
+#define KEEPER_NS 3000000
 #define GARBAGE_FILE_BYTES_MIN (UINT64_C(4) << 20) /* below there is nothing to gain */
 
 /* ---- how far it is --------------------------------------------------------------------------- */
@@ -299,10 +300,24 @@ static void filter_renew(struct store_compaction *compaction, struct store *stor
     CELLAR_ASSERT(compaction->filter.source == source);
 }
 
+/* Lets a keeper in that waits for the store, or for any: it looks every two milliseconds. A copy
+ * without a pace would else take the store again at once. */
+static void keepers_let(const struct store_engine *engine)
+{
+    const struct timespec pause = {.tv_nsec = KEEPER_NS};
+    uint64_t records = store_log_durable_lsn(engine->log) - atomic_load(&engine->low_lsn);
+    CELLAR_ASSERT(engine->is_started);
+    if (atomic_load(&engine->memtable_bytes) > atomic_load(&engine->memtable_bytes_max) / 4 ||
+        records > atomic_load(&engine->unapplied_records_max) / 4) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 enum cellar_status store_compaction_step(struct store_compaction *compaction, struct store *store,
                                          uint64_t bytes_max, bool *is_done)
 {
     CELLAR_ASSERT(bytes_max > 0 && compaction->old_generation == 0);
+    keepers_let(compaction->engine);
     store_keeper_claim(compaction->engine, store);
     CELLAR_ASSERT(store->compaction == compaction);
     if (compaction->status == CELLAR_OK && !compaction->has_all_cells) {

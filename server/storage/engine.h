@@ -142,6 +142,9 @@ enum cellar_status store_engine_limits_set(struct store_engine *engine,
                                            const struct store_engine_limits *limits,
                                            struct cellar_error *error) CELLAR_MUST_USE;
 
+/** How many compactions the start found that the end of the last run cut off. Any thread. */
+uint64_t store_engine_abandoned_count(const struct store_engine *engine);
+
 /** Checkpoints every store now. The first error, after all were tried. Blocks. */
 enum cellar_status store_engine_checkpoint_all(struct store_engine *engine) CELLAR_MUST_USE;
 

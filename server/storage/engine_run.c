@@ -129,6 +129,12 @@ enum cellar_status store_engine_limits_set(struct store_engine *engine,
     return CELLAR_OK;
 }
 
+uint64_t store_engine_abandoned_count(const struct store_engine *engine)
+{
+    CELLAR_ASSERT(engine->is_started);
+    return atomic_load(&engine->compactions_abandoned);
+}
+
 size_t store_engine_figures(struct store_engine *engine, struct store_figure *figures)
 {
     uint64_t segments = 0;
