@@ -86,7 +86,7 @@ static const char *meta_check(const uint8_t *page, uint64_t number)
 {
     CELLAR_ASSERT(number < META_PAGE_COUNT);
     uint64_t transaction_id = cellar_get_u64le(page + META_AT_TRANSACTION);
-    if (cellar_get_u64le(page) != number || cellar_get_u16le(page + 10) != PAGE_META) {
+    if (cellar_get_u64le(page) != number || cellar_get_u16le(page + 10) != STORE_PAGE_META) {
         return "this is no meta page";
     }
     if (cellar_get_u32le(page + META_AT_MAGIC) != META_MAGIC ||

@@ -2,15 +2,15 @@
 #define CELLAR_STORAGE_CHECK_PAGES_INTERNAL_H
 
 #include "server/storage/check_pages.h"
+#include "server/storage/lmdb_page.h"
 
 /* What check_pages.c (the file, its meta pages, its free list) and check_walk.c (its trees) share;
  * nobody else includes this. */
 
 #define PAGE STORE_CHECK_PAGE_BYTES
-#define PAGE_HEADER_BYTES 16u
+#define PAGE_HEADER_BYTES STORE_PAGE_HEADER_BYTES
 #define META_PAGE_COUNT 2u
 
-enum page_flag { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8 };
 enum tree_flag { TREE_INTEGER_KEY = 8 };
 
 /** Tells a fault; `why` is set to what the format gives. */

@@ -19,11 +19,8 @@
 #include "server/storage/check_pages_internal.h"
 #include "server/storage/log_files.h"
 
-#define NODE_HEADER_BYTES 8u
 #define KEY_BYTES_MAX 511u
 #define NO_PAGE UINT64_MAX
-
-enum node_flag { NODE_OVERFLOW = 1, NODE_TREE = 2 };
 
 /* ---- one page -------------------------------------------------------------------------------- */
 
@@ -57,97 +54,26 @@ static int key_compare(const struct store_check_tree *tree, struct cellar_slice 
     return left < right ? -1 : (left > right ? 1 : 0);
 }
 
-/* Only behind nodes_check(): until then a node's offset may point anywhere. */
+/* Only behind page_check(): until then a node's offset may point anywhere. */
 static const uint8_t *node_at(const struct visited *page, uint32_t index)
 {
     CELLAR_ASSERT(index < page->node_count);
-    return page->bytes + cellar_get_u16le(page->bytes + PAGE_HEADER_BYTES + 2 * (size_t)index);
+    return store_page_node(page->bytes, index);
 }
 
 static struct cellar_slice node_key(const struct visited *page, uint32_t index)
 {
     const uint8_t *node = node_at(page, index);
     CELLAR_ASSERT(node < page->bytes + PAGE);
-    return cellar_slice_make(node + NODE_HEADER_BYTES, cellar_get_u16le(node + 6));
-}
-
-static uint32_t node_value_bytes(const uint8_t *node)
-{
-    CELLAR_ASSERT(node != NULL);
-    return cellar_get_u16le(node) | (uint32_t)cellar_get_u16le(node + 2) << 16;
-}
-
-/* A branch keeps the page's number where a leaf has the value's length and flags: 48 bits. */
-static uint64_t node_child(const uint8_t *node)
-{
-    CELLAR_ASSERT(node != NULL);
-    return node_value_bytes(node) | (uint64_t)cellar_get_u16le(node + 4) << 32;
-}
-
-/* Bytes that a node takes, or 0 when it does not fit into the page. Rounded up to an even number,
- * as LMDB places nodes. */
-static uint32_t node_span(const struct visited *page, uint32_t index, bool is_leaf)
-{
-    uint32_t at = cellar_get_u16le(page->bytes + PAGE_HEADER_BYTES + 2 * (size_t)index);
-    uint32_t upper = cellar_get_u16le(page->bytes + 14);
-    if (at < upper || at % 2 != 0 || at > PAGE - NODE_HEADER_BYTES) {
-        return 0;
-    }
-    const uint8_t *node = page->bytes + at;
-    uint64_t bytes = NODE_HEADER_BYTES + (uint64_t)cellar_get_u16le(node + 6);
-    if (is_leaf) {
-        bool is_outside = (cellar_get_u16le(node + 4) & NODE_OVERFLOW) != 0;
-        bytes += is_outside ? sizeof(uint64_t) : node_value_bytes(node);
-    }
-    bytes += bytes & 1;
-    CELLAR_ASSERT(bytes >= NODE_HEADER_BYTES);
-    return bytes <= PAGE - at ? (uint32_t)bytes : 0;
-}
-
-/* Whether the nodes fill the page from `upper` to its end, each in a place of its own. Each node
- * marks where it begins; a walk from the lowest one to the page's end must step on every mark and
- * miss none. */
-static const char *nodes_check(const struct visited *page, uint32_t upper, bool is_leaf)
-{
-    uint16_t spans[PAGE / 2] = {0}; /* of the node that begins there */
-    uint32_t met_count = 0;
-    CELLAR_ASSERT(page->node_count > 0);
-    for (uint32_t i = 0; i < page->node_count; i++) {
-        uint32_t span = node_span(page, i, is_leaf);
-        if (span == 0) {
-            return "an entry reaches out of the page";
-        }
-        spans[cellar_get_u16le(page->bytes + PAGE_HEADER_BYTES + 2 * (size_t)i) / 2] =
-            (uint16_t)span;
-    }
-    uint32_t at = upper;
-    while (at < PAGE && spans[at / 2] > 0) {
-        at += spans[at / 2];
-        met_count++;
-    }
-    return at == PAGE && met_count == page->node_count ? NULL
-                                                       : "the page's entries overlap or leave gaps";
+    return store_page_key(node);
 }
 
 /* Header and nodes; NULL when LMDB may walk the page. */
 static const char *page_check(const struct store_check_walk *walk, struct visited *page)
 {
     bool is_leaf = page->level + 1u == walk->tree->depth;
-    uint32_t lower = cellar_get_u16le(page->bytes + 12);
-    uint32_t upper = cellar_get_u16le(page->bytes + 14);
     CELLAR_ASSERT(page->level < walk->tree->depth);
-    if (cellar_get_u64le(page->bytes) != page->number) {
-        return "the page carries another number";
-    }
-    if (cellar_get_u16le(page->bytes + 10) != (is_leaf ? PAGE_LEAF : PAGE_BRANCH)) {
-        return "the page is of another kind";
-    }
-    if (lower <= PAGE_HEADER_BYTES || lower > upper || upper > PAGE || lower % 2 != 0 ||
-        upper % 2 != 0) {
-        return "the bounds of the page's free space are impossible";
-    }
-    page->node_count = (lower - PAGE_HEADER_BYTES) / 2;
-    return nodes_check(page, upper, is_leaf);
+    return store_page_check(page->bytes, page->number, is_leaf, &page->node_count);
 }
 
 /* Keys rise and lie within the page's bounds; NULL when so. The first key of a branch is never
@@ -253,8 +179,7 @@ static enum cellar_status overflow_read(struct store_check_walk *walk, uint64_t 
     }
     uint64_t count = cellar_get_u32le(head + 12);
     *why = "the value's overflow pages are damaged";
-    if (cellar_get_u64le(head) != number || cellar_get_u16le(head + 10) != PAGE_OVERFLOW ||
-        count < needed || count > walk->pages->page_count - number ||
+    if (!store_page_overflow_check(head, number, bytes, walk->pages->page_count) ||
         bytes > STORE_CHECK_VALUE_BYTES_MAX) {
         return CELLAR_DATA_LOSS;
     }
@@ -281,14 +206,14 @@ static enum cellar_status entry_visit(struct store_check_walk *walk, const struc
     struct store_check_entry entry = {
         .key = node_key(page, index),
         .offset = page->number * PAGE + (uint64_t)(node - page->bytes),
-        .is_tree = flags == NODE_TREE,
+        .is_tree = flags == STORE_PAGE_NODE_TREE,
     };
     const uint8_t *data = entry.key.data + entry.key.bytes;
-    entry.value = cellar_slice_make(data, node_value_bytes(node));
-    if (flags == NODE_OVERFLOW) {
-        status = overflow_read(walk, cellar_get_u64le(data), node_value_bytes(node), &why);
+    entry.value = cellar_slice_make(data, store_page_value_bytes(node));
+    if (flags == STORE_PAGE_NODE_OVERFLOW) {
+        status = overflow_read(walk, cellar_get_u64le(data), store_page_value_bytes(node), &why);
         entry.value = cellar_slice_of(&walk->value);
-    } else if (flags != (walk->tree == &walk->pages->main_tree ? NODE_TREE : 0)) {
+    } else if (flags != (walk->tree == &walk->pages->main_tree ? STORE_PAGE_NODE_TREE : 0)) {
         status = CELLAR_DATA_LOSS;
     }
     CELLAR_ASSERT(entry.key.bytes > 0);
@@ -355,7 +280,7 @@ static enum cellar_status page_walk(struct store_check_walk *walk, struct visite
     walk->seen.branch_page_count++;
     for (uint32_t i = 0; i < page.node_count; i++) {
         struct visited child = {
-            .number = node_child(node_at(&page, i)),
+            .number = store_page_child(node_at(&page, i)),
             .named_at = page.number * PAGE + (uint64_t)(node_at(&page, i) - bytes),
             .level = page.level + 1,
             .low = i == 0 ? page.low : node_key(&page, i),
