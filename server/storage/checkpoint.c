@@ -149,26 +149,34 @@ static void state_set(struct store_env_state *state, const struct store_memtable
     state->server_time_us = CELLAR_MAX(state->server_time_us, facts.server_time_us);
 }
 
-/* One transaction: begin, all rows, state, commit. */
+/* One transaction's work. */
+struct application {
+    struct store_row_writer *writer;
+    struct store *store;
+    const struct store_memtable *memtable;
+};
+
+/* All rows, all tokens, the state; what fails here aborts the transaction. */
+static enum cellar_status live_run(void *context)
+{
+    const struct application *application = context;
+    struct store_env_txn *txn = &application->writer->txn;
+    CELLAR_TRY(memtable_write(application->writer, application->memtable));
+    CELLAR_TRY(store_tokens_write(txn, application->memtable, cellar_clock_real_us(),
+                                  &application->store->token_sweep));
+    CELLAR_ASSERT(txn->is_open);
+    state_set(&txn->state, application->memtable);
+    return CELLAR_OK;
+}
+
 static enum cellar_status live_write(struct store_row_writer *writer, struct store *store,
                                      const struct store_memtable *memtable)
 {
-    CELLAR_TRY(store_env_write_begin(store->env, &writer->txn));
-    enum cellar_status status = memtable_write(writer, memtable);
-    if (status == CELLAR_OK) {
-        status =
-            store_tokens_write(&writer->txn, memtable, cellar_clock_real_us(), &store->token_sweep);
-    }
-    if (status != CELLAR_OK) {
-        store_env_abort(&writer->txn);
-        return status;
-    }
-    state_set(&writer->txn.state, memtable);
-    struct store_env_state state = writer->txn.state;
-    CELLAR_TRY(store_env_commit(&writer->txn));
-    CELLAR_ASSERT(state.applied_lsn > 0);
-    atomic_store(&store->applied_lsn, state.applied_lsn);
-    store_state_note(store, &state);
+    struct application application = {writer, store, memtable};
+    CELLAR_TRY(store_env_write(store->env, &writer->txn, live_run, &application));
+    CELLAR_ASSERT(writer->txn.state.applied_lsn > 0);
+    atomic_store(&store->applied_lsn, writer->txn.state.applied_lsn);
+    store_state_note(store, &writer->txn.state);
     return CELLAR_OK;
 }
 
@@ -208,24 +216,27 @@ static enum cellar_status part_remove(struct store_row_writer *writer)
     return status;
 }
 
+static enum cellar_status mirror_run(void *context)
+{
+    const struct application *application = context;
+    struct store_row_writer *writer = application->writer;
+    bool is_touched = part_is_touched(writer->mirror, application->memtable);
+    CELLAR_TRY(memtable_write(writer, application->memtable));
+    CELLAR_TRY(is_touched ? part_remove(writer) : CELLAR_OK);
+    CELLAR_ASSERT(writer->txn.is_open);
+    state_set(&writer->txn.state, application->memtable);
+    return CELLAR_OK;
+}
+
 /* The same in the generation that is being built; tokens come there in the end. */
 static enum cellar_status mirror_write(struct store_row_writer *writer, struct store *store,
                                        const struct store_memtable *memtable)
 {
+    struct application application = {writer, store, memtable};
     struct store_compaction *mirror = store->compaction;
     bool is_touched = part_is_touched(mirror, memtable);
-    CELLAR_TRY(store_env_write_begin(mirror->env, &writer->txn));
     writer->mirror = mirror;
-    enum cellar_status status = memtable_write(writer, memtable);
-    if (status == CELLAR_OK && is_touched) {
-        status = part_remove(writer);
-    }
-    if (status != CELLAR_OK) {
-        store_env_abort(&writer->txn);
-        return status;
-    }
-    state_set(&writer->txn.state, memtable);
-    CELLAR_TRY(store_env_commit(&writer->txn));
+    CELLAR_TRY(store_env_write(mirror->env, &writer->txn, mirror_run, &application));
     if (is_touched) {
         store_compaction_row_redo(mirror);
     }

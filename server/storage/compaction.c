@@ -80,11 +80,13 @@ void store_compaction_row_redo(struct store_compaction *compaction)
 /* One chunk. */
 struct chunk {
     struct store_compaction *compaction;
+    const struct store *store;
     struct store_env_txn *from;
     struct store_env_txn to;
     struct store_env_cursor cursor;
     uint64_t bytes_max;
     uint64_t bytes_before;
+    enum cellar_status (*copy)(struct chunk *);
 };
 
 /* The source's segment under the cursor, whose memory is the map's, and whether the row goes on
@@ -262,28 +264,33 @@ static enum cellar_status tokens_copy(struct chunk *chunk)
     return status;
 }
 
-/* Runs `copy` between a transaction on each generation. */
+/* Inside of the new generation's write transaction. */
+static enum cellar_status chunk_work(void *context)
+{
+    struct chunk *chunk = context;
+    CELLAR_TRY(store_env_read_begin(chunk->store->env, &chunk->from));
+    CELLAR_ASSERT(chunk->from->state.applied_lsn == chunk->to.state.applied_lsn);
+    chunk->compaction->packer.txn = &chunk->to;
+    store_env_cursor_init(&chunk->cursor, chunk->from);
+    CELLAR_TRY(chunk->copy(chunk));
+    chunk->to.state.server_time_us = chunk->from->state.server_time_us;
+    return CELLAR_OK;
+}
+
+/* Runs `copy` between a transaction on each generation. A fault in the old one loses the new one
+ * too, which is in the middle of a transaction; it will be abandoned. */
 static enum cellar_status chunk_run(struct store_compaction *compaction, struct store *store,
                                     uint64_t bytes_max, enum cellar_status (*copy)(struct chunk *))
 {
-    struct chunk chunk = {
-        .compaction = compaction, .bytes_max = bytes_max, .bytes_before = compaction->byte_count};
-    CELLAR_TRY(store_env_write_begin(compaction->env, &chunk.to));
-    enum cellar_status status = store_env_read_begin(store->env, &chunk.from);
-    if (status == CELLAR_OK) {
-        CELLAR_ASSERT(chunk.from->state.applied_lsn == chunk.to.state.applied_lsn);
-        compaction->packer.txn = &chunk.to;
-        store_env_cursor_init(&chunk.cursor, chunk.from);
-        status = copy(&chunk);
-        store_env_cursor_fini(&chunk.cursor);
-    }
-    if (status != CELLAR_OK) {
-        store_env_abort(&chunk.to);
-    } else {
-        chunk.to.state.server_time_us = chunk.from->state.server_time_us;
-        status = store_env_commit(&chunk.to);
-    }
+    struct chunk chunk = {.compaction = compaction,
+                          .store = store,
+                          .bytes_max = bytes_max,
+                          .bytes_before = compaction->byte_count,
+                          .copy = copy};
+    enum cellar_status status = store_env_write(compaction->env, &chunk.to, chunk_work, &chunk);
+    store_env_cursor_fini(&chunk.cursor);
     store_env_read_end(chunk.from);
+    CELLAR_ASSERT(!chunk.to.is_open);
     compaction->packer.txn = NULL;
     return status;
 }

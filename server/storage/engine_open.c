@@ -15,6 +15,7 @@
 #include "common/mem.h"
 #include "server/storage/engine_internal.h"
 #include "server/storage/log_files.h"
+#include "server/storage/map_guard.h"
 #include "server/storage/record.h"
 
 #define MIB UINT64_C(1048576)
@@ -275,6 +276,7 @@ enum cellar_status store_engine_open(const struct store_engine_options *options,
                                      struct store_engine **engine, struct cellar_error *error)
 {
     CELLAR_TRY(store_engine_options_check(options, error));
+    store_map_guard_install();
     struct store_engine *opened = cellar_mem_zalloc(1, sizeof *opened);
     if (opened == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the storage engine");

@@ -13,6 +13,9 @@
  * length, and the state that says up to which LSN it holds the store. FORMAT.md, "Environments".
  * Only the files env_*.c call LMDB.
  *
+ * A fault in the map (map_guard.h) marks the environment as damaged. What reads in a transaction
+ * runs inside a guard, from its begin to its end; store_env_write() has its own.
+ *
  * Keys of more than STORE_ENV_KEY_PART_MAX bytes are kept by layers: the first part with a mark
  * leads to a layer of a second database that holds the rest, and so on. An item's value begins with
  * a CRC-32C over its whole key and what follows.
@@ -101,6 +104,10 @@ uint64_t store_env_retained_bytes(const struct store_env *env);
  * ones. Any thread. */
 uint64_t store_env_live_page_count(const struct store_env *env);
 
+/** Whether a fault was met in it: it is neither read nor written any more, until it is opened by
+ * another start. Any thread. */
+bool store_env_is_damaged(const struct store_env *env);
+
 /** Whether the LMDB environment is open. Any thread. */
 bool store_env_is_open(const struct store_env *env);
 
@@ -133,8 +140,10 @@ struct store_env_txn {
     size_t txn_id; /* of the commit that the state is kept of; 0: not known for certain */
     enum cellar_status status;
     uint64_t put_count;
+    struct store_env_sound *sound; /* pages that a write transaction has looked at */
     bool is_write;
     bool appends; /* within store_env_append() */
+    bool is_open; /* of a write transaction: begun and not ended */
 };
 
 /** Begins (mostly: renews) a read transaction and reads the state. IO_ERROR, DATA_LOSS, NO_MEMORY,
@@ -145,8 +154,21 @@ enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_
 /** Ends a read transaction; its slices are void. Takes NULL. */
 void store_env_read_end(struct store_env_txn *txn);
 
-/** Begins the one write transaction, in the caller's storage. IO_ERROR, NO_MEMORY. Blocks while
- * there is another. */
+/**
+ * Runs a write transaction: begins it, has `work` change it, and commits when that returns
+ * CELLAR_OK, else aborts. Caught faults included, after which the environment is damaged.
+ *
+ * @param txn   the caller's storage; `work` finds it there
+ * @param work  as map_guard.h says; its context is borrowed
+ * @return what store_env_write_begin() and store_env_commit() return, or `work`; DATA_LOSS after a
+ * fault
+ */
+enum cellar_status store_env_write(struct store_env *env, struct store_env_txn *txn,
+                                   enum cellar_status (*work)(void *context), void *context)
+    CELLAR_MUST_USE;
+
+/** Begins the one write transaction, in the caller's storage, without a guard. IO_ERROR, NO_MEMORY,
+ * DATA_LOSS. Blocks while there is another. */
 enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
     CELLAR_MUST_USE;
 

@@ -53,7 +53,9 @@ enum cellar_status store_env_cursor_init_tokens(struct store_env_cursor *cursor,
 {
     store_env_cursor_init(cursor, txn);
     if (txn->tokens == NULL) {
+        store_map_call_begin(&txn->env->map);
         int code = mdb_cursor_open(txn->txn, txn->env->tokens_dbi, &txn->tokens);
+        store_map_call_end();
         if (code != MDB_SUCCESS) {
             return store_env_status(code);
         }
@@ -80,7 +82,9 @@ static void native_get(const struct store_env_cursor *cursor, MDB_cursor_op oper
                        struct found *found)
 {
     CELLAR_ASSERT(found != NULL);
+    store_map_call_begin(&cursor->txn->env->map);
     found->code = mdb_cursor_get(native_at(cursor), &found->key, &found->value, operation);
+    store_map_call_end();
 }
 
 static void native_seek(const struct store_env_cursor *cursor, const struct env_raw_key *raw,
@@ -174,13 +178,19 @@ static enum cellar_status ascend(struct store_env_cursor *cursor, enum direction
                    : store_env_status(found->code);
     }
     native_get(cursor, direction == FORWARD ? MDB_NEXT : MDB_PREV, found);
-    return CELLAR_OK;
+    if (found->code != MDB_SUCCESS) {
+        return CELLAR_OK;
+    }
+    int order = cellar_slice_compare(cellar_slice_make(found->key.mv_data, found->key.mv_size),
+                                     cellar_slice_make(raw.bytes, raw.count));
+    return (direction == FORWARD ? order > 0 : order < 0) ? CELLAR_OK : CELLAR_DATA_LOSS;
 }
 
 /* The checksum is noted, not checked: who only counts keys need not read the values' pages. */
 static enum cellar_status item_load(struct store_env_cursor *cursor, const struct found *found)
 {
-    if (found->value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+    if (found->value.mv_size < STORE_ENV_ITEM_HEAD_BYTES ||
+        !store_env_holds(cursor->txn->env, &found->value)) {
         return CELLAR_DATA_LOSS;
     }
     CELLAR_TRY(key_extend(cursor, part_of(cursor, found)));
@@ -219,6 +229,9 @@ static enum cellar_status settle(struct store_env_cursor *cursor, enum direction
             CELLAR_TRY(ascend(cursor, direction, found));
             continue;
         }
+        if (found->key.mv_size > ENV_RAW_KEY_BYTES_MAX) {
+            return CELLAR_DATA_LOSS;
+        }
         if (part_of(cursor, found).bytes <= STORE_ENV_KEY_PART_MAX) {
             return item_load(cursor, found);
         }
@@ -233,12 +246,10 @@ static enum cellar_status settle(struct store_env_cursor *cursor, enum direction
 
 /* Without a mark for the beginning of a long key there is no such key; the LMDB cursor then stands
  * where the search goes on. */
-enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct cellar_slice key)
+static enum cellar_status seek_run(struct store_env_cursor *cursor, struct cellar_slice key)
 {
     struct env_raw_key raw;
     struct found found = {0};
-    cursor->is_valid = false;
-    cursor->level = 0;
     while (key.bytes > STORE_ENV_KEY_PART_MAX) {
         store_env_raw_key_make(&raw, cursor->layers[cursor->level],
                                cellar_slice_make(key.data, STORE_ENV_KEY_PART_MAX), true);
@@ -262,8 +273,24 @@ enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct
     return settle(cursor, FORWARD, &found);
 }
 
-/* From where a seek ended to the item before it. */
-static enum cellar_status step_back(struct store_env_cursor *cursor)
+/* An item before the key that was looked for stands in a page where it does not belong: a branch
+ * has led astray, and rows would be given twice. */
+enum cellar_status store_env_cursor_seek(struct store_env_cursor *cursor, struct cellar_slice key)
+{
+    cursor->is_valid = false;
+    cursor->level = 0;
+    CELLAR_TRY(seek_run(cursor, key));
+    CELLAR_ASSERT(!cursor->is_valid || cursor->key.bytes > 0);
+    if (cursor->is_valid && cellar_slice_compare(cellar_slice_of(&cursor->key), key) < 0) {
+        cursor->is_valid = false;
+        return CELLAR_DATA_LOSS;
+    }
+    return CELLAR_OK;
+}
+
+/* From where a seek ended to the item before it, which lies before `key` too unless that is empty.
+ */
+static enum cellar_status step_back(struct store_env_cursor *cursor, struct cellar_slice key)
 {
     struct found found = {0};
     if (cursor->is_valid) {
@@ -273,7 +300,13 @@ static enum cellar_status step_back(struct store_env_cursor *cursor)
         native_get(cursor, MDB_LAST, &found);
     }
     CELLAR_ASSERT(cursor->level < STORE_ENV_LEVEL_COUNT_MAX);
-    return settle(cursor, BACKWARD, &found);
+    CELLAR_TRY(settle(cursor, BACKWARD, &found));
+    if (cursor->is_valid && key.bytes > 0 &&
+        cellar_slice_compare(cellar_slice_of(&cursor->key), key) >= 0) {
+        cursor->is_valid = false;
+        return CELLAR_DATA_LOSS;
+    }
+    return CELLAR_OK;
 }
 
 enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
@@ -284,7 +317,7 @@ enum cellar_status store_env_cursor_seek_before(struct store_env_cursor *cursor,
         CELLAR_TRY(store_env_cursor_seek(cursor, key));
     }
     CELLAR_ASSERT(!cursor->is_valid || cursor->key.bytes > 0);
-    return step_back(cursor);
+    return step_back(cursor, key);
 }
 
 enum cellar_status store_env_cursor_seek_floor(struct store_env_cursor *cursor,
@@ -293,7 +326,18 @@ enum cellar_status store_env_cursor_seek_floor(struct store_env_cursor *cursor,
     CELLAR_ASSERT(key.bytes > 0);
     CELLAR_TRY(store_env_cursor_seek(cursor, key));
     bool is_exact = cursor->is_valid && cellar_slice_equal(cellar_slice_of(&cursor->key), key);
-    return is_exact ? CELLAR_OK : step_back(cursor);
+    return is_exact ? CELLAR_OK : step_back(cursor, key);
+}
+
+/* Whether what was found lies behind the current item, within a level: else pages are in disorder,
+ * and a walk might not even end. */
+static bool is_behind(const struct store_env_cursor *cursor, const struct found *found)
+{
+    size_t above = (size_t)cursor->level * STORE_ENV_KEY_PART_MAX;
+    struct cellar_slice current =
+        cellar_slice_make(cursor->key.data + above, cursor->key.bytes - above);
+    CELLAR_ASSERT(cursor->key.bytes >= above);
+    return !is_in_level(cursor, found) || cellar_slice_compare(part_of(cursor, found), current) > 0;
 }
 
 enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor)
@@ -301,5 +345,9 @@ enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor)
     struct found found = {0};
     CELLAR_ASSERT(cursor->is_valid);
     native_get(cursor, MDB_NEXT, &found);
+    if (!is_behind(cursor, &found)) {
+        cursor->is_valid = false;
+        return CELLAR_DATA_LOSS;
+    }
     return settle(cursor, FORWARD, &found);
 }

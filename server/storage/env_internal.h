@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "server/storage/env.h"
+#include "server/storage/map_guard.h"
 
 /* What the files env_*.c share, and check_env.c and scrub.c for
  * the form of keys and of the state; nobody else includes this. */
@@ -33,6 +34,9 @@ struct store_env {
     _Atomic bool was_used;        /* since store_env_park_idle() looked last */
     _Atomic uint32_t user_count;  /* beside the owner */
     _Atomic uint32_t *open_count; /* of all environments of an engine; NULL: nobody counts */
+    struct store_map map;         /* damaged: neither read nor written any more */
+    bool are_lists_checked;       /* of free pages, since it was opened; the writer's */
+    bool is_lost; /* a fault ended LMDB half way: it is never closed; the gate, held for writing */
 };
 
 /** A key as LMDB stores it: at a level > 0 the layer's id stands before the part. */
@@ -71,6 +75,28 @@ static inline MDB_val store_env_raw_val(const struct env_raw_key *raw)
  * store_env_wake(); the gate is not held then. */
 enum cellar_status store_env_enter(struct store_env *env) CELLAR_MUST_USE;
 
+/** Has LMDB's assertions end what the guard runs instead of the process. @return one of LMDB's
+ * codes
+ */
+int store_env_assertions_catch(struct store_env *env);
+
+/** Tells the guard where LMDB has mapped the file. Inside a transaction of the opening. @return one
+ * of LMDB's codes */
+int store_env_map_find(struct store_env *env, MDB_txn *txn);
+
+/** Whether a value that LMDB gave ends inside the map: its length is read from a page, which may be
+ * damaged. */
+static inline bool store_env_holds(const struct store_env *env, const MDB_val *value)
+{
+    return store_map_holds(&env->map, value->mv_data, value->mv_size);
+}
+
+/** Whether the newest meta page names pages that the map has; LMDB follows pages up to there. */
+static inline bool store_env_meta_is_sound(const MDB_envinfo *facts)
+{
+    return facts->me_last_pgno < facts->me_mapsize / ENV_PAGE_BYTES;
+}
+
 /** What the newest commit did: pages that it replaced, and pages that the trees grew by since they
  * were last measured. */
 struct store_env_growth {
@@ -81,6 +107,24 @@ struct store_env_growth {
 /** Notes how large file, trees and map are. With the gate held, on an open environment, by the only
  * writer. @param growth receives zeros when LMDB does not tell */
 void store_env_measure(struct store_env *env, struct store_env_growth *growth);
+
+/** Looks at what every write transaction changes. DATA_LOSS, NO_MEMORY. Ended by
+ * store_env_verify_end(), whatever it returned. */
+enum cellar_status store_env_verify_begin(struct store_env_txn *txn) CELLAR_MUST_USE;
+
+void store_env_verify_end(struct store_env_txn *txn);
+
+/** Whether LMDB may put (`is_wide`: or delete) at a key: the pages are sound that it would change.
+ */
+bool store_env_path_check(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw,
+                          bool is_wide) CELLAR_MUST_USE;
+
+/** Whether LMDB may free the overflow pages of a value that it has given, if it has such. */
+bool store_env_overflow_check(const struct store_env_txn *txn, const MDB_val *value)
+    CELLAR_MUST_USE;
+
+/** Ends a write transaction that a fault has left half way: the environment is lost. */
+void store_env_write_lose(struct store_env_txn *txn);
 
 /** The CRC of an item or mark: over the key, then what follows the CRC in the value. */
 uint32_t store_env_item_crc(struct cellar_slice key, struct cellar_slice rest);

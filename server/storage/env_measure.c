@@ -20,7 +20,8 @@
 static uint64_t free_record_count(const MDB_val *value)
 {
     CELLAR_ASSERT(value->mv_data != NULL);
-    return value->mv_size >= sizeof(uint64_t) ? cellar_get_u64le(value->mv_data) : 0;
+    uint64_t room = value->mv_size / sizeof(uint64_t);
+    return room > 0 ? CELLAR_MIN(cellar_get_u64le(value->mv_data), room - 1) : 0;
 }
 
 /* Pages that LMDB has freed and will use again. */
@@ -71,13 +72,11 @@ static uint64_t tree_pages_count(MDB_txn *txn, MDB_dbi dbi)
                : facts.ms_branch_pages + facts.ms_leaf_pages + facts.ms_overflow_pages;
 }
 
-void store_env_measure(struct store_env *env, struct store_env_growth *growth)
+static void env_measure(struct store_env *env, struct store_env_growth *growth)
 {
     MDB_envinfo facts = {0};
     MDB_txn *txn = NULL;
-    CELLAR_ASSERT(env->native != NULL);
-    *growth = (struct store_env_growth){0};
-    if (mdb_env_info(env->native, &facts) != MDB_SUCCESS ||
+    if (mdb_env_info(env->native, &facts) != MDB_SUCCESS || !store_env_meta_is_sound(&facts) ||
         mdb_txn_begin(env->native, NULL, MDB_RDONLY, &txn) != MDB_SUCCESS) {
         return;
     }
@@ -92,7 +91,34 @@ void store_env_measure(struct store_env *env, struct store_env_growth *growth)
     growth->freed = freed_last_count(txn);
     atomic_store(&env->page_count, pages);
     atomic_store(&env->map_bytes, facts.me_mapsize);
+    CELLAR_ASSERT(pages <= facts.me_last_pgno + 1);
     mdb_txn_abort(txn);
+}
+
+struct measuring {
+    struct store_env *env;
+    struct store_env_growth *growth;
+};
+
+static enum cellar_status measuring_run(void *context)
+{
+    const struct measuring *measuring = context;
+    CELLAR_ASSERT(measuring->growth != NULL);
+    store_map_call_begin(&measuring->env->map);
+    env_measure(measuring->env, measuring->growth);
+    store_map_call_end();
+    return CELLAR_OK;
+}
+
+/* In a guard of its own: a commit that is measured has succeeded, whatever a fault here says. */
+void store_env_measure(struct store_env *env, struct store_env_growth *growth)
+{
+    struct measuring measuring = {env, growth};
+    CELLAR_ASSERT(env->native != NULL);
+    *growth = (struct store_env_growth){0};
+    if (store_map_guard(measuring_run, &measuring) != CELLAR_OK) {
+        *growth = (struct store_env_growth){0};
+    }
 }
 
 uint64_t store_env_retained_bytes(const struct store_env *env)

@@ -28,6 +28,8 @@
 #include "server/storage/log_files.h"
 
 #define READER_COUNT_MAX 1024u
+#define META_AT_ID 144u                   /* of the transaction, in a meta page */
+#define MAP_BYTES_MAX (UINT64_C(1) << 46) /* the greatest store_map_bytes */
 
 static const char state_key[] = "state";
 
@@ -53,6 +55,9 @@ enum cellar_status store_env_status(int code)
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
     case MDB_BAD_TXN:
+    case MDB_CURSOR_FULL: /* a tree deeper than LMDB makes one */
+    case MDB_PAGE_FULL:   /* "internal error" */
+    case MDB_INCOMPATIBLE:
         return CELLAR_DATA_LOSS;
     case MDB_VERSION_MISMATCH:
         return CELLAR_FAILED_PRECONDITION;
@@ -138,6 +143,9 @@ enum cellar_status store_env_state_read(struct store_env *env, MDB_txn *txn,
         return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
     }
     CELLAR_ASSERT(env->is_open);
+    if (!store_env_holds(env, &value)) {
+        return CELLAR_DATA_LOSS;
+    }
     return store_env_state_decode(cellar_slice_make(value.mv_data, value.mv_size), state);
 }
 
@@ -168,6 +176,9 @@ static int databases_open(struct store_env *env, enum making making)
     code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "tokens", tokens_flags, &env->tokens_dbi);
+    if (code == 0 && making == MAKE_NONE) {
+        code = store_env_map_find(env, txn);
+    }
     if (code == 0) {
         return mdb_txn_commit(txn);
     }
@@ -180,14 +191,16 @@ static int databases_open(struct store_env *env, enum making making)
 /* Opens the LMDB environment and its databases. @param map_bytes 0: what the file says; else it is
  * made A map larger than the file is address space only. The size given once is kept in the file,
  * so that a change of store_map_bytes does not move stores that exist. */
-static int native_open(struct store_env *env, uint64_t map_bytes)
+static int native_make(struct store_env *env, uint64_t map_bytes)
 {
     bool is_new = map_bytes != 0;
     int code = mdb_env_create(&env->native);
     if (code != MDB_SUCCESS) {
         return code;
     }
-    code = mdb_env_set_maxreaders(env->native, READER_COUNT_MAX);
+    env->are_lists_checked = false;
+    code = store_env_assertions_catch(env);
+    code = code != 0 ? code : mdb_env_set_maxreaders(env->native, READER_COUNT_MAX);
     code = code != 0 ? code : mdb_env_set_maxdbs(env->native, STORE_ENV_DBI_COUNT_MAX - 2);
     if (code == 0 && is_new) {
         code = mdb_env_set_mapsize(env->native, map_bytes);
@@ -198,13 +211,45 @@ static int native_open(struct store_env *env, uint64_t map_bytes)
     code = code != 0 ? code : databases_open(env, is_new ? MAKE_ALL : MAKE_NONE);
     if (code == MDB_NOTFOUND) {
         code = databases_open(env, MAKE_TOKENS); /* made before there were tokens */
+        code = code != 0 ? code : databases_open(env, MAKE_NONE);
+        code = code == MDB_NOTFOUND ? MDB_CORRUPTED : code; /* another one is missing */
     }
     if (code != 0) {
+        store_map_remove(&env->map);
         mdb_env_close(env->native);
         env->native = NULL;
     }
     CELLAR_ASSERT(code != 0 || env->native != NULL);
     return code;
+}
+
+struct opening {
+    struct store_env *env;
+    uint64_t map_bytes;
+    int code;
+};
+
+static enum cellar_status opening_run(void *context)
+{
+    struct opening *opening = context;
+    store_map_call_begin(&opening->env->map);
+    opening->code = native_make(opening->env, opening->map_bytes);
+    store_map_call_end();
+    CELLAR_ASSERT(opening->code != 0 || opening->env->native != NULL);
+    return CELLAR_OK;
+}
+
+/* Opens the LMDB environment. One that a fault left half open is forgotten as it is. */
+static int native_open(struct store_env *env, uint64_t map_bytes)
+{
+    struct opening opening = {env, map_bytes, MDB_CORRUPTED};
+    CELLAR_ASSERT(env->native == NULL);
+    if (store_map_guard(opening_run, &opening) != CELLAR_OK) {
+        store_map_remove(&env->map);
+        env->native = NULL;
+        return MDB_CORRUPTED;
+    }
+    return opening.code;
 }
 
 /* Cursors first: LMDB frees those of a read transaction not with it. */
@@ -232,7 +277,7 @@ static void count_change(const struct store_env *env, bool is_open)
 }
 
 /* Nobody else has a transaction here: either the store is being closed, or the gate is held for
- * writing. */
+ * writing. A lost one is only forgotten (env_guard.c). */
 static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
 {
     while (env->idle != NULL) {
@@ -241,13 +286,16 @@ static void native_close(struct store_env *env) CELLAR_NO_THREAD_SAFETY
         reader_free(txn);
     }
     CELLAR_ASSERT(env->native != NULL);
-    mdb_env_close(env->native);
+    store_map_remove(&env->map);
+    if (!env->is_lost) {
+        mdb_env_close(env->native);
+    }
     env->native = NULL;
     atomic_store(&env->is_open, false);
 }
 
-/* Whether the roots that a meta page names lie in a file of that size. Offsets are LMDB's struct
- * MDB_meta behind a page header of 16. */
+/* Whether a meta page is of a sound map and its roots lie in a file of that size. Offsets are
+ * LMDB's struct MDB_meta behind a page header of 16. */
 static bool meta_is_sound(const uint8_t *page, uint64_t file_bytes)
 {
     const uint8_t *meta = page + 16;
@@ -261,8 +309,23 @@ static bool meta_is_sound(const uint8_t *page, uint64_t file_bytes)
             return false;
         }
     }
+    uint64_t map_bytes = cellar_get_u64le(meta + 16);
+    uint64_t last_page = cellar_get_u64le(meta + 120);
     CELLAR_ASSERT(file_bytes > 0);
-    return page_bytes == ENV_PAGE_BYTES;
+    return page_bytes == ENV_PAGE_BYTES && map_bytes <= MAP_BYTES_MAX &&
+           last_page < map_bytes / ENV_PAGE_BYTES;
+}
+
+/* Both pages, since LMDB reads both. Commits alternate between them, so their numbers follow each
+ * other and the even ones stand in the first; else one of them is not what the last commits wrote,
+ * and LMDB could take an old state for the newest. */
+static bool metas_are_sound(const uint8_t *pages, uint64_t file_bytes)
+{
+    uint64_t first_id = cellar_get_u64le(pages + META_AT_ID);
+    uint64_t second_id = cellar_get_u64le(pages + ENV_PAGE_BYTES + META_AT_ID);
+    CELLAR_ASSERT(pages != NULL);
+    return (first_id & 1) == 0 && (first_id + 1 == second_id || second_id + 1 == first_id) &&
+           meta_is_sound(pages, file_bytes) && meta_is_sound(pages + ENV_PAGE_BYTES, file_bytes);
 }
 
 /* Looks at the file before LMDB maps it: a file that was cut off would end the process with SIGBUS.
@@ -289,10 +352,7 @@ static enum cellar_status file_check(const char *directory, struct cellar_error 
     if (status != CELLAR_OK) {
         return cellar_error_set(error, status, "cannot read %s", path);
     }
-    uint64_t first_id = cellar_get_u64le(pages + 16 + 128);
-    uint64_t second_id = cellar_get_u64le(pages + ENV_PAGE_BYTES + 16 + 128);
-    size_t newest = second_id > first_id ? ENV_PAGE_BYTES : 0;
-    if (got != sizeof pages || !meta_is_sound(pages + newest, (uint64_t)facts.st_size)) {
+    if (got != sizeof pages || !metas_are_sound(pages, (uint64_t)facts.st_size)) {
         return cellar_error_set(error, CELLAR_DATA_LOSS,
                                 "%s is damaged (its meta pages do not fit its %llu bytes); restore "
                                 "the data directory from a copy",
@@ -322,6 +382,7 @@ static struct store_env *env_new(const char *directory)
     CELLAR_ASSERT(code == 0);
     (void)pthread_rwlockattr_destroy(&attributes);
     cellar_mutex_init(&env->lock);
+    env->map.name = env->directory;
     return env;
 }
 
@@ -454,7 +515,9 @@ enum cellar_status store_env_wake(struct store_env *env)
     int code = 0;
     int result = pthread_rwlock_wrlock(&env->gate);
     CELLAR_ASSERT(result == 0);
-    if (env->native == NULL) { /* else another was first */
+    if (env->native == NULL && store_env_is_damaged(env)) {
+        code = MDB_CORRUPTED;
+    } else if (env->native == NULL) { /* else another was first */
         code = native_open(env, 0);
         if (code == 0) {
             atomic_store(&env->is_open, true);
@@ -529,6 +592,9 @@ static int reader_renew(struct store_env_txn *txn)
 enum cellar_status store_env_enter(struct store_env *env)
 {
     for (;;) {
+        if (store_env_is_damaged(env)) {
+            return CELLAR_DATA_LOSS;
+        }
         int result = pthread_rwlock_rdlock(&env->gate);
         CELLAR_ASSERT(result == 0);
         if (env->native != NULL) {
@@ -552,19 +618,23 @@ enum cellar_status store_env_enter(struct store_env *env)
  * what the roots hold. As long as no commit is newer than the number, the page cannot have been
  * written.
  */
-static bool snapshot_is_newest(const struct store_env_txn *txn)
+static enum cellar_status snapshot_look(const struct store_env_txn *txn, bool *is_newest)
 {
     MDB_envinfo facts;
     cellar_fence_loads(); /* the roots were copied before the look */
     CELLAR_ASSERT(txn->env->native != NULL);
-    return mdb_env_info(txn->env->native, &facts) == MDB_SUCCESS &&
-           facts.me_last_txnid == mdb_txn_id(txn->txn);
+    if (mdb_env_info(txn->env->native, &facts) != MDB_SUCCESS || !store_env_meta_is_sound(&facts)) {
+        return CELLAR_DATA_LOSS;
+    }
+    *is_newest = facts.me_last_txnid == mdb_txn_id(txn->txn);
+    return CELLAR_OK;
 }
 
 /* Makes the reader's state that of its snapshot: read from there, unless it is the one kept. */
 static enum cellar_status reader_state_load(struct store_env_txn *txn)
 {
-    bool is_newest = snapshot_is_newest(txn);
+    bool is_newest = false;
+    CELLAR_TRY(snapshot_look(txn, &is_newest));
     if (is_newest && mdb_txn_id(txn->txn) == txn->txn_id) {
         return CELLAR_OK;
     }
@@ -579,21 +649,36 @@ static enum cellar_status reader_state_load(struct store_env_txn *txn)
     return CELLAR_OK;
 }
 
+struct reading {
+    struct store_env *env;
+    struct store_env_txn *reader; /* NULL: make one */
+};
+
+static enum cellar_status reading_begin(void *context)
+{
+    struct reading *reading = context;
+    store_map_call_begin(&reading->env->map);
+    int code = reading->reader != NULL ? reader_renew(reading->reader)
+                                       : reader_make(reading->env, &reading->reader);
+    CELLAR_ASSERT(code != 0 || reading->reader != NULL);
+    enum cellar_status status =
+        code != 0 ? store_env_status(code) : reader_state_load(reading->reader);
+    store_map_call_end();
+    return status;
+}
+
+/* With a guard of its own, for callers without one. Theirs ends what they read afterwards. */
 enum cellar_status store_env_read_begin(struct store_env *env, struct store_env_txn **txn)
 {
     CELLAR_TRY(store_env_enter(env));
     cellar_mutex_lock(&env->lock);
-    struct store_env_txn *reader = env->idle;
-    if (reader != NULL) {
-        env->idle = reader->next;
+    struct reading reading = {env, env->idle};
+    if (reading.reader != NULL) {
+        env->idle = reading.reader->next;
     }
     cellar_mutex_unlock(&env->lock);
-    int code = reader != NULL ? reader_renew(reader) : reader_make(env, &reader);
-    enum cellar_status status = store_env_status(code);
-    CELLAR_ASSERT(status != CELLAR_OK || reader != NULL);
-    if (status == CELLAR_OK) {
-        status = reader_state_load(reader);
-    }
+    enum cellar_status status = store_map_guard(reading_begin, &reading);
+    struct store_env_txn *reader = reading.reader;
     if (status != CELLAR_OK) {
         if (reader != NULL) {
             reader_free(reader);
@@ -614,6 +699,11 @@ void store_env_read_end(struct store_env_txn *txn)
     }
     struct store_env *env = txn->env;
     CELLAR_ASSERT(!txn->is_write);
+    if (store_env_is_damaged(env)) {
+        reader_free(txn); /* the fault may have been in the middle of it */
+        (void)pthread_rwlock_unlock(&env->gate);
+        return;
+    }
     mdb_txn_reset(txn->txn);
     cellar_mutex_lock(&env->lock);
     txn->next = env->idle;

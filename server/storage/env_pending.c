@@ -39,6 +39,9 @@ enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, u
     if (code != MDB_SUCCESS) {
         return code == MDB_NOTFOUND ? CELLAR_DATA_LOSS : store_env_status(code);
     }
+    if (!store_env_holds(env, &value)) {
+        return CELLAR_DATA_LOSS;
+    }
     CELLAR_ASSERT(value.mv_data != NULL);
     CELLAR_TRY(store_env_pending_decode(cellar_slice_make(value.mv_data, value.mv_size), set));
     if (set->count != count) {
@@ -60,8 +63,7 @@ static enum cellar_status value_make(const struct store_range_set *set, struct c
     return CELLAR_OK;
 }
 
-enum cellar_status store_env_pending_put(struct store_env_txn *txn,
-                                         const struct store_range_set *set)
+static enum cellar_status pending_put(struct store_env_txn *txn, const struct store_range_set *set)
 {
     struct cellar_buffer value = {0};
     MDB_val key = {sizeof pending_key - 1, (void *)(uintptr_t)pending_key};
@@ -83,5 +85,15 @@ enum cellar_status store_env_pending_put(struct store_env_txn *txn,
     cellar_buffer_fini(&value);
     txn->status = status;
     txn->state.pending_count = (uint32_t)set->count;
+    return status;
+}
+
+enum cellar_status store_env_pending_put(struct store_env_txn *txn,
+                                         const struct store_range_set *set)
+{
+    store_map_call_begin(&txn->env->map);
+    enum cellar_status status = pending_put(txn, set);
+    store_map_call_end();
+    CELLAR_ASSERT(status == txn->status);
     return status;
 }

@@ -31,6 +31,18 @@ static enum cellar_status stick(struct store_env_txn *txn, int code)
     return txn->status;
 }
 
+/* Before a change at a key. */
+static bool path_check(struct store_env_txn *txn, MDB_dbi dbi, const struct env_raw_key *raw,
+                       bool is_wide)
+{
+    bool is_sound = store_env_path_check(txn, dbi, raw, is_wide);
+    if (!is_sound) {
+        (void)stick(txn, MDB_CORRUPTED);
+    }
+    CELLAR_ASSERT(is_sound || txn->status != CELLAR_OK);
+    return is_sound;
+}
+
 /* The checksum covers the mark's key, hence its place: a mark that stands elsewhere leads nowhere.
  */
 uint64_t store_env_mark_decode(struct cellar_slice raw_key, struct cellar_slice value)
@@ -59,7 +71,8 @@ static uint64_t mark_put(struct store_env_txn *txn, MDB_dbi dbi, const struct en
                                         cellar_slice_make(bytes + STORE_ENV_ITEM_HEAD_BYTES, 8)));
     MDB_val key = store_env_raw_val(raw);
     MDB_val value = {sizeof bytes, bytes};
-    if (stick(txn, mdb_put(txn->txn, dbi, &key, &value, flags)) != CELLAR_OK) {
+    if (!path_check(txn, dbi, raw, false) ||
+        stick(txn, mdb_put(txn->txn, dbi, &key, &value, flags)) != CELLAR_OK) {
         return 0;
     }
     CELLAR_ASSERT(layer > 0);
@@ -141,7 +154,7 @@ static void item_count(struct store_env_state *state, size_t key_bytes, size_t v
 static void item_uncount(struct store_env_state *state, size_t key_bytes, const MDB_val *value)
 {
     uint64_t bytes = key_bytes + value->mv_size;
-    CELLAR_ASSERT(state->item_count > 0);
+    CELLAR_ASSERT(state->item_count > 0); /* the caller has looked */
     if (state->item_bytes > 0) {
         state->item_bytes = state->item_bytes > bytes ? state->item_bytes - bytes : 1;
     }
@@ -163,7 +176,8 @@ static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const s
     if (code == MDB_NOTFOUND || stick(txn, code) != CELLAR_OK) {
         return false;
     }
-    if (value.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+    if (value.mv_size < STORE_ENV_ITEM_HEAD_BYTES || !store_env_holds(txn->env, &value) ||
+        !store_env_overflow_check(txn, &value)) {
         (void)stick(txn, MDB_CORRUPTED);
         return false;
     }
@@ -171,6 +185,7 @@ static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const s
         (void)stick(txn, MDB_CORRUPTED);
         return false;
     }
+    CELLAR_ASSERT(cursor != NULL);
     item_uncount(&txn->state, key_bytes, &value);
     return true;
 }
@@ -187,14 +202,15 @@ static MDB_cursor *writer_get(struct store_env_txn *txn, MDB_dbi dbi)
 }
 
 /* Layers are not in the order of keys, so there is no appending to them. */
-static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
-                                   struct cellar_slice value)
+static enum cellar_status item_store(struct store_env_txn *txn, MDB_dbi root,
+                                     struct cellar_slice key, struct cellar_slice value)
 {
     struct place place = {.root = root};
     if (txn->status != CELLAR_OK || !place_find(txn, key, true, &place)) {
         return txn->status;
     }
-    MDB_cursor *cursor = writer_get(txn, place.dbi);
+    MDB_cursor *cursor =
+        path_check(txn, place.dbi, &place.raw, false) ? writer_get(txn, place.dbi) : NULL;
     bool appends = txn->appends && place.level == 0;
     if (cursor != NULL && !appends) {
         (void)place_uncount(txn, cursor, &place, key.bytes);
@@ -215,6 +231,16 @@ static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, stru
     txn->put_count += 1 + value.bytes / ENV_PAGE_BYTES;
     CELLAR_ASSERT(txn->state.item_count > 0);
     return CELLAR_OK;
+}
+
+static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
+                                   struct cellar_slice value)
+{
+    store_map_call_begin(&txn->env->map);
+    enum cellar_status status = item_store(txn, root, key, value);
+    store_map_call_end();
+    CELLAR_ASSERT(status == txn->status);
+    return status;
 }
 
 enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
@@ -276,20 +302,23 @@ static void marks_remove(struct store_env_txn *txn, struct cellar_slice key, str
         MDB_dbi dbi = place->level == 0 ? place->root : txn->env->layers_dbi;
         MDB_val raw = store_env_raw_val(&place->raw);
         CELLAR_ASSERT(part.data + part.bytes <= key.data + key.bytes);
-        if (stick(txn, mdb_del(txn->txn, dbi, &raw, NULL)) != CELLAR_OK) {
+        if (!path_check(txn, dbi, &place->raw, true) ||
+            stick(txn, mdb_del(txn->txn, dbi, &raw, NULL)) != CELLAR_OK) {
             return;
         }
     }
 }
 
-static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
+static enum cellar_status item_remove(struct store_env_txn *txn, MDB_dbi root,
                                       struct cellar_slice key)
 {
     struct place place = {.root = root};
     if (txn->status != CELLAR_OK) {
         return txn->status;
     }
-    MDB_cursor *cursor = place_find(txn, key, false, &place) ? writer_get(txn, place.dbi) : NULL;
+    bool is_found =
+        place_find(txn, key, false, &place) && path_check(txn, place.dbi, &place.raw, true);
+    MDB_cursor *cursor = is_found ? writer_get(txn, place.dbi) : NULL;
     if (cursor == NULL || !place_uncount(txn, cursor, &place, key.bytes)) {
         return txn->status == CELLAR_OK ? CELLAR_NOT_FOUND : txn->status;
     }
@@ -299,6 +328,16 @@ static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
     CELLAR_ASSERT(txn->is_write);
     txn->put_count++;
     return txn->status;
+}
+
+static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
+                                      struct cellar_slice key)
+{
+    store_map_call_begin(&txn->env->map);
+    enum cellar_status status = item_remove(txn, root, key);
+    store_map_call_end();
+    CELLAR_ASSERT(status == txn->status || status == CELLAR_NOT_FOUND);
+    return status;
 }
 
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
@@ -313,8 +352,8 @@ enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cell
     return item_delete(txn, txn->env->tokens_dbi, key);
 }
 
-enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
-                                       struct cellar_slice *value)
+static enum cellar_status token_find(struct store_env_txn *txn, struct cellar_slice key,
+                                     struct cellar_slice *value)
 {
     CELLAR_ASSERT(key.bytes > 0);
     struct place place = {.root = txn->env->tokens_dbi};
@@ -327,7 +366,7 @@ enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_
     if (code != MDB_SUCCESS) {
         return code == MDB_NOTFOUND ? CELLAR_NOT_FOUND : stick(txn, code);
     }
-    if (found.mv_size < STORE_ENV_ITEM_HEAD_BYTES) {
+    if (found.mv_size < STORE_ENV_ITEM_HEAD_BYTES || !store_env_holds(txn->env, &found)) {
         return stick(txn, MDB_CORRUPTED);
     }
     const uint8_t *data = found.mv_data;
@@ -338,6 +377,16 @@ enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_
     }
     *value = rest;
     return CELLAR_OK;
+}
+
+enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
+                                       struct cellar_slice *value)
+{
+    store_map_call_begin(&txn->env->map);
+    enum cellar_status status = token_find(txn, key, value);
+    store_map_call_end();
+    CELLAR_ASSERT(status != CELLAR_OK || value->data != NULL);
+    return status;
 }
 
 /* Sum and bytes of the tokens: what is left of the environment's when its cells are gone. */
@@ -368,7 +417,7 @@ static enum cellar_status tokens_sum(struct store_env_txn *txn, uint64_t *sum, u
 
 /* Long keys of cells and of tokens lead to one database, from which LMDB cannot drop a part; the
  * caller then removes items one by one. */
-enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_done)
+static enum cellar_status cells_clear(struct store_env_txn *txn, bool *is_done)
 {
     MDB_stat layers;
     MDB_stat tokens;
@@ -391,16 +440,30 @@ enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_don
     return CELLAR_OK;
 }
 
+enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_done)
+{
+    store_map_call_begin(&txn->env->map);
+    enum cellar_status status = cells_clear(txn, is_done);
+    store_map_call_end();
+    CELLAR_ASSERT(!*is_done || status == CELLAR_OK);
+    return status;
+}
+
 /* ---- begin and end --------------------------------------------------------------------------- */
 
-/* Holds the gate like a reader: a reopening waits for the checkpoint too. */
-enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
+static int meta_check(const struct store_env *env)
 {
-    memset(txn, 0, sizeof *txn);
-    txn->env = env;
-    txn->is_write = true;
-    CELLAR_TRY(store_env_enter(env));
+    MDB_envinfo facts;
+    CELLAR_ASSERT(env->native != NULL);
+    int code = mdb_env_info(env->native, &facts);
+    return code != 0 || store_env_meta_is_sound(&facts) ? code : MDB_CORRUPTED;
+}
+
+static enum cellar_status write_begin(struct store_env_txn *txn)
+{
+    struct store_env *env = txn->env;
     int code = mdb_txn_begin(env->native, NULL, 0, &txn->txn);
+    code = code != 0 ? code : meta_check(env);
     code = code != 0 ? code : mdb_cursor_open(txn->txn, env->cells_dbi, &txn->cells);
     code = code != 0 ? code : mdb_cursor_open(txn->txn, env->layers_dbi, &txn->layers);
     enum cellar_status status = store_env_status(code);
@@ -410,6 +473,24 @@ enum cellar_status store_env_write_begin(struct store_env *env, struct store_env
     if (status == CELLAR_OK) {
         status = store_env_pending_read(env, txn->txn, txn->state.pending_count, &txn->pending);
     }
+    if (status == CELLAR_OK) {
+        status = store_env_verify_begin(txn);
+    }
+    CELLAR_ASSERT(status != CELLAR_OK || txn->layers != NULL);
+    return status;
+}
+
+/* Holds the gate like a reader: a reopening waits for the checkpoint too. */
+enum cellar_status store_env_write_begin(struct store_env *env, struct store_env_txn *txn)
+{
+    memset(txn, 0, sizeof *txn);
+    txn->env = env;
+    txn->is_write = true;
+    CELLAR_TRY(store_env_enter(env));
+    txn->is_open = true;
+    store_map_call_begin(&env->map);
+    enum cellar_status status = write_begin(txn);
+    store_map_call_end();
     if (status != CELLAR_OK) {
         store_env_abort(txn);
     }
@@ -424,6 +505,7 @@ static void write_end(struct store_env_txn *txn, bool is_committed)
     struct store_env_growth growth = {0};
     txn->tokens = NULL; /* LMDB closes a write transaction's cursors with it */
     store_range_set_fini(&txn->pending);
+    store_env_verify_end(txn);
     if (env->native != NULL) {
         store_env_measure(env, &growth);
     }
@@ -435,13 +517,30 @@ static void write_end(struct store_env_txn *txn, bool is_committed)
     CELLAR_ASSERT(txn->is_write);
     (void)pthread_rwlock_unlock(&env->gate);
     txn->txn = NULL;
+    txn->is_open = false;
+}
+
+/* Neither the transaction nor its cursors are touched any more. */
+void store_env_write_lose(struct store_env_txn *txn)
+{
+    struct store_env *env = txn->env;
+    CELLAR_ASSERT(txn->is_write && txn->is_open);
+    atomic_store(&env->map.is_damaged, true);
+    store_range_set_fini(&txn->pending);
+    store_env_verify_end(txn);
+    env->is_lost = true;
+    (void)pthread_rwlock_unlock(&env->gate);
+    txn->txn = NULL;
+    txn->is_open = false;
 }
 
 void store_env_abort(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write);
     if (txn->txn != NULL) {
+        store_map_call_begin(&txn->env->map);
         mdb_txn_abort(txn->txn);
+        store_map_call_end();
     }
     write_end(txn, false);
 }
@@ -454,7 +553,9 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
 {
     CELLAR_ASSERT(txn->is_write && txn->txn != NULL);
     if (txn->status == CELLAR_OK) {
+        store_map_call_begin(&txn->env->map);
         txn->status = store_env_state_write(txn->env, txn->txn, &txn->state);
+        store_map_call_end();
     }
     if (txn->status != CELLAR_OK) {
         enum cellar_status status = txn->status;
@@ -462,7 +563,9 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
         return status;
     }
     struct store_env *env = txn->env;
+    store_map_call_begin(&env->map);
     enum cellar_status status = store_env_status(mdb_txn_commit(txn->txn));
+    store_map_call_end();
     write_end(txn, status == CELLAR_OK);
     if (status != CELLAR_OK) {
         store_env_park(env);

@@ -132,8 +132,8 @@ static void on_fault(int number, siginfo_t *facts, void *context)
         return;
     }
     uintptr_t address = (uintptr_t)facts->si_addr;
-    struct store_map *map = store_map_followed;
-    map = map != NULL ? map : place_find(address);
+    struct store_map *map = place_find(address);
+    map = map != NULL ? map : store_map_followed;
     if (map == NULL) {
         fault_pass_on(number, facts);
         return;

@@ -41,55 +41,57 @@ static bool is_all(const struct store_range *range)
     return range->start.bytes == 0 && range->end.bytes == 0;
 }
 
-/* The first pending range loses its beginning, or goes. */
-static enum cellar_status slice_remove(struct store_env_txn *txn, uint64_t *item_count)
-{
+/* One transaction's work, and what it leaves to be freed. */
+struct slice {
+    struct store_env_txn txn;
     struct store_env_cursor cursor;
-    struct cellar_buffer behind = {0};
+    struct cellar_buffer behind;
+    uint64_t item_count;
+};
+
+/* The first pending range loses its beginning, or goes. */
+static enum cellar_status slice_remove(struct slice *slice)
+{
+    struct store_env_txn *txn = &slice->txn;
     const struct store_range range = txn->pending.ranges[0];
     uint64_t before = txn->state.item_count;
     bool is_done = false;
-    enum cellar_status status = CELLAR_OK;
-    store_env_cursor_init(&cursor, txn);
+    store_env_cursor_init(&slice->cursor, txn);
     if (is_all(&range)) {
-        status = store_env_cells_clear(txn, &is_done);
+        CELLAR_TRY(store_env_cells_clear(txn, &is_done));
         before = txn->state.item_count;
     }
-    if (status == CELLAR_OK && !is_done) {
-        status = store_range_remove(txn, &cursor, &range, SLICE_ITEMS_MAX, &behind, &is_done);
+    if (!is_done) {
+        CELLAR_TRY(store_range_remove(txn, &slice->cursor, &range, SLICE_ITEMS_MAX, &slice->behind,
+                                      &is_done));
     }
-    if (status == CELLAR_OK) {
-        const struct store_range gone = {range.start,
-                                         is_done ? range.end : cellar_slice_of(&behind)};
-        status = store_range_set_cut(&txn->pending, gone);
-    }
-    if (status == CELLAR_OK) {
-        status = store_env_pending_put(txn, &txn->pending);
-    }
-    CELLAR_ASSERT(before >= txn->state.item_count || status != CELLAR_OK);
-    *item_count = before - txn->state.item_count;
-    store_env_cursor_fini(&cursor);
-    cellar_buffer_fini(&behind);
-    return status;
+    const struct store_range gone = {range.start,
+                                     is_done ? range.end : cellar_slice_of(&slice->behind)};
+    CELLAR_TRY(store_range_set_cut(&txn->pending, gone));
+    CELLAR_TRY(store_env_pending_put(txn, &txn->pending));
+    CELLAR_ASSERT(before >= txn->state.item_count);
+    slice->item_count = before - txn->state.item_count;
+    return CELLAR_OK;
+}
+
+static enum cellar_status slice_run(void *context)
+{
+    struct slice *slice = context;
+    CELLAR_ASSERT(slice->txn.is_write);
+    return slice->txn.pending.count == 0 ? CELLAR_NOT_FOUND : slice_remove(slice);
 }
 
 enum cellar_status store_pending_remove(struct store *store, uint64_t *item_count)
 {
-    struct store_env_txn txn;
-    *item_count = 0;
-    CELLAR_TRY(store_env_write_begin(store->env, &txn));
-    enum cellar_status status =
-        txn.pending.count == 0 ? CELLAR_NOT_FOUND : slice_remove(&txn, item_count);
-    struct store_env_state state = txn.state;
-    if (status != CELLAR_OK) {
-        store_env_abort(&txn);
-    } else {
-        status = store_env_commit(&txn);
-    }
+    struct slice slice = {0};
+    enum cellar_status status = store_env_write(store->env, &slice.txn, slice_run, &slice);
+    cellar_buffer_fini(&slice.cursor.key);
+    cellar_buffer_fini(&slice.behind);
+    CELLAR_ASSERT(status != CELLAR_OK || !slice.txn.is_open);
+    *item_count = status == CELLAR_OK ? slice.item_count : 0;
     if (status == CELLAR_OK || status == CELLAR_NOT_FOUND) {
-        store_state_note(store, &state);
+        store_state_note(store, &slice.txn.state);
         return CELLAR_OK;
     }
-    CELLAR_ASSERT(status != CELLAR_NOT_FOUND);
     return status;
 }

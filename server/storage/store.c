@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/storage/map_guard.h"
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
@@ -237,6 +238,19 @@ struct store_env *store_env_swap(struct store *store, struct store_env *env, uin
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 
+struct token_look {
+    struct store_env_txn *txn;
+    struct cellar_slice key;
+    int64_t now_us;
+};
+
+static enum cellar_status token_look_run(void *context)
+{
+    const struct token_look *look = context;
+    CELLAR_ASSERT(look->txn != NULL);
+    return store_token_get(look->txn, look->key, look->now_us);
+}
+
 /* The view before the transaction, as for a snapshot: a token that a checkpoint moves meanwhile is
  * found in one of the two, or in both. */
 enum cellar_status store_token_probe_begin(struct store *store, struct cellar_slice key,
@@ -246,7 +260,8 @@ enum cellar_status store_token_probe_begin(struct store *store, struct cellar_sl
     struct store_view *view = view_get(store);
     enum cellar_status status = store_env_read_begin(view->env, &txn);
     if (status == CELLAR_OK) {
-        status = store_token_get(txn, key, now_us);
+        struct token_look look = {txn, key, now_us};
+        status = store_map_guard(token_look_run, &look);
         store_env_read_end(txn);
     }
     if (status != CELLAR_OK && status != CELLAR_NOT_FOUND) {
@@ -370,6 +385,9 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     }
     if (status == CELLAR_OK) {
         status = state_check(&txn->state, id, generation, log_id, error);
+        if (status == CELLAR_OK) {
+            store_state_note(opened, &txn->state);
+        }
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
         atomic_store(&opened->rows_max, UINT64_MAX);
         atomic_store(&opened->map_room_bytes,

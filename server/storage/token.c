@@ -15,6 +15,7 @@
 #include "server/storage/token.h"
 
 #include "common/key.h"
+#include "server/storage/map_guard.h"
 
 #define EXPIRY_BYTES 8u
 #define SWEEP_PER_RECORD 4u
@@ -72,20 +73,34 @@ static int64_t expiry_of(struct cellar_slice value)
     return CELLAR_MAX(expiry_us, (int64_t)0);
 }
 
+struct token_walk {
+    struct store_token_count *count;
+    struct store_env_txn *txn;
+    struct store_env_cursor cursor;
+};
+
+static enum cellar_status walk_run(void *context)
+{
+    struct token_walk *walk = context;
+    CELLAR_TRY(store_env_cursor_init_tokens(&walk->cursor, walk->txn));
+    CELLAR_TRY(store_env_cursor_seek(&walk->cursor, cellar_slice_make(NULL, 0)));
+    while (walk->cursor.is_valid) {
+        if (store_env_cursor_check(&walk->cursor) == CELLAR_OK) {
+            store_token_count_add(walk->count, expiry_of(walk->cursor.value));
+        }
+        CELLAR_TRY(store_env_cursor_next(&walk->cursor));
+    }
+    CELLAR_ASSERT(walk->count->slot > 0);
+    return CELLAR_OK;
+}
+
 enum cellar_status store_token_count_load(struct store_token_count *count,
                                           struct store_env_txn *txn, int64_t now_us)
 {
-    struct store_env_cursor cursor;
-    CELLAR_TRY(store_env_cursor_init_tokens(&cursor, txn));
+    struct token_walk walk = {.count = count, .txn = txn};
     (void)store_token_count_live(count, now_us);
-    enum cellar_status status = store_env_cursor_seek(&cursor, cellar_slice_make(NULL, 0));
-    while (status == CELLAR_OK && cursor.is_valid) {
-        if (store_env_cursor_check(&cursor) == CELLAR_OK) {
-            store_token_count_add(count, expiry_of(cursor.value));
-        }
-        status = store_env_cursor_next(&cursor);
-    }
-    store_env_cursor_fini(&cursor);
+    enum cellar_status status = store_map_guard(walk_run, &walk);
+    store_env_cursor_fini(&walk.cursor);
     CELLAR_ASSERT(count->slot > 0);
     return status;
 }

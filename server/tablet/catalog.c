@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "server/storage/map_guard.h"
 #include "server/storage/rows.h"
 #include "server/tablet/wait.h"
 
@@ -330,28 +331,38 @@ static enum cellar_status row_read(struct store_rows *rows,
     return tablet_catalog_row_visit(cellar_slice_of(&rows->row), reader.cell.value, visitor);
 }
 
+struct catalog_walk {
+    struct store_rows rows;
+    const struct tablet_catalog_visitor *visitor;
+};
+
+static enum cellar_status walk_run(void *context)
+{
+    struct catalog_walk *walk = context;
+    CELLAR_TRY(store_rows_seek(&walk->rows, cellar_slice_make(NULL, 0)));
+    while (walk->rows.has_row) {
+        CELLAR_TRY(row_read(&walk->rows, walk->visitor));
+        CELLAR_TRY(store_rows_next(&walk->rows));
+    }
+    CELLAR_ASSERT(!walk->rows.has_row);
+    return CELLAR_OK;
+}
+
 /* From a snapshot like any read; at the start there is nobody who could write meanwhile. */
 enum cellar_status tablet_catalog_read(struct store_engine *engine,
                                        const struct tablet_catalog_visitor *visitor,
                                        struct cellar_error *error)
 {
     struct store_snapshot snapshot;
-    struct store_rows rows;
+    struct catalog_walk walk = {.visitor = visitor};
     enum cellar_status status =
         store_engine_snapshot(engine, store_engine_catalog(engine), &snapshot);
     if (status != CELLAR_OK) {
         return cellar_error_set(error, status, "the catalog cannot be read");
     }
-    store_rows_init(&rows, &snapshot);
-    status = store_rows_seek(&rows, cellar_slice_make(NULL, 0));
-    while (status == CELLAR_OK && rows.has_row) {
-        status = row_read(&rows, visitor);
-        if (status == CELLAR_OK) {
-            status = store_rows_next(&rows);
-        }
-    }
-    CELLAR_ASSERT(status != CELLAR_OK || !rows.has_row);
-    store_rows_fini(&rows);
+    store_rows_init(&walk.rows, &snapshot);
+    status = store_map_guard(walk_run, &walk);
+    store_rows_fini(&walk.rows);
     store_snapshot_close(&snapshot);
     if (status != CELLAR_OK && error != NULL && error->code == CELLAR_OK) {
         return cellar_error_set(error, status, "the catalog (store 0) is damaged or unreadable");

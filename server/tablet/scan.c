@@ -18,6 +18,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "server/storage/map_guard.h"
 #include "server/tablet/row_reader.h"
 
 #define CHUNK_ROWS_MAX 100u
@@ -363,6 +364,27 @@ static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chu
     return CELLAR_OK;
 }
 
+struct filling {
+    struct tablet_scan *scan;
+    struct chunk *chunk;
+};
+
+static enum cellar_status filling_run(void *context)
+{
+    const struct filling *filling = context;
+    CELLAR_ASSERT(filling->chunk->tablet == NULL);
+    return chunk_fill(filling->scan, filling->chunk);
+}
+
+/* Fills the chunk inside a guard: what is read and sent lies in the map. A fault leaves the sink
+ * behind the last bytes that it took, and the snapshot open. */
+static enum cellar_status chunk_fill_guarded(struct tablet_scan *scan, struct chunk *chunk)
+{
+    struct filling filling = {scan, chunk};
+    CELLAR_ASSERT(chunk->row_count == 0);
+    return store_map_guard(filling_run, &filling);
+}
+
 /* Sends the next pieces of a large row. */
 static enum cellar_status spool_send(struct tablet_scan *scan, struct chunk *chunk)
 {
@@ -478,7 +500,8 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     bool has_spooled = !tablet_spool_is_drained(&scan->reader.spool);
     CELLAR_ASSERT(bytes_max > 0);
     scan->reader.is_open = false;
-    enum cellar_status status = has_spooled ? spool_send(scan, &chunk) : chunk_fill(scan, &chunk);
+    enum cellar_status status =
+        has_spooled ? spool_send(scan, &chunk) : chunk_fill_guarded(scan, &chunk);
     if (status != CELLAR_OK) {
         status = failure_defer(scan, &chunk, status, error);
     }
