@@ -199,6 +199,47 @@ static void a_compaction_leaves_the_rows_and_little_else(void **state)
     model_service_close(&service);
 }
 
+/* The rule is taken away behind the compaction: what it hid does not come back (R-GC-09). The
+ * column is longer than many chunks, so versions are counted on from one to the next. */
+static void what_a_rule_hides_is_gone_for_good(void **state)
+{
+    (void)state;
+    struct model_service service;
+    struct asked asked;
+    struct model_answer answer = {0};
+    struct cellar_error error;
+    const struct model_read all = {0};
+    const struct svc_family_change change = {.action = SVC_FAMILY_UPDATE,
+                                             .family = {.name = cellar_slice_text("f")}};
+    const struct svc_family_changes changes = {
+        .table = cellar_slice_text("t"), .changes = &change, .count = 1};
+    struct cellar_mutation versions[100];
+    service_open(&service);
+    for (unsigned i = 0; i < 40; i++) {
+        for (unsigned j = 0; j < CELLAR_ARRAY_COUNT(versions); j++) {
+            versions[j] =
+                (struct cellar_mutation){.kind = CELLAR_MUTATION_SET,
+                                         .family = cellar_slice_text("f"),
+                                         .qualifier = cellar_slice_text("q"),
+                                         .timestamp_us = (int64_t)(i * 100 + j + 1) * 1000,
+                                         .value = cellar_slice_text("short")};
+        }
+        const struct model_entry entry = {cellar_slice_text("long"), versions,
+                                          CELLAR_ARRAY_COUNT(versions)};
+        assert_int_equal(model_svc_mutate(service.svc, "t", &entry, &error), CELLAR_OK);
+    }
+    pass_wait(service.svc, pass_start(service.svc, "t", 30000000), UINT64_MAX, &asked);
+    assert_int_equal(asked.status.state, SVC_COMPACT_ENDED);
+    cellar_arena_fini(&asked.arena);
+    assert_int_equal(model_svc_modify(service.svc, &changes, &error), CELLAR_OK);
+    assert_int_equal(model_svc_read(service.svc, "t", &all, 100000, &answer, &error), CELLAR_OK);
+    assert_int_equal(answer.row_count, ROW_COUNT + 1);
+    assert_int_equal(answer.cell_count, ROW_COUNT + 1);
+    assert_int_equal(answer.cells[0].timestamp_us, 4000000);
+    model_answer_fini(&answer);
+    model_service_close(&service);
+}
+
 static void a_slow_one_is_cancelled_and_makes_no_difference(void **state)
 {
     (void)state;
@@ -254,6 +295,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_checked),
         cmocka_unit_test(a_compaction_leaves_the_rows_and_little_else),
+        cmocka_unit_test(what_a_rule_hides_is_gone_for_good),
         cmocka_unit_test(a_slow_one_is_cancelled_and_makes_no_difference),
         cmocka_unit_test(a_stop_cuts_one_off_and_a_crash_is_told_of),
     };
