@@ -29,8 +29,12 @@ void store_env_durable_set(struct store_env *env, bool is_durable)
     CELLAR_ASSERT(code == MDB_SUCCESS);
 }
 
+/* With the gate held: a commit that fails meanwhile has the environment parked. */
 enum cellar_status store_env_sync(struct store_env *env)
 {
+    CELLAR_TRY(store_env_enter(env));
     CELLAR_ASSERT(env->native != NULL);
-    return store_env_status(mdb_env_sync(env->native, 1));
+    int code = mdb_env_sync(env->native, 1);
+    (void)pthread_rwlock_unlock(&env->gate);
+    return store_env_status(code);
 }
