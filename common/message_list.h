@@ -26,8 +26,9 @@
     X(READ_ROWS_REPLY, read_rows_reply)                                                            \
     X(MODIFY_FAMILIES_REQUEST, modify_families_request)                                            \
     X(DROP_ROWS_REQUEST, drop_rows_request)                                                        \
-    X(SCRUB_REQUEST, scrub_request)                                                                \
-    X(SCRUB_REPLY, scrub_reply)
+    X(PASS_REQUEST, pass_request)                                                                  \
+    X(SCRUB_REPLY, scrub_reply)                                                                    \
+    X(COMPACT_REPLY, compact_reply)
 
 #define CELLAR_MESSAGE_FIELDS_ERROR(F)                                                             \
     F(1, u64, code)                                                                                \
@@ -95,7 +96,8 @@
     F(3, bool, all) /* every row; then without a prefix */                                         \
     F(15, u64, timeout_us)
 
-#define CELLAR_MESSAGE_FIELDS_SCRUB_REQUEST(F)                                                     \
+/* SCRUB and COMPACT. */
+#define CELLAR_MESSAGE_FIELDS_PASS_REQUEST(F)                                                      \
     F(1, text, table) /* empty: everything */                                                      \
     F(2, u64, action) /* 0 start, 1 status, 2 cancel */                                            \
     F(3, u64, bytes_per_second)                                                                    \
@@ -114,6 +116,21 @@
     F(10, u64, problem_count)                                                                      \
     F(11, raw, problems) /* array of [table, tablet start, tablet end, 0 | 1 row | 2 rows,         \
                             rows start, rows end, text] */
+
+#define CELLAR_MESSAGE_FIELDS_COMPACT_REPLY(F)                                                     \
+    F(1, u64, state) /* 0 none, 1 runs, 2 ended, 3 cancelled, 4 failed, 5 abandoned */             \
+    F(2, u64, pass)                                                                                \
+    F(3, bool, background)                                                                         \
+    F(4, text, table) /* empty: all */                                                             \
+    F(5, u64, items)                                                                               \
+    F(6, u64, items_total)                                                                         \
+    F(7, u64, bytes)                                                                               \
+    F(8, u64, started_us) /* since 1970 */                                                         \
+    F(9, u64, ended_us)                                                                            \
+    F(10, u64, tablets)                                                                            \
+    F(11, u64, tablets_total)                                                                      \
+    F(12, u64, abandoned)                                                                          \
+    F(13, text, why)
 
 #define CELLAR_MESSAGE_FIELDS_LIST_TABLES_REQUEST(F)                                               \
     F(1, text, instance)                                                                           \

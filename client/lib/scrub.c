@@ -8,7 +8,7 @@
  */
 #include <cellar/cellar.h>
 
-#include "client/lib/call.h"
+#include "client/lib/pass_call.h"
 #include "common/mem.h"
 #include "common/message.h"
 
@@ -174,32 +174,15 @@ void cellar_scrub_info_free(struct cellar_scrub_info *info)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-/* @param table  NULL: none is named */
 static enum cellar_code scrub_call(struct cellar_client *client, const char *table,
-                                   struct cellar_msg_scrub_request *message,
+                                   struct cellar_msg_pass_request *message,
                                    struct cellar_call *call, struct cellar_scrub_info **info)
 {
     struct cellar_error error;
     struct cellar_buffer reply = {0};
-    int64_t deadline_us;
-    bool is_start = message->action == 0;
-    struct cellar_request request = {.operation = CELLAR_OP_SCRUB,
-                                     .safety = is_start ? CELLAR_SAFETY_WRITE : CELLAR_SAFETY_READ,
-                                     .type = &cellar_msg_scrub_request_type,
-                                     .message = message,
-                                     .table = table != NULL ? &message->table : NULL,
-                                     .timeout_us = &message->timeout_us};
-    CELLAR_ASSERT(client != NULL && info != NULL);
-    cellar_error_clear(&error);
-    enum cellar_status status = CELLAR_OK;
-    if (table != NULL) {
-        status = cellar_call_table(client, &request, table, call, &reply, &error);
-    } else {
-        status = cellar_call_deadline(client, call, &deadline_us, &error);
-        if (status == CELLAR_OK) {
-            status = cellar_call_run(client, &request, deadline_us, &reply, &error);
-        }
-    }
+    enum cellar_status status =
+        cellar_pass_call(client, CELLAR_OP_SCRUB, table, message, call, &reply, &error);
+    CELLAR_ASSERT(info != NULL);
     if (status == CELLAR_OK) {
         (void)info_decode(cellar_slice_of(&reply), info, &error);
     }
@@ -211,7 +194,7 @@ enum cellar_code cellar_scrub_start(struct cellar_client *client, const char *ta
                                     uint64_t bytes_per_second, struct cellar_call *call,
                                     struct cellar_scrub_info **info)
 {
-    struct cellar_msg_scrub_request message = {.bytes_per_second = bytes_per_second};
+    struct cellar_msg_pass_request message = {.bytes_per_second = bytes_per_second};
     CELLAR_ASSERT(client != NULL);
     return scrub_call(client, table, &message, call, info);
 }
@@ -219,7 +202,7 @@ enum cellar_code cellar_scrub_start(struct cellar_client *client, const char *ta
 enum cellar_code cellar_scrub_status(struct cellar_client *client, struct cellar_call *call,
                                      struct cellar_scrub_info **info)
 {
-    struct cellar_msg_scrub_request message = {.action = 1};
+    struct cellar_msg_pass_request message = {.action = 1};
     CELLAR_ASSERT(client != NULL);
     return scrub_call(client, NULL, &message, call, info);
 }
@@ -227,7 +210,7 @@ enum cellar_code cellar_scrub_status(struct cellar_client *client, struct cellar
 enum cellar_code cellar_scrub_cancel(struct cellar_client *client, struct cellar_call *call,
                                      struct cellar_scrub_info **info)
 {
-    struct cellar_msg_scrub_request message = {.action = 2};
+    struct cellar_msg_pass_request message = {.action = 2};
     CELLAR_ASSERT(client != NULL);
     return scrub_call(client, NULL, &message, call, info);
 }

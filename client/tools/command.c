@@ -43,6 +43,7 @@ const struct cellar_command_group cellar_command_groups[] = {
     {"the server", cellar_server_commands},
     {"data on disk", cellar_check_commands},
     {"data on disk, while it is served", cellar_scrub_commands},
+    {"data written anew", cellar_compact_commands},
     {"measuring", cellar_bench_commands},
     {"line by line", cellar_shell_commands},
     {"this program", cellar_program_commands},

@@ -49,6 +49,7 @@ extern const struct cellar_command cellar_server_commands[];
 extern const struct cellar_command cellar_bench_commands[];
 extern const struct cellar_command cellar_check_commands[];
 extern const struct cellar_command cellar_scrub_commands[];
+extern const struct cellar_command cellar_compact_commands[];
 extern const struct cellar_command cellar_shell_commands[];
 extern const struct cellar_command cellar_program_commands[];
 

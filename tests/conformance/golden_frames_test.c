@@ -38,8 +38,9 @@ struct draft {
         struct cellar_msg_table_reply table_reply;
         struct cellar_msg_modify_families_request modify_families;
         struct cellar_msg_drop_rows_request drop_rows;
-        struct cellar_msg_scrub_request scrub;
+        struct cellar_msg_pass_request scrub;
         struct cellar_msg_scrub_reply scrub_reply;
+        struct cellar_msg_compact_reply compact_reply;
         struct cellar_msg_mutate_row_request mutate_row;
         struct cellar_msg_mutate_rows_request mutate_rows;
         struct cellar_msg_mutate_rows_reply mutate_rows_reply;
@@ -356,7 +357,7 @@ static void fill_moved_end(struct draft *draft)
 static void fill_scrub(struct draft *draft)
 {
     draft->as.scrub =
-        (struct cellar_msg_scrub_request){.table = TEXT("t"), .bytes_per_second = 1000000};
+        (struct cellar_msg_pass_request){.table = TEXT("t"), .bytes_per_second = 1000000};
 }
 
 static void fill_scrub_running(struct draft *draft)
@@ -387,6 +388,22 @@ static void fill_scrub_ended(struct draft *draft)
     draft->as.scrub_reply.ended_us = UINT64_C(1700000000040000);
     draft->as.scrub_reply.problem_count = 2;
     draft->as.scrub_reply.problems = cellar_slice_of(problems);
+}
+
+static void fill_compact_failed(struct draft *draft)
+{
+    draft->as.compact_reply =
+        (struct cellar_msg_compact_reply){.state = 4,
+                                          .pass = 2,
+                                          .table = TEXT(FULL_TABLE),
+                                          .items = 40,
+                                          .items_total = 500,
+                                          .bytes = 4000,
+                                          .started_us = UINT64_C(1700000000000000),
+                                          .ended_us = UINT64_C(1700000000040000),
+                                          .tablets = 1,
+                                          .tablets_total = 3,
+                                          .why = TEXT("the disk is full")};
 }
 
 static void fill_bad_frame(struct draft *draft)
@@ -422,10 +439,13 @@ static const struct exchange exchanges[] = {
       REQUEST(17, DROP_ROWS, drop_rows_request, fill_drop_all),
       ANSWER(REPLY, 17, DROP_ROWS, empty, NULL)}},
     {"scrub",
-     {REQUEST(18, SCRUB, scrub_request, fill_scrub),
+     {REQUEST(18, SCRUB, pass_request, fill_scrub),
       ANSWER(REPLY, 18, SCRUB, scrub_reply, fill_scrub_running),
-      REQUEST(19, SCRUB, scrub_request, fill_scrub_status),
+      REQUEST(19, SCRUB, pass_request, fill_scrub_status),
       ANSWER(REPLY, 19, SCRUB, scrub_reply, fill_scrub_ended)}},
+    {"compact",
+     {REQUEST(20, COMPACT, pass_request, fill_scrub),
+      ANSWER(REPLY, 20, COMPACT, compact_reply, fill_compact_failed)}},
     {"mutate_row",
      {REQUEST(4, MUTATE_ROW, mutate_row_request, fill_mutate_row),
       ANSWER(REPLY, 4, MUTATE_ROW, empty, NULL)}},

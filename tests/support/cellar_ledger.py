@@ -15,6 +15,7 @@ from cellar_history import (ABSENT_FAMILY, FAMILIES, FAMILY_CREATE, FAMILY_DROP,
                             SERVER_TIME_FAMILY, Event, History, Table, explain, state_of)
 
 SILENCE_SECONDS_MAX = 60
+COMPACT_SHARE = 0.2
 EVENT_SHARE = 0.7  # of what the administrator does: drops of rows and changes of families
 
 
@@ -204,11 +205,12 @@ class Load:
         self.rows_per_writer, self.depth = rows_per_writer, depth
         self.value_count = values_from
         self.requests, self.reads = {}, {}
-        self.acknowledged = self.rows_read = self.events = 0
+        self.acknowledged = self.rows_read = self.events = self.compactions = 0
         self.errors = {}
         self.open_tables = []
         self.admin = server.connect()
         self.admin_step = None
+        self.compactor = server.connect()
         self.reader = server.connect()
         self.read = None  # (request id, RowCollector)
         self.writers = [Writer(self, index) for index in range(writers)]
@@ -221,7 +223,7 @@ class Load:
         self.requests[(connection.local_port, number)] = steps
 
     def close(self):
-        for connection in [self.admin, self.reader, *(w.connection for w in self.writers)]:
+        for connection in [self.admin, self.compactor, self.reader, *(w.connection for w in self.writers)]:
             connection.close()
 
     # ---- tables
@@ -287,7 +289,11 @@ class Load:
 
     def _administrate(self, keep):
         """Now and then another table, or one less; names come back after a drop. In between rows
-        are dropped and families change."""
+        are dropped and families change, and everything is compacted; how a compaction ends is
+        nobody's business here, so that its answers are left unread."""
+        if self.random.random() < COMPACT_SHARE:
+            self.compactor.submit(native.COMPACT, {1: 0})
+            self.compactions += 1
         if self.admin_step is not None:
             return
         if self.open_tables and self.random.random() < EVENT_SHARE:

@@ -267,6 +267,62 @@ enum cellar_code cellar_scrub_cancel(struct cellar_client *client, struct cellar
 /** Frees what a scrub's call gave. Takes NULL. */
 void cellar_scrub_info_free(struct cellar_scrub_info *info);
 
+/* ---- compactions --------------------------------------------------------------------------- */
+
+/** How the latest compaction stands. */
+enum cellar_compact_state {
+    CELLAR_COMPACT_NONE = 0, /* there was none since the server started */
+    CELLAR_COMPACT_RUNNING = 1,
+    CELLAR_COMPACT_ENDED = 2,
+    CELLAR_COMPACT_CANCELLED = 3,
+    CELLAR_COMPACT_FAILED = 4,   /* `why` tells; some tablets are as they were */
+    CELLAR_COMPACT_ABANDONED = 5 /* the server's end cut off the last one; none has begun since */
+};
+
+/** How far a compaction is, or how it ended. */
+struct cellar_compact_info {
+    enum cellar_compact_state state;
+    uint64_t pass;      /* rises by one with each compaction of a server's run */
+    bool is_background; /* the server began it by itself */
+    const char *table;  /* full name; empty: all */
+    uint64_t tablet_count;
+    uint64_t tablet_count_total;
+    uint64_t item_count;
+    uint64_t item_count_total; /* about */
+    uint64_t byte_count;       /* of keys and values, written */
+    uint64_t started_us;       /* since 1970 */
+    uint64_t ended_us;         /* 0: it runs */
+    uint64_t abandoned_count;  /* tablets whose compaction the server's last end cut off */
+    const char *why;           /* FAILED: a sentence without a period */
+};
+
+/**
+ * Has the server write a table's data, or that of all tables, anew: in the order of keys, without
+ * what is deleted or hidden by rules, while it is read and written. Does not wait for the end: ask
+ * with cellar_compact_status().
+ *
+ * @param table             NULL: all
+ * @param bytes_per_second  written so fast at most, 1,024 at least; 0: no limit
+ * @param info              receives one block of memory; free it with cellar_compact_info_free()
+ * @return CELLAR_E_OK; CELLAR_E_FAILED_PRECONDITION when one runs; CELLAR_E_NOT_FOUND (table),
+ *         CELLAR_E_INVALID_ARGUMENT, or as cellar_table_drop()
+ * @thread any
+ */
+enum cellar_code cellar_compact_start(struct cellar_client *client, const char *table,
+                                      uint64_t bytes_per_second, struct cellar_call *call,
+                                      struct cellar_compact_info **info);
+
+/** Asks how the latest compaction stands; otherwise as cellar_server_info_get(). @thread any */
+enum cellar_code cellar_compact_status(struct cellar_client *client, struct cellar_call *call,
+                                       struct cellar_compact_info **info);
+
+/** Has the compaction that runs end soon; otherwise as cellar_compact_status(). @thread any */
+enum cellar_code cellar_compact_cancel(struct cellar_client *client, struct cellar_call *call,
+                                       struct cellar_compact_info **info);
+
+/** Frees what a compaction's call gave. Takes NULL. */
+void cellar_compact_info_free(struct cellar_compact_info *info);
+
 /* ---- tables -------------------------------------------------------------------------------- */
 
 /*

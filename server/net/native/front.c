@@ -27,7 +27,7 @@ static const struct net_operation operations[] = {
     {CELLAR_OP_CREATE_TABLE, net_admin_run},    {CELLAR_OP_DESCRIBE_TABLE, net_admin_run},
     {CELLAR_OP_LIST_TABLES, net_admin_run},     {CELLAR_OP_DROP_TABLE, net_admin_run},
     {CELLAR_OP_MODIFY_FAMILIES, net_admin_run}, {CELLAR_OP_DROP_ROWS, net_admin_run},
-    {CELLAR_OP_SCRUB, net_admin_run},
+    {CELLAR_OP_SCRUB, net_admin_run},           {CELLAR_OP_COMPACT, net_admin_run},
 };
 
 void net_front_init(struct net_context *context, const struct net_front_options *options)

@@ -186,8 +186,8 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
 /* Does not wait for the scrub. A number that fits no enum stays one that the service refuses. */
 static enum cellar_status run_scrub(struct admin_job *job, struct cellar_error *error)
 {
-    struct cellar_msg_scrub_request message;
-    CELLAR_TRY(cellar_message_decode(&cellar_msg_scrub_request_type, job->body, &message,
+    struct cellar_msg_pass_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_pass_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
     const struct svc_scrub_request scrub = {
         .action = (enum svc_scrub_action)CELLAR_MIN(message.action, (uint64_t)SVC_SCRUB_CANCEL + 1),
@@ -199,6 +199,50 @@ static enum cellar_status run_scrub(struct admin_job *job, struct cellar_error *
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_scrub(job->svc, &limits, &scrub, &job->arena, &status, error));
     return net_scrub_encode(&status, &job->reply, error);
+}
+
+static enum cellar_status compact_encode(const struct svc_compact_status *status,
+                                         struct cellar_buffer *to, struct cellar_error *error)
+{
+    const struct cellar_msg_compact_reply reply = {
+        .state = status->state,
+        .pass = status->pass,
+        .background = status->is_background,
+        .table = status->table,
+        .items = status->item_count,
+        .items_total = status->item_count_total,
+        .bytes = status->byte_count,
+        .started_us = (uint64_t)CELLAR_MAX(status->started_us, INT64_C(0)),
+        .ended_us = (uint64_t)CELLAR_MAX(status->ended_us, INT64_C(0)),
+        .tablets = status->tablet_count,
+        .tablets_total = status->tablet_count_total,
+        .abandoned = status->abandoned_count,
+        .why = status->why,
+    };
+    enum cellar_status result = cellar_message_encode(&cellar_msg_compact_reply_type, &reply, to);
+    CELLAR_ASSERT(result == CELLAR_OK || result == CELLAR_NO_MEMORY);
+    return result == CELLAR_OK
+               ? CELLAR_OK
+               : cellar_error_set(error, result, "No memory for an administrative request");
+}
+
+/* Does not wait for the compaction; numbers as in run_scrub(). */
+static enum cellar_status run_compact(struct admin_job *job, struct cellar_error *error)
+{
+    struct cellar_msg_pass_request message;
+    CELLAR_TRY(cellar_message_decode(&cellar_msg_pass_request_type, job->body, &message,
+                                     CELLAR_UNKNOWN_REFUSE, error));
+    const struct svc_compact_request compact = {
+        .action =
+            (enum svc_compact_action)CELLAR_MIN(message.action, (uint64_t)SVC_COMPACT_CANCEL + 1),
+        .table = message.table,
+        .bytes_per_second = message.bytes_per_second,
+    };
+    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_compact_status status = {.state = SVC_COMPACT_NONE};
+    CELLAR_ASSERT(limits.deadline_us >= 0);
+    CELLAR_TRY(svc_compact(job->svc, &limits, &compact, &job->arena, &status, error));
+    return compact_encode(&status, &job->reply, error);
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */
@@ -217,6 +261,7 @@ static job_fn *find_job(uint16_t operation)
         {CELLAR_OP_MODIFY_FAMILIES, run_modify},
         {CELLAR_OP_DROP_ROWS, run_drop_rows},
         {CELLAR_OP_SCRUB, run_scrub},
+        {CELLAR_OP_COMPACT, run_compact},
     };
     job_fn *found = NULL;
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(jobs); i++) {

@@ -318,6 +318,31 @@ enum cellar_status svc_drop_rows(struct svc *svc, const struct svc_request *requ
     return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
 }
 
+enum cellar_status svc_compact(struct svc *svc, const struct svc_request *request,
+                               const struct svc_compact_request *compact,
+                               struct cellar_arena *arena, struct svc_compact_status *status,
+                               struct cellar_error *error)
+{
+    (void)svc;
+    (void)arena;
+    fake.deadline_us = request->deadline_us;
+    fake.compact = *compact;
+    *status = (struct svc_compact_status){.state = SVC_COMPACT_FAILED,
+                                          .pass = 3,
+                                          .is_background = true,
+                                          .table = cellar_slice_text("t"),
+                                          .tablet_count = 1,
+                                          .tablet_count_total = 2,
+                                          .item_count = 5,
+                                          .item_count_total = 6,
+                                          .byte_count = 700,
+                                          .started_us = 8,
+                                          .ended_us = 9,
+                                          .abandoned_count = 4,
+                                          .why = cellar_slice_text("full")};
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
 enum cellar_status svc_scrub(struct svc *svc, const struct svc_request *request,
                              const struct svc_scrub_request *scrub, struct cellar_arena *arena,
                              struct svc_scrub_status *status, struct cellar_error *error)

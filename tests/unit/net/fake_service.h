@@ -49,6 +49,7 @@ struct fake_service {
     size_t change_count;
     size_t prefix_bytes; /* of the last drop of rows */
     bool is_drop_of_all;
+    struct svc_compact_request compact;
     struct svc_scrub_request scrub; /* the last one */
     bool is_ready;
 };

@@ -49,9 +49,9 @@ static void drop_rows(struct harness *harness, uint32_t id, const char *prefix, 
     wait_for_answer(harness);
 }
 
-static void scrub(struct harness *harness, uint32_t id, struct cellar_msg_scrub_request message)
+static void scrub(struct harness *harness, uint32_t id, struct cellar_msg_pass_request message)
 {
-    harness_request(harness, id, CELLAR_OP_SCRUB, &cellar_msg_scrub_request_type, &message);
+    harness_request(harness, id, CELLAR_OP_SCRUB, &cellar_msg_pass_request_type, &message);
     wait_for_answer(harness);
 }
 
@@ -235,6 +235,33 @@ static void table_with_malformed_parts_is_refused_with_their_place(void **state)
     harness_close(&harness);
 }
 
+static void a_compaction_is_asked_for_and_told(void **state)
+{
+    (void)state;
+    struct harness harness;
+    struct cellar_msg_compact_reply reply;
+    const struct cellar_msg_pass_request message = {
+        .table = cellar_slice_text("t"), .action = 7, .bytes_per_second = 4096};
+    fake_reset();
+    harness_open_greeted(&harness);
+    harness_request(&harness, 2, CELLAR_OP_COMPACT, &cellar_msg_pass_request_type, &message);
+    wait_for_answer(&harness);
+    struct harness_frame frame = harness_expect(&harness, 2, CELLAR_FRAME_REPLY);
+    assert_int_equal(fake.compact.action, SVC_COMPACT_CANCEL + 1);
+    assert_int_equal(fake.compact.bytes_per_second, 4096);
+    assert_int_equal(fake.compact.table.bytes, 1);
+    assert_int_equal(cellar_message_decode(&cellar_msg_compact_reply_type, frame.payload, &reply,
+                                           CELLAR_UNKNOWN_REFUSE, NULL),
+                     CELLAR_OK);
+    assert_int_equal(reply.state, 4);
+    assert_int_equal(reply.tablets, 1);
+    assert_int_equal(reply.tablets_total, 2);
+    assert_int_equal(reply.items_total, 6);
+    assert_int_equal(reply.abandoned, 4);
+    assert_true(cellar_slice_equal(reply.why, cellar_slice_text("full")));
+    harness_close(&harness);
+}
+
 static void scrub_is_asked_for_and_told(void **state)
 {
     (void)state;
@@ -248,8 +275,8 @@ static void scrub_is_asked_for_and_told(void **state)
     fake_reset();
     harness_open_greeted(&harness);
     scrub(&harness, 2,
-          (struct cellar_msg_scrub_request){.table = cellar_slice_text("t"),
-                                            .bytes_per_second = 4096});
+          (struct cellar_msg_pass_request){.table = cellar_slice_text("t"),
+                                           .bytes_per_second = 4096});
     struct harness_frame frame = harness_expect(&harness, 2, CELLAR_FRAME_REPLY);
     assert_int_equal(fake.scrub.action, SVC_SCRUB_START);
     assert_int_equal(fake.scrub.bytes_per_second, 4096);
@@ -269,7 +296,7 @@ static void scrub_is_asked_for_and_told(void **state)
     assert_int_equal(reply.problem_count, 70);
     assert_true(
         cellar_slice_equal(reply.problems, cellar_slice_make(problems, sizeof problems - 1)));
-    scrub(&harness, 3, (struct cellar_msg_scrub_request){.action = UINT64_C(0x100000002)});
+    scrub(&harness, 3, (struct cellar_msg_pass_request){.action = UINT64_C(0x100000002)});
     assert_int_equal(fake.scrub.action, 3); /* cut to what the service refuses */
     harness_close(&harness);
 }
@@ -298,7 +325,7 @@ static void errors_of_the_service_are_answered_for_every_operation(void **state)
     harness_expect_error(&harness, 12, CELLAR_FAILED_PRECONDITION, "the fake says");
     drop_rows(&harness, 13, "p", false);
     harness_expect_error(&harness, 13, CELLAR_FAILED_PRECONDITION, "the fake says");
-    scrub(&harness, 14, (struct cellar_msg_scrub_request){.action = 1});
+    scrub(&harness, 14, (struct cellar_msg_pass_request){.action = 1});
     harness_expect_error(&harness, 14, CELLAR_FAILED_PRECONDITION, "the fake says");
     harness_close(&harness);
 }
@@ -358,6 +385,7 @@ int main(void)
         cmocka_unit_test(rows_are_dropped_by_prefix_or_all),
         cmocka_unit_test(table_with_malformed_parts_is_refused_with_their_place),
         cmocka_unit_test(scrub_is_asked_for_and_told),
+        cmocka_unit_test(a_compaction_is_asked_for_and_told),
         cmocka_unit_test(errors_of_the_service_are_answered_for_every_operation),
         cmocka_unit_test(request_counts_its_time_limit_from_arrival),
         cmocka_unit_test(request_survives_its_connection),
