@@ -155,8 +155,8 @@ static bool tablet_run(struct pass *pass, struct tablet_table *table, size_t ind
     if (!goes_on) {
         return false;
     }
-    enum cellar_status status = tablet_compact(compactor->db, table, index,
-                                               chunk_bytes(pass->order), chunk_end, pass, &error);
+    const struct tablet_compact_options options = {chunk_bytes(pass->order), chunk_end, pass};
+    enum cellar_status status = tablet_compact(compactor->db, table, index, &options, &error);
     tablet_end(pass, &table->tablets[index], status, &error, start_us);
     return status != CELLAR_CANCELLED;
 }

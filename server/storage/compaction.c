@@ -331,9 +331,10 @@ enum cellar_status store_compaction_step(struct store_compaction *compaction, st
         filter_renew(compaction, store);
         compaction->status = chunk_run(compaction, store, bytes_max, chunk_copy);
     }
-    store_keeper_release(compaction->engine, store);
     *is_done = compaction->has_all_cells;
-    return compaction->status;
+    enum cellar_status status = compaction->status; /* a checkpoint may change it */
+    store_keeper_release(compaction->engine, store);
+    return status;
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */
@@ -469,9 +470,10 @@ enum cellar_status store_compaction_seal(struct store_compaction *compaction, st
         store_env_durable_set(compaction->env, true);
         compaction->status = chunk_run(compaction, store, UINT64_MAX, tokens_copy);
     }
-    if (compaction->status != CELLAR_OK) {
+    enum cellar_status status = compaction->status;
+    if (status != CELLAR_OK) {
         store_keeper_release(compaction->engine, store);
-        return compaction->status;
+        return status;
     }
     store_env_count_by(compaction->env, &compaction->engine->open_count);
     compaction->is_sealed = true;

@@ -63,23 +63,22 @@ static enum cellar_status failed(const struct run *run, enum cellar_status statu
 }
 
 /* All chunks. */
-static enum cellar_status cells_copy(struct run *run, uint64_t chunk_bytes,
-                                     tablet_compact_watch *watch, void *context,
+static enum cellar_status cells_copy(struct run *run, const struct tablet_compact_options *options,
                                      struct cellar_error *error)
 {
     const struct store_compaction *compaction = run->compaction;
     bool is_done = false;
     while (!is_done) {
         CELLAR_TRY(run_enter(run, error));
-        enum cellar_status status =
-            store_compaction_step(run->compaction, run->tablet->store, chunk_bytes, &is_done);
+        enum cellar_status status = store_compaction_step(run->compaction, run->tablet->store,
+                                                          options->chunk_bytes, &is_done);
         run_leave(run);
         if (status != CELLAR_OK) {
             return failed(run, status, error);
         }
         const struct tablet_compact_progress progress = {
             compaction->item_count, compaction->item_count_total, compaction->byte_count};
-        if (!watch(context, &progress)) {
+        if (!options->watch(options->context, &progress)) {
             return cellar_error_set(error, CELLAR_CANCELLED, "the compaction was cancelled");
         }
     }
@@ -130,18 +129,17 @@ static enum cellar_status generation_publish(struct run *run, struct cellar_erro
 }
 
 enum cellar_status tablet_compact(struct tablet_db *db, struct tablet_table *table,
-                                  size_t tablet_index, uint64_t chunk_bytes,
-                                  tablet_compact_watch *watch, void *context,
+                                  size_t tablet_index, const struct tablet_compact_options *options,
                                   struct cellar_error *error)
 {
     struct run run = {.db = db, .table = table, .tablet = &table->tablets[tablet_index]};
-    CELLAR_ASSERT(tablet_index < table->tablet_count && chunk_bytes > 0);
+    CELLAR_ASSERT(tablet_index < table->tablet_count && options->chunk_bytes > 0);
     CELLAR_TRY(run_enter(&run, error));
     enum cellar_status status =
         store_compaction_begin(tablet_db_engine(db), run.tablet->store, &run.compaction, error);
     run_leave(&run);
     CELLAR_TRY(status);
-    status = cells_copy(&run, chunk_bytes, watch, context, error);
+    status = cells_copy(&run, options, error);
     if (status == CELLAR_OK) {
         tablet_db_admin_lock(db);
         status = generation_publish(&run, error);

@@ -19,18 +19,23 @@ struct tablet_compact_progress {
  * the compaction is to be abandoned */
 typedef bool tablet_compact_watch(void *context, const struct tablet_compact_progress *progress);
 
+/** How a compaction is made. */
+struct tablet_compact_options {
+    uint64_t chunk_bytes; /* written between two calls of `watch`, about */
+    tablet_compact_watch *watch;
+    void *context;
+};
+
 /**
  * Compacts a tablet. Reads and writes go on meanwhile. Blocks.
  *
- * @param table        a reference, the caller's
- * @param chunk_bytes  written between two calls of `watch`, about
+ * @param table  a reference, the caller's
  * @return CELLAR_OK; CANCELLED (by the watch), NOT_FOUND (the table is dropped),
  * FAILED_PRECONDITION (one runs), DATA_LOSS (a damaged item; the tablet stays as it is),
  * RESOURCE_EXHAUSTED, IO_ERROR, OUTCOME_UNKNOWN (the log failed), NO_MEMORY
  */
 enum cellar_status tablet_compact(struct tablet_db *db, struct tablet_table *table,
-                                  size_t tablet_index, uint64_t chunk_bytes,
-                                  tablet_compact_watch *watch, void *context,
+                                  size_t tablet_index, const struct tablet_compact_options *options,
                                   struct cellar_error *error) CELLAR_MUST_USE;
 
 /** When a compaction is due without being asked for. */

@@ -58,9 +58,8 @@ static void table_compact(struct test_compactor *compactor, struct tablet_table 
         }
         compactor->is_cancelling = false;
         cellar_error_clear(&error);
-        end_check(compactor,
-                  tablet_compact(compactor->db, table, i, chunk_bytes, watch, compactor, &error),
-                  &error);
+        const struct tablet_compact_options options = {chunk_bytes, watch, compactor};
+        end_check(compactor, tablet_compact(compactor->db, table, i, &options, &error), &error);
         park(compactor);
     }
 }

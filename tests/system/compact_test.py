@@ -123,7 +123,8 @@ def main():
             for version in (2, 3):
                 fill(server, generator, version)
                 ratios.append(compacted(server, data, version))
-            assert server.descriptor_count() <= descriptors, (server.descriptor_count(), descriptors)
+            # A generation that was left open would cost three.
+            assert server.descriptor_count() < descriptors + 3, (server.descriptor_count(), descriptors)
             _, errors = cellar(server, "compact", "nothing", code=3)
             assert "NOT_FOUND" in errors, errors
             for words in (["--status", "--cancel"], ["t", "--status"], ["--cancel", "--rate", "4096"],
