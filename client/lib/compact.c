@@ -85,14 +85,12 @@ void cellar_compact_info_free(struct cellar_compact_info *info)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static enum cellar_code compact_call(struct cellar_client *client, const char *table,
-                                     struct cellar_msg_pass_request *message,
+static enum cellar_code compact_call(struct cellar_client *client, const struct cellar_pass *pass,
                                      struct cellar_call *call, struct cellar_compact_info **info)
 {
     struct cellar_error error;
     struct cellar_buffer reply = {0};
-    enum cellar_status status =
-        cellar_pass_call(client, CELLAR_OP_COMPACT, table, message, call, &reply, &error);
+    enum cellar_status status = cellar_pass_call(client, pass, call, &reply, &error);
     CELLAR_ASSERT(info != NULL);
     if (status == CELLAR_OK) {
         info_decode(cellar_slice_of(&reply), info, &error);
@@ -105,23 +103,24 @@ enum cellar_code cellar_compact_start(struct cellar_client *client, const char *
                                       uint64_t bytes_per_second, struct cellar_call *call,
                                       struct cellar_compact_info **info)
 {
-    struct cellar_msg_pass_request message = {.bytes_per_second = bytes_per_second};
+    const struct cellar_pass pass = {
+        .operation = CELLAR_OP_COMPACT, .table = table, .bytes_per_second = bytes_per_second};
     CELLAR_ASSERT(client != NULL);
-    return compact_call(client, table, &message, call, info);
+    return compact_call(client, &pass, call, info);
 }
 
 enum cellar_code cellar_compact_status(struct cellar_client *client, struct cellar_call *call,
                                        struct cellar_compact_info **info)
 {
-    struct cellar_msg_pass_request message = {.action = 1};
+    const struct cellar_pass pass = {.operation = CELLAR_OP_COMPACT, .action = 1};
     CELLAR_ASSERT(client != NULL);
-    return compact_call(client, NULL, &message, call, info);
+    return compact_call(client, &pass, call, info);
 }
 
 enum cellar_code cellar_compact_cancel(struct cellar_client *client, struct cellar_call *call,
                                        struct cellar_compact_info **info)
 {
-    struct cellar_msg_pass_request message = {.action = 2};
+    const struct cellar_pass pass = {.operation = CELLAR_OP_COMPACT, .action = 2};
     CELLAR_ASSERT(client != NULL);
-    return compact_call(client, NULL, &message, call, info);
+    return compact_call(client, &pass, call, info);
 }

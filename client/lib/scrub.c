@@ -174,14 +174,12 @@ void cellar_scrub_info_free(struct cellar_scrub_info *info)
 
 /* ---- calls ----------------------------------------------------------------------------------- */
 
-static enum cellar_code scrub_call(struct cellar_client *client, const char *table,
-                                   struct cellar_msg_pass_request *message,
+static enum cellar_code scrub_call(struct cellar_client *client, const struct cellar_pass *pass,
                                    struct cellar_call *call, struct cellar_scrub_info **info)
 {
     struct cellar_error error;
     struct cellar_buffer reply = {0};
-    enum cellar_status status =
-        cellar_pass_call(client, CELLAR_OP_SCRUB, table, message, call, &reply, &error);
+    enum cellar_status status = cellar_pass_call(client, pass, call, &reply, &error);
     CELLAR_ASSERT(info != NULL);
     if (status == CELLAR_OK) {
         (void)info_decode(cellar_slice_of(&reply), info, &error);
@@ -194,23 +192,24 @@ enum cellar_code cellar_scrub_start(struct cellar_client *client, const char *ta
                                     uint64_t bytes_per_second, struct cellar_call *call,
                                     struct cellar_scrub_info **info)
 {
-    struct cellar_msg_pass_request message = {.bytes_per_second = bytes_per_second};
+    const struct cellar_pass pass = {
+        .operation = CELLAR_OP_SCRUB, .table = table, .bytes_per_second = bytes_per_second};
     CELLAR_ASSERT(client != NULL);
-    return scrub_call(client, table, &message, call, info);
+    return scrub_call(client, &pass, call, info);
 }
 
 enum cellar_code cellar_scrub_status(struct cellar_client *client, struct cellar_call *call,
                                      struct cellar_scrub_info **info)
 {
-    struct cellar_msg_pass_request message = {.action = 1};
+    const struct cellar_pass pass = {.operation = CELLAR_OP_SCRUB, .action = 1};
     CELLAR_ASSERT(client != NULL);
-    return scrub_call(client, NULL, &message, call, info);
+    return scrub_call(client, &pass, call, info);
 }
 
 enum cellar_code cellar_scrub_cancel(struct cellar_client *client, struct cellar_call *call,
                                      struct cellar_scrub_info **info)
 {
-    struct cellar_msg_pass_request message = {.action = 2};
+    const struct cellar_pass pass = {.operation = CELLAR_OP_SCRUB, .action = 2};
     CELLAR_ASSERT(client != NULL);
-    return scrub_call(client, NULL, &message, call, info);
+    return scrub_call(client, &pass, call, info);
 }
