@@ -505,7 +505,7 @@ void store_compaction_end(struct store_compaction *compaction, struct store *sto
         store_state_note(store, &txn->state);
         store_env_read_end(txn);
     }
-    store_keeper_limits_set(compaction->engine, store);
+    store_keeper_limits_set(store);
     store_keeper_release(compaction->engine, store);
     while (store_env_has_users(compaction->env)) {
         (void)nanosleep(&pause, NULL); /* a chunk of a read lasts some milliseconds */

@@ -85,9 +85,14 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
 
 /* ---- keeper_limits.c ------------------------------------------------------------------------- */
 
-/** Sets what a store may take before its memtable is frozen, or sets are refused, by the size of
- * its environment now. Any thread that has claimed the store. */
-void store_keeper_limits_set(const struct store_engine *engine, struct store *store);
+/** Notes the size of a store's environment now: what a checkpoint may change of it, and what sets
+ * may add. Any thread that has claimed the store. */
+void store_keeper_limits_set(struct store *store);
+
+/** Whether a checkpoint of an active memtable that is not empty would change so many pages that it
+ * should come now. Any thread. */
+bool store_keeper_pages_are_many(const struct store_engine *engine, const struct store *store,
+                                 const struct store_memtable_facts *facts);
 
 /**
  * Reserves the pages that a checkpoint of the store may change. With the append lock.

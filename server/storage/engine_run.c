@@ -65,7 +65,7 @@ static bool is_over_budget(const struct store_engine *engine, const struct store
                atomic_load_explicit(&engine->unapplied_bytes_max, memory_order_relaxed) ||
            lsn - low_lsn >
                atomic_load_explicit(&engine->unapplied_records_max, memory_order_relaxed) ||
-           facts.row_count > atomic_load_explicit(&store->rows_max, memory_order_relaxed) ||
+           store_keeper_pages_are_many(engine, store, &facts) ||
            (options->checkpoint_records_max > 0 &&
             facts.record_count >= options->checkpoint_records_max);
 }

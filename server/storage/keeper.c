@@ -8,7 +8,7 @@
  *
  *     memtable bytes over the budget                     the store with most memtable bytes
  *     unapplied log over its budgets, or many segments   the store with the oldest unapplied record
- *     too many distinct rows (pages a checkpoint may dirty), records, age, idle  that store
+ *     too many pages that a checkpoint may dirty, records, age, idle     that store
  *
  * freezes it under the append lock and checkpoints it. Two keepers, so at most two checkpoints at
  * once. When no checkpoint is due, slices of dropped ranges are removed (removal.c).
@@ -61,7 +61,7 @@ static bool store_is_due(const struct store_engine *engine, const struct store *
 {
     uint64_t records_max = engine->options.checkpoint_records_max;
     CELLAR_ASSERT(facts->record_count > 0);
-    return facts->row_count > atomic_load(&store->rows_max) ||
+    return store_keeper_pages_are_many(engine, store, facts) ||
            (records_max > 0 && facts->record_count >= records_max) ||
            now_us - store->first_insert_us > AGE_US_MAX;
 }
@@ -261,7 +261,7 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     atomic_fetch_sub(&engine->frozen_entries, facts.entry_count);
     cellar_counter_add_shared(&engine->checkpoint_bytes, facts.bytes);
     cellar_counter_add_shared(&engine->checkpoint_records, facts.record_count);
-    store_keeper_limits_set(engine, store);
+    store_keeper_limits_set(store);
     cellar_log(CELLAR_LOG_DEBUG, "checkpoint", "store=%u records=%llu items=%llu us=%lld",
                store->id, (unsigned long long)facts.record_count, (unsigned long long)item_count,
                (long long)took_us);
@@ -332,7 +332,7 @@ static bool pending_serve(struct store_engine *engine)
         engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
         cellar_mutex_unlock(&engine->lock);
     } else {
-        store_keeper_limits_set(engine, store);
+        store_keeper_limits_set(store);
     }
     CELLAR_ASSERT(engine->is_started);
     store_keeper_release(engine, store);
@@ -377,7 +377,7 @@ enum cellar_status store_keeper_start(struct store_engine *engine) CELLAR_NO_THR
 {
     CELLAR_ASSERT(engine->keeper_count == 0);
     for (size_t i = 0; i < engine->store_count; i++) {
-        store_keeper_limits_set(engine, engine->stores[i]);
+        store_keeper_limits_set(engine->stores[i]);
     }
     store_keeper_disk_look(engine);
     while (engine->keeper_count < KEEPER_THREAD_COUNT) {

@@ -4,9 +4,9 @@
  * A checkpoint keeps every page that it changes in memory until it commits, and LMDB keeps them
  * afterwards for the next one. Half of the memory is theirs:
  *
- *     before   a store's active memtable is frozen when the pages that its checkpoint may change,
- *              a page a distinct row and what the new bytes fill, would come near that half;
- *              a store whose trees are smaller than that needs no such bound
+ *     before   a store's active memtable is frozen when the pages that its checkpoint may change
+ *              come near that half: a page a distinct row, at most those that the store has, and
+ *              what the new bytes fill
  *     during   a checkpoint reserves its pages; the second of two waits when both do not fit
  *     after    environments that hold too many pages are parked, that is closed until somebody
  *              needs them, before the reservation ends
@@ -38,21 +38,30 @@ static uint64_t dirty_pages_max(const struct store_engine *engine)
     return CELLAR_MIN(pages, (uint64_t)DIRTY_PAGES_MAX);
 }
 
-/* Pages that bytes of a memtable fill when they are written down: pages may be half empty. */
-static uint64_t fill_pages(uint64_t memtable_bytes)
+/* Pages that a checkpoint of a memtable may change. What records hold fills them, half empty
+ * perhaps; in the memtable it takes more memory than that, in links and heads of entries. */
+static uint64_t checkpoint_pages(const struct store *store,
+                                 const struct store_memtable_facts *facts)
 {
-    uint64_t pages = 2 * memtable_bytes / PAGE_BYTES + FILL_PAGES_MIN;
-    CELLAR_ASSERT(pages >= FILL_PAGES_MIN);
-    return pages;
+    uint64_t live_pages = atomic_load_explicit(&store->live_pages, memory_order_relaxed);
+    uint64_t touched = CELLAR_MIN(facts->row_count, live_pages);
+    CELLAR_ASSERT(facts->payload_bytes <= facts->bytes);
+    return touched + 2 * facts->payload_bytes / PAGE_BYTES + FILL_PAGES_MIN;
 }
 
-void store_keeper_limits_set(const struct store_engine *engine, struct store *store)
+/* An eighth is left for what comes before a keeper does. */
+bool store_keeper_pages_are_many(const struct store_engine *engine, const struct store *store,
+                                 const struct store_memtable_facts *facts)
 {
     uint64_t pages_max = dirty_pages_max(engine);
-    uint64_t fill = CELLAR_MIN(fill_pages(atomic_load(&engine->memtable_bytes_max)), pages_max / 2);
-    bool is_small = store_env_live_page_count(store->env) + fill <= pages_max;
-    CELLAR_ASSERT(fill < pages_max);
-    atomic_store(&store->rows_max, is_small ? UINT64_MAX : pages_max - fill);
+    CELLAR_ASSERT(facts->record_count > 0);
+    return checkpoint_pages(store, facts) > pages_max - pages_max / 8;
+}
+
+void store_keeper_limits_set(struct store *store)
+{
+    CELLAR_ASSERT(store->env != NULL);
+    atomic_store(&store->live_pages, store_env_live_page_count(store->env));
     atomic_store(&store->map_room_bytes, store_env_room_bytes(store->env, STORE_MAP_PERCENT_MAX));
 }
 
@@ -61,8 +70,7 @@ bool store_keeper_pages_reserve(struct store_engine *engine, const struct store 
 {
     struct store_memtable_facts facts;
     store_active_facts(store, &facts);
-    uint64_t touched = CELLAR_MIN(facts.row_count, store_env_live_page_count(store->env));
-    uint64_t pages = touched + fill_pages(facts.bytes);
+    uint64_t pages = checkpoint_pages(store, &facts);
     pages *= store->compaction != NULL ? 2 : 1; /* two generations */
     if (engine->dirty_pages > 0 && engine->dirty_pages + pages > dirty_pages_max(engine)) {
         return false;

@@ -36,6 +36,7 @@ struct store_memtable {
     _Atomic uint64_t row_count;
     _Atomic uint64_t drop_count;
     _Atomic uint64_t bytes;
+    _Atomic uint64_t payload_bytes;
     _Atomic int64_t server_time_us;
     uint32_t prefix_bytes; /* set before the first insert */
     uint8_t prefix[STORE_MEMTABLE_PREFIX_BYTES_MAX];
@@ -341,6 +342,8 @@ void store_memtable_insert(struct store_memtable *memtable, struct store_batch *
     counter_set(&memtable->record_count, counter_get(&memtable->record_count) + 1);
     counter_set(&memtable->entry_count, counter_get(&memtable->entry_count) + batch->entry_count);
     counter_set(&memtable->bytes, counter_get(&memtable->bytes) + batch->total_bytes);
+    counter_set(&memtable->payload_bytes,
+                counter_get(&memtable->payload_bytes) + batch->payload.bytes);
     int64_t time_us = atomic_load_explicit(&memtable->server_time_us, memory_order_relaxed);
     atomic_store_explicit(&memtable->server_time_us, CELLAR_MAX(time_us, batch->server_time_us),
                           memory_order_relaxed);
@@ -356,6 +359,7 @@ void store_memtable_facts(const struct store_memtable *memtable, struct store_me
     facts->row_count = counter_get(&memtable->row_count);
     facts->drop_count = counter_get(&memtable->drop_count);
     facts->bytes = counter_get(&memtable->bytes);
+    facts->payload_bytes = counter_get(&memtable->payload_bytes);
     facts->server_time_us = atomic_load_explicit(&memtable->server_time_us, memory_order_relaxed);
 }
 

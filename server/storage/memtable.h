@@ -50,9 +50,10 @@ struct store_memtable_facts {
     uint64_t last_lsn;
     uint64_t record_count;
     uint64_t entry_count;
-    uint64_t row_count;  /* distinct rows, and tokens: what a checkpoint finds a page for */
-    uint64_t drop_count; /* ranges dropped */
-    uint64_t bytes;
+    uint64_t row_count;     /* distinct rows, and tokens: what a checkpoint finds a page for */
+    uint64_t drop_count;    /* ranges dropped */
+    uint64_t bytes;         /* of memory */
+    uint64_t payload_bytes; /* of records: about what a checkpoint adds to the environment */
     int64_t server_time_us; /* the greatest given out */
 };
 

@@ -368,7 +368,6 @@ void store_state_note(struct store *store, const struct store_env_state *state)
     atomic_store(&store->used_bytes, store_env_used_bytes(store->env));
 }
 
-/* rows_max is the keeper's to set; until its first look nothing is written down for that reason. */
 enum cellar_status store_open(const char *directory, uint32_t id, uint64_t generation,
                               const uint8_t *log_id, struct store **store,
                               struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
@@ -389,7 +388,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
             store_state_note(opened, &txn->state);
         }
         atomic_store(&opened->applied_lsn, txn->state.applied_lsn);
-        atomic_store(&opened->rows_max, UINT64_MAX);
+        atomic_store(&opened->live_pages, store_env_live_page_count(opened->env));
         atomic_store(&opened->map_room_bytes,
                      store_env_room_bytes(opened->env, STORE_MAP_PERCENT_MAX));
         opened->server_time_us = txn->state.server_time_us;

@@ -55,7 +55,7 @@ struct store {
     bool is_checkpointing;               /* claimed: the engine's lock */
     struct store_compaction *compaction; /* that takes part in checkpoints; who has claimed it */
     _Atomic(const struct store_filter_source *) filters; /* NULL: every cell is kept */
-    _Atomic uint64_t rows_max;        /* distinct rows in the active memtable before it is frozen */
+    _Atomic uint64_t live_pages;      /* that its trees hold, as of the last checkpoint */
     _Atomic uint64_t map_room_bytes;  /* what sets may still add before the map is 90 % full */
     _Atomic uint64_t pending_bytes;   /* of memtables that LMDB lacks */
     _Atomic uint64_t used_bytes;      /* of the file, as of the last checkpoint or the opening */

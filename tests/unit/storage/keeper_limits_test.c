@@ -1,6 +1,6 @@
 /*
- * keeper_limits: the pages of checkpoints that run at once, and the rows that a memtable may have
- * before it is frozen.
+ * keeper_limits: the pages of checkpoints that run at once, and how many a memtable may be about to
+ * change before it is frozen.
  */
 #include <stdatomic.h>
 #include <stdio.h>
@@ -100,16 +100,29 @@ static void env_fill(struct store_env *env)
     assert_int_equal(store_env_commit(&txn), CELLAR_OK);
 }
 
-static void only_a_store_that_outgrew_the_memory_counts_rows(void **state)
+static bool pages_are_many(const struct rig *rig, uint64_t row_count, uint64_t payload_bytes)
+{
+    const struct store_memtable_facts facts = {.record_count = row_count,
+                                               .row_count = row_count,
+                                               .bytes = 3 * payload_bytes,
+                                               .payload_bytes = payload_bytes};
+    return store_keeper_pages_are_many(rig->engine, rig->store, &facts);
+}
+
+/* Rows count as far as the store has pages for them; what records hold counts for every store. */
+static void pages_of_rows_and_records_make_a_checkpoint_due(void **state)
 {
     (void)state;
     struct rig rig;
     rig_begin(&rig);
-    store_keeper_limits_set(rig.engine, rig.store);
-    assert_true(atomic_load(&rig.store->rows_max) == UINT64_MAX);
+    store_keeper_limits_set(rig.store);
+    assert_false(pages_are_many(&rig, 100 * PAGES_MAX, 1));
+    assert_true(pages_are_many(&rig, 1, PAGES_MAX * 4096 / 2));
     env_fill(rig.store->env);
-    store_keeper_limits_set(rig.engine, rig.store);
-    assert_in_range(atomic_load(&rig.store->rows_max), PAGES_MAX / 2, PAGES_MAX - 1);
+    store_keeper_limits_set(rig.store);
+    assert_false(pages_are_many(&rig, PAGES_MAX * 3 / 4, 1));
+    assert_true(pages_are_many(&rig, PAGES_MAX * 3 / 4, PAGES_MAX * 4096 / 8));
+    assert_true(pages_are_many(&rig, PAGES_MAX, 1));
     rig_end(&rig);
 }
 
@@ -117,7 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_checkpoint_waits_while_the_pages_of_others_leave_no_room),
-        cmocka_unit_test(only_a_store_that_outgrew_the_memory_counts_rows),
+        cmocka_unit_test(pages_of_rows_and_records_make_a_checkpoint_due),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

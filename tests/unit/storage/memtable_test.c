@@ -419,6 +419,7 @@ static void facts_tell_what_was_inserted(void **state)
     struct store_memtable_facts facts;
     struct store_memtable *memtable = store_memtable_new();
     uint64_t bytes = 0;
+    uint64_t payload_bytes = 0;
     static const char *const rows[] = {"b", "a", "b", "c", "a", "b"};
     static const int64_t times[] = {5, 0, 9, 7, 0, 1};
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(rows); i++) {
@@ -429,6 +430,7 @@ static void facts_tell_what_was_inserted(void **state)
         test_mutation_put(&payload, cellar_slice_text(rows[i]), times[i], items, 2);
         assert_int_equal(store_batch_new(cellar_slice_of(&payload), false, &batch), CELLAR_OK);
         bytes += batch->total_bytes;
+        payload_bytes += payload.bytes;
         store_memtable_insert(memtable, batch, 10 + i * 3);
         cellar_buffer_fini(&payload);
     }
@@ -439,6 +441,7 @@ static void facts_tell_what_was_inserted(void **state)
     assert_int_equal(facts.entry_count, 12);
     assert_int_equal(facts.row_count, 3);
     assert_int_equal(facts.bytes, bytes);
+    assert_int_equal(facts.payload_bytes, payload_bytes);
     assert_int_equal(facts.server_time_us, 9);
     store_memtable_unref(memtable);
 }
