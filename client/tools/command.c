@@ -51,7 +51,7 @@ const struct cellar_command_group cellar_command_groups[] = {
 };
 
 static const char *const later_verbs[] = {
-    "add", "compact", "sample", "check-and-set", "increment", "append",
+    "add", "sample", "check-and-set", "increment", "append",
 };
 
 /* How many of the words (1 or 2) name `verb`; 0 when they do not. */

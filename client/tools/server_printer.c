@@ -56,6 +56,7 @@ static const struct line lines[] = {
     {"checkpoints", "checkpoints", UNIT_TOTAL},
     {"checkpoint_items", "moved by them", UNIT_TOTAL},
     {"checkpoint_failures", "failed ones", UNIT_FLAG},
+    {"compactions_abandoned", "compactions cut off", UNIT_FLAG},
     {NULL, "memory", UNIT_NUMBER},
     {"memory_resident_bytes", "in use", UNIT_BYTES},
     {"memory_bytes_max", "limit", UNIT_BYTES},
