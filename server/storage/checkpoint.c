@@ -154,6 +154,7 @@ struct application {
     struct store_row_writer *writer;
     struct store *store;
     const struct store_memtable *memtable;
+    bool touches_part; /* of the row that a compaction has copied in part */
 };
 
 /* All rows, all tokens, the state; what fails here aborts the transaction. */
@@ -172,7 +173,7 @@ static enum cellar_status live_run(void *context)
 static enum cellar_status live_write(struct store_row_writer *writer, struct store *store,
                                      const struct store_memtable *memtable)
 {
-    struct application application = {writer, store, memtable};
+    struct application application = {writer, store, memtable, false};
     CELLAR_TRY(store_env_write(store->env, &writer->txn, live_run, &application));
     CELLAR_ASSERT(writer->txn.state.applied_lsn > 0);
     atomic_store(&store->applied_lsn, writer->txn.state.applied_lsn);
@@ -220,9 +221,8 @@ static enum cellar_status mirror_run(void *context)
 {
     const struct application *application = context;
     struct store_row_writer *writer = application->writer;
-    bool is_touched = part_is_touched(writer->mirror, application->memtable);
     CELLAR_TRY(memtable_write(writer, application->memtable));
-    CELLAR_TRY(is_touched ? part_remove(writer) : CELLAR_OK);
+    CELLAR_TRY(application->touches_part ? part_remove(writer) : CELLAR_OK);
     CELLAR_ASSERT(writer->txn.is_open);
     state_set(&writer->txn.state, application->memtable);
     return CELLAR_OK;
@@ -232,12 +232,11 @@ static enum cellar_status mirror_run(void *context)
 static enum cellar_status mirror_write(struct store_row_writer *writer, struct store *store,
                                        const struct store_memtable *memtable)
 {
-    struct application application = {writer, store, memtable};
     struct store_compaction *mirror = store->compaction;
-    bool is_touched = part_is_touched(mirror, memtable);
+    struct application application = {writer, store, memtable, part_is_touched(mirror, memtable)};
     writer->mirror = mirror;
     CELLAR_TRY(store_env_write(mirror->env, &writer->txn, mirror_run, &application));
-    if (is_touched) {
+    if (application.touches_part) {
         store_compaction_row_redo(mirror);
     }
     CELLAR_ASSERT(mirror->status == CELLAR_OK);
