@@ -1,15 +1,8 @@
 /*
  * Garbage-collection rules on the cells of a row, in order: the versions of a column are counted
  * from the newest, ages go by one value of the clock.
- *
- * For storage: a schema is taken by the LSN that is durable. What rules it has were acknowledged,
- * or are about to be, so what they hide may go; and the families of all cells that storage asks
- * about were made by records before theirs, so a family that it lacks is gone.
  */
 #include "server/tablet/gc.h"
-
-#include "common/clock.h"
-#include "server/tablet/table.h"
 
 void tablet_gc_filter_init(struct store_filter *filter, const struct tablet_schema *schema,
                            int64_t now_us)
@@ -50,40 +43,20 @@ bool tablet_gc_hides(struct store_filter *filter, const struct store_cell *cell)
            cellar_gc_rule_hides(&family->rule, index, cell->cell.timestamp_us, filter->now_us);
 }
 
-bool tablet_gc_may_age(const struct tablet_schema *schema, const struct store_segment *segment,
-                       int64_t now_us)
+/* Whether a cell of the segment may be older than some rule's age. */
+static bool may_age(const struct tablet_schema *schema, const struct store_segment *segment,
+                    int64_t now_us)
 {
     CELLAR_ASSERT(segment->cell_count > 0);
     return schema->age_us_min != INT64_MAX && segment->oldest_us <= now_us &&
            now_us - segment->oldest_us > schema->age_us_min;
 }
 
-/* ---- for storage ----------------------------------------------------------------------------- */
-
-static void source_open(const struct store_filter_source *source, uint64_t durable_lsn,
-                        struct store_filter *filter)
-{
-    const struct tablet_table *table = source->context;
-    CELLAR_ASSERT(filter->source == NULL);
-    filter->source = source;
-    tablet_gc_filter_init(filter, tablet_table_schema_at(table, durable_lsn),
-                          cellar_clock_real_us());
-}
-
-static bool segment_may_hide(const struct store_filter *filter, const struct store_segment *segment)
+bool tablet_gc_may_hide(const struct store_filter *filter, const struct store_segment *segment)
 {
     const struct tablet_schema *schema = filter->rules;
     CELLAR_ASSERT(schema != NULL);
     return schema->has_dropped || (segment->flags & STORE_SEGMENT_MARKED) != 0 ||
            (schema->has_version_rule && (segment->flags & STORE_SEGMENT_MULTI) != 0) ||
-           tablet_gc_may_age(schema, segment, filter->now_us);
-}
-
-void tablet_gc_source_init(struct store_filter_source *source, const struct tablet_table *table)
-{
-    CELLAR_ASSERT(table != NULL);
-    source->context = table;
-    source->open = source_open;
-    source->hides = tablet_gc_hides;
-    source->may_hide = segment_may_hide;
+           may_age(schema, segment, filter->now_us);
 }

@@ -206,15 +206,10 @@ static bool row_is_settled(const struct tablet_row_reader *reader)
 static bool segment_is_plain(const struct tablet_row_reader *reader,
                              const struct store_segment *segment)
 {
-    const struct tablet_schema *schema = reader->schema;
-    bool counts_versions = schema->has_version_rule || reader->versions_max > 0;
+    bool has_versions = reader->versions_max > 0 && (segment->flags & STORE_SEGMENT_MULTI) != 0;
     CELLAR_ASSERT(segment->cell_count > 0);
-    if (reader->wanted_count > 0 || schema->has_dropped ||
-        (segment->flags & STORE_SEGMENT_MARKED) != 0 ||
-        (counts_versions && (segment->flags & STORE_SEGMENT_MULTI) != 0)) {
-        return false;
-    }
-    return !tablet_gc_may_age(schema, segment, reader->filter.now_us);
+    return reader->wanted_count == 0 && !has_versions &&
+           !tablet_gc_may_hide(&reader->filter, segment);
 }
 
 static enum cellar_status segment_take(struct tablet_row_reader *reader,

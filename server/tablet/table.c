@@ -13,6 +13,9 @@
  */
 #include "server/tablet/table.h"
 
+#include "common/clock.h"
+#include "server/tablet/gc.h"
+
 enum field {
     FIELD_VERSION = 1,
     FIELD_GRANULARITY = 2,
@@ -21,12 +24,28 @@ enum field {
     FIELD_HAS_DROPPED = 8
 };
 
+/* What the table's stores need not keep, by the schema that is durable. What rules it has were
+ * acknowledged, or are about to be, so what they hide may go; and the families of all cells that
+ * storage asks about were made by records before theirs, so a family that it lacks is gone. */
+static void source_open(const struct store_filter_source *source, uint64_t durable_lsn,
+                        struct store_filter *filter)
+{
+    const struct tablet_table *table = source->context;
+    CELLAR_ASSERT(filter->source == NULL);
+    filter->source = source;
+    tablet_gc_filter_init(filter, tablet_table_schema_at(table, durable_lsn),
+                          cellar_clock_real_us());
+}
+
 struct tablet_table *tablet_table_new(void)
 {
     struct tablet_table *table = cellar_mem_zalloc(1, sizeof *table);
     if (table != NULL) {
         atomic_store(&table->references, 1);
-        tablet_gc_source_init(&table->gc, table);
+        table->gc = (struct store_filter_source){.context = table,
+                                                 .open = source_open,
+                                                 .hides = tablet_gc_hides,
+                                                 .may_hide = tablet_gc_may_hide};
     }
     CELLAR_ASSERT(table == NULL || table->users == 0);
     return table;

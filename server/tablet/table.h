@@ -5,7 +5,7 @@
 
 #include "common/mem.h"
 #include "server/storage/engine.h"
-#include "server/tablet/gc.h"
+#include "server/tablet/schema.h"
 
 /*
  * A table while the server runs: its name, schemas and tablets. Two counts:
