@@ -14,13 +14,12 @@
  */
 #include "server/service/compactor.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "server/io/thread.h"
+#include "server/service/passes.h"
 #include "server/storage/scrub.h"
 
 #define LOOK_US INT64_C(60000000)
@@ -28,28 +27,14 @@
 #define CHUNK_BYTES_MAX UINT64_C(2097152)
 #define CHUNK_BYTES_MIN UINT64_C(65536)
 #define CHUNKS_PER_SECOND 20u
-#define REST_CREDIT_US 1000000
-
-/* What is to be done. */
-struct order {
-    struct tablet_table *table; /* a reference; NULL: all */
-    uint64_t bytes_per_second;
-    bool is_background; /* what is due of it */
-};
 
 struct svc_compactor {
     struct tablet_db *db;
-    pthread_t thread;
-    struct cellar_mutex lock;
-    struct cellar_cond changed;
-    bool is_stopping CELLAR_GUARDED_BY(lock);
-    bool is_cancelled CELLAR_GUARDED_BY(lock); /* the pass that runs is to end */
-    bool has_order CELLAR_GUARDED_BY(lock);
-    struct order order CELLAR_GUARDED_BY(lock);
-    struct svc_compactor_terms terms CELLAR_GUARDED_BY(lock);
-    struct svc_compact_status progress CELLAR_GUARDED_BY(lock); /* without names */
-    struct tablet_table *table CELLAR_GUARDED_BY(lock);         /* of the progress; a reference */
-    struct cellar_error why CELLAR_GUARDED_BY(lock);
+    struct svc_passes passes;
+    struct svc_compactor_terms terms CELLAR_GUARDED_BY(passes.lock);
+    struct svc_compact_status progress CELLAR_GUARDED_BY(passes.lock); /* without names */
+    struct tablet_table *table CELLAR_GUARDED_BY(passes.lock); /* of the progress; a reference */
+    struct cellar_error why CELLAR_GUARDED_BY(passes.lock);
     struct cellar_counter tablet_total; /* the thread's */
     struct cellar_counter failed_total;
     struct cellar_counter item_total;
@@ -59,7 +44,7 @@ struct svc_compactor {
 /* One pass on the thread. */
 struct pass {
     struct svc_compactor *compactor;
-    const struct order *order;
+    const struct svc_order *order;
     struct tablet_compact_terms due;
     uint64_t items_before; /* of the tablets before */
     uint64_t bytes_before;
@@ -68,43 +53,30 @@ struct pass {
 
 /* ---- one tablet ------------------------------------------------------------------------------ */
 
-static bool is_over(const struct svc_compactor *compactor) CELLAR_REQUIRES(compactor->lock)
-{
-    CELLAR_ASSERT(compactor->db != NULL);
-    return compactor->is_stopping || compactor->is_cancelled ||
-           (compactor->has_order && compactor->progress.is_background);
-}
-
 /* Behind a chunk: notes how far it is and rests. */
 static bool chunk_end(void *context, const struct tablet_compact_progress *chunk)
 {
     struct pass *pass = context;
     struct svc_compactor *compactor = pass->compactor;
     struct svc_compact_status *progress = &compactor->progress;
-    uint64_t rate = pass->order->bytes_per_second;
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     uint64_t items = pass->items_before + chunk->item_count;
     uint64_t bytes = pass->bytes_before + chunk->byte_count;
     CELLAR_ASSERT(items >= progress->item_count && bytes >= progress->byte_count);
     cellar_counter_add(&compactor->item_total, items - progress->item_count);
     cellar_counter_add(&compactor->byte_total, bytes - progress->byte_count);
-    double rest_us = rate == 0 ? 0.0 : (double)(bytes - progress->byte_count) * 1e6 / (double)rate;
+    uint64_t bytes_more = bytes - progress->byte_count;
     progress->item_count = items;
     progress->byte_count = bytes;
     progress->item_count_total = CELLAR_MAX(progress->item_count_total, items);
-    int64_t now_us = cellar_clock_monotonic_us();
-    pass->rest_until_us =
-        CELLAR_MAX(pass->rest_until_us, now_us - REST_CREDIT_US) + (int64_t)rest_us;
-    while (!is_over(compactor) && pass->rest_until_us > now_us &&
-           cellar_cond_timedwait(&compactor->changed, &compactor->lock, pass->rest_until_us)) {
-        now_us = cellar_clock_monotonic_us();
-    }
-    bool goes_on = !is_over(compactor);
-    cellar_mutex_unlock(&compactor->lock);
+    svc_passes_rest(&compactor->passes, &pass->rest_until_us, bytes_more,
+                    pass->order->bytes_per_second);
+    bool goes_on = !svc_passes_is_over(&compactor->passes);
+    cellar_mutex_unlock(&compactor->passes.lock);
     return goes_on;
 }
 
-static uint64_t chunk_bytes(const struct order *order)
+static uint64_t chunk_bytes(const struct svc_order *order)
 {
     uint64_t bytes = order->bytes_per_second / CHUNKS_PER_SECOND;
     CELLAR_ASSERT(CHUNK_BYTES_MIN < CHUNK_BYTES_MAX);
@@ -120,14 +92,14 @@ static void tablet_end(struct pass *pass, const struct tablet *tablet, enum cell
     struct svc_compactor *compactor = pass->compactor;
     bool has_failed =
         status != CELLAR_OK && status != CELLAR_NOT_FOUND && status != CELLAR_CANCELLED;
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     compactor->progress.tablet_count += status == CELLAR_OK ? 1 : 0;
     if (has_failed && compactor->why.text[0] == '\0') {
         compactor->why = *error;
     }
     pass->items_before = compactor->progress.item_count;
     pass->bytes_before = compactor->progress.byte_count;
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
     cellar_counter_add(&compactor->tablet_total, status == CELLAR_OK ? 1 : 0);
     cellar_counter_add(&compactor->failed_total, has_failed ? 1 : 0);
     CELLAR_ASSERT(!has_failed || error->text[0] != '\0');
@@ -148,9 +120,9 @@ static bool tablet_run(struct pass *pass, struct tablet_table *table, size_t ind
     struct cellar_error error;
     int64_t start_us = cellar_clock_monotonic_us();
     cellar_error_clear(&error);
-    cellar_mutex_lock(&compactor->lock);
-    bool goes_on = !is_over(compactor);
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
+    bool goes_on = !svc_passes_is_over(&compactor->passes);
+    cellar_mutex_unlock(&compactor->passes.lock);
     CELLAR_ASSERT(index < table->tablet_count);
     if (!goes_on) {
         return false;
@@ -199,12 +171,12 @@ static bool tablet_count(struct pass *pass, struct tablet_table *table, size_t i
         item_count = store_scrub_item_count(table->tablets[index].store);
         tablet_table_leave(table);
     }
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     compactor->progress.tablet_count_total++;
     compactor->progress.item_count_total += item_count;
-    bool goes_on = !is_over(compactor);
+    bool goes_on = !svc_passes_is_over(&compactor->passes);
     CELLAR_ASSERT(compactor->progress.tablet_count == 0);
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
     return goes_on;
 }
 
@@ -214,97 +186,96 @@ static bool tablet_stop(struct pass *pass, struct tablet_table *table, size_t in
     return false;
 }
 
-/* Whether anything of the order is to be done: always what was asked for. */
-static bool order_has_work(struct pass *pass)
+/* A new pass's progress in the place of the last one's, whose table the caller lets go. The order's
+ * reference becomes the progress's. */
+static struct tablet_table *progress_begin(struct svc_compactor *compactor,
+                                           const struct svc_order *order)
+    CELLAR_REQUIRES(compactor->passes.lock)
 {
-    CELLAR_ASSERT(pass->order->table == NULL || !pass->order->is_background);
-    return !pass->order->is_background || !tablets_visit(pass, tablet_stop);
-}
-
-/* A new pass's progress in the place of the last one's. */
-static void progress_begin(struct svc_compactor *compactor, const struct order *order)
-{
-    cellar_mutex_lock(&compactor->lock);
     struct tablet_table *old = compactor->table;
-    CELLAR_ASSERT(compactor->progress.state != SVC_COMPACT_RUNNING);
+    svc_passes_begin(&compactor->passes, order);
     compactor->table = order->table;
     compactor->progress = (struct svc_compact_status){.state = SVC_COMPACT_RUNNING,
                                                       .pass = compactor->progress.pass + 1,
                                                       .is_background = order->is_background,
                                                       .started_us = cellar_clock_real_us()};
     cellar_error_clear(&compactor->why);
-    compactor->is_cancelled = compactor->is_cancelled && !order->is_background;
-    cellar_mutex_unlock(&compactor->lock);
-    tablet_table_unref(old);
+    return old;
 }
 
-static void progress_end(struct svc_compactor *compactor, bool is_whole)
+/* @return whether something failed */
+static bool progress_end(struct svc_compactor *compactor, bool is_whole)
 {
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     struct svc_compact_status *progress = &compactor->progress;
     bool has_failed = compactor->why.text[0] != '\0';
     progress->state = has_failed ? SVC_COMPACT_FAILED
                       : is_whole ? SVC_COMPACT_ENDED
                                  : SVC_COMPACT_CANCELLED;
     progress->ended_us = cellar_clock_real_us();
+    svc_passes_end(&compactor->passes);
     CELLAR_ASSERT(progress->ended_us >= 0);
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
+    return has_failed;
 }
 
-/* Does what the order says; its reference becomes the progress's, or goes. */
-static void order_run(struct svc_compactor *compactor, const struct order *order,
-                      const struct tablet_compact_terms *due)
+/* Does the work of a pass that has begun. @return whether something of it failed */
+static bool pass_run(struct pass *pass)
 {
-    struct pass pass = {.compactor = compactor,
-                        .order = order,
-                        .due = *due,
-                        .rest_until_us = cellar_clock_monotonic_us()};
-    if (!order_has_work(&pass)) {
-        return;
+    pass->rest_until_us = cellar_clock_monotonic_us();
+    bool is_whole = tablets_visit(pass, tablet_count) && tablets_visit(pass, tablet_run);
+    CELLAR_ASSERT(pass->compactor->db != NULL);
+    return progress_end(pass->compactor, is_whole);
+}
+
+/* Begins a pass of what is due. @return false when nothing is */
+static bool due_begin(struct pass *pass)
+{
+    struct svc_compactor *compactor = pass->compactor;
+    CELLAR_ASSERT(pass->order->is_background && pass->order->table == NULL);
+    if (tablets_visit(pass, tablet_stop)) {
+        return false;
     }
-    progress_begin(compactor, order);
-    bool is_whole = tablets_visit(&pass, tablet_count) && tablets_visit(&pass, tablet_run);
-    CELLAR_ASSERT(compactor->db != NULL);
-    progress_end(compactor, is_whole);
+    cellar_mutex_lock(&compactor->passes.lock);
+    struct tablet_table *old = progress_begin(compactor, pass->order);
+    cellar_mutex_unlock(&compactor->passes.lock);
+    tablet_table_unref(old);
+    return true;
 }
 
-/* What is to be done next. @return whether it was asked for */
-static bool order_take(struct svc_compactor *compactor, struct order *order)
-    CELLAR_REQUIRES(compactor->lock)
-{
-    bool is_asked = compactor->has_order;
-    *order = is_asked ? compactor->order
-                      : (struct order){.bytes_per_second = compactor->terms.bytes_per_second,
-                                       .is_background = true};
-    compactor->has_order = false;
-    CELLAR_ASSERT(!is_asked || !order->is_background);
-    return is_asked;
-}
-
+/* A pass that was asked for begins in the hold that takes its order, so that nobody sees neither.
+ */
 static void *thread_run(void *context)
 {
     struct svc_compactor *compactor = context;
-    struct order order;
+    struct svc_order order;
     int64_t look_us = cellar_clock_monotonic_us() + LOOK_US;
     CELLAR_ASSERT(compactor->db != NULL);
     cellar_thread_name_set("compact");
-    cellar_mutex_lock(&compactor->lock);
-    while (!compactor->is_stopping) {
-        if (!compactor->has_order && cellar_clock_monotonic_us() < look_us) {
-            (void)cellar_cond_timedwait(&compactor->changed, &compactor->lock, look_us);
+    cellar_mutex_lock(&compactor->passes.lock);
+    while (!compactor->passes.is_stopping) {
+        struct tablet_table *old = NULL;
+        bool is_asked = svc_passes_take(&compactor->passes, &order);
+        if (is_asked) {
+            old = progress_begin(compactor, &order);
+        } else if (cellar_clock_monotonic_us() < look_us) {
+            (void)cellar_cond_timedwait(&compactor->passes.changed, &compactor->passes.lock,
+                                        look_us);
             continue;
+        } else {
+            order = (struct svc_order){.bytes_per_second = compactor->terms.bytes_per_second,
+                                       .is_background = true};
         }
-        bool is_asked = order_take(compactor, &order);
-        const struct tablet_compact_terms due = compactor->terms.due;
-        cellar_mutex_unlock(&compactor->lock);
-        order_run(compactor, &order, &due);
-        cellar_mutex_lock(&compactor->lock);
-        bool has_failed = compactor->progress.state == SVC_COMPACT_FAILED;
+        struct pass pass = {compactor, &order, .due = compactor->terms.due};
+        cellar_mutex_unlock(&compactor->passes.lock);
+        tablet_table_unref(old);
+        bool has_failed = (is_asked || due_begin(&pass)) && pass_run(&pass);
+        cellar_mutex_lock(&compactor->passes.lock);
         if (!is_asked) {
             look_us = cellar_clock_monotonic_us() + (has_failed ? FAILED_LOOK_US : LOOK_US);
         }
     }
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
     return NULL;
 }
 
@@ -324,12 +295,8 @@ enum cellar_status svc_compactor_start(struct tablet_db *db,
     made->db = db;
     made->terms = *terms;
     cellar_error_clear(&made->why);
-    cellar_mutex_init(&made->lock);
-    cellar_cond_init(&made->changed);
-    enum cellar_status status = io_thread_start(&made->thread, thread_run, made, error);
+    enum cellar_status status = svc_passes_start(&made->passes, thread_run, made, error);
     if (status != CELLAR_OK) {
-        cellar_cond_fini(&made->changed);
-        cellar_mutex_fini(&made->lock);
         cellar_mem_free(made);
         return status;
     }
@@ -343,18 +310,9 @@ void svc_compactor_stop(struct svc_compactor *compactor) CELLAR_NO_THREAD_SAFETY
     if (compactor == NULL) {
         return;
     }
-    cellar_mutex_lock(&compactor->lock);
-    compactor->is_stopping = true;
-    cellar_cond_broadcast(&compactor->changed);
-    cellar_mutex_unlock(&compactor->lock);
-    io_thread_join(compactor->thread);
+    svc_passes_stop(&compactor->passes);
     CELLAR_ASSERT(compactor->progress.state != SVC_COMPACT_RUNNING);
     tablet_table_unref(compactor->table);
-    if (compactor->has_order) {
-        tablet_table_unref(compactor->order.table);
-    }
-    cellar_cond_fini(&compactor->changed);
-    cellar_mutex_fini(&compactor->lock);
     cellar_mem_free(compactor);
 }
 
@@ -362,10 +320,10 @@ void svc_compactor_terms_set(struct svc_compactor *compactor,
                              const struct svc_compactor_terms *terms)
 {
     CELLAR_ASSERT(terms->due.garbage_percent <= 100);
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     compactor->terms = *terms;
-    cellar_cond_broadcast(&compactor->changed);
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_cond_broadcast(&compactor->passes.changed);
+    cellar_mutex_unlock(&compactor->passes.lock);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -373,67 +331,29 @@ void svc_compactor_terms_set(struct svc_compactor *compactor,
 enum cellar_status svc_compactor_ask(struct svc_compactor *compactor, struct tablet_table *table,
                                      uint64_t bytes_per_second, struct cellar_error *error)
 {
-    cellar_mutex_lock(&compactor->lock);
-    bool is_busy = compactor->has_order || (compactor->progress.state == SVC_COMPACT_RUNNING &&
-                                            !compactor->progress.is_background);
-    if (!is_busy) {
-        compactor->order = (struct order){.table = table, .bytes_per_second = bytes_per_second};
-        compactor->has_order = true;
-        compactor->is_cancelled = false;
-        cellar_cond_broadcast(&compactor->changed);
-    }
-    CELLAR_ASSERT(compactor->has_order || is_busy);
-    cellar_mutex_unlock(&compactor->lock);
-    if (is_busy) {
-        tablet_table_unref(table);
-        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
-                                "A compaction is running; ask for its status, or cancel it first");
-    }
-    return CELLAR_OK;
+    const struct svc_order order = {.table = table, .bytes_per_second = bytes_per_second};
+    CELLAR_ASSERT(compactor->db != NULL);
+    return svc_passes_ask(&compactor->passes, &order, "A compaction", error);
 }
 
-/* An order that has not begun begins and ends at once, so that who waits for it sees an end. */
 void svc_compactor_cancel(struct svc_compactor *compactor)
 {
-    cellar_mutex_lock(&compactor->lock);
     CELLAR_ASSERT(compactor->db != NULL);
-    compactor->is_cancelled = true;
-    cellar_cond_broadcast(&compactor->changed);
-    cellar_mutex_unlock(&compactor->lock);
+    svc_passes_cancel(&compactor->passes);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
-
-/* The full name of a table; empty for NULL. NO_MEMORY. */
-static enum cellar_status name_copy(const struct tablet_table *table, struct cellar_arena *arena,
-                                    struct cellar_slice *to)
-{
-    struct cellar_buffer name = {0};
-    *to = cellar_slice_make(NULL, 0);
-    if (table == NULL) {
-        return CELLAR_OK;
-    }
-    enum cellar_status status = cellar_table_name_encode(&table->name, &name);
-    if (status == CELLAR_OK) {
-        const uint8_t *copy = cellar_arena_copy(arena, name.data, name.bytes);
-        *to = cellar_slice_make(copy, name.bytes);
-        status = copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
-    }
-    CELLAR_ASSERT(table->tablet_count > 0);
-    cellar_buffer_fini(&name);
-    return status;
-}
 
 enum cellar_status svc_compactor_status(struct svc_compactor *compactor, struct cellar_arena *arena,
                                         struct svc_compact_status *status)
 {
     struct cellar_error why;
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     struct svc_compact_status made = compactor->progress;
     struct tablet_table *table = compactor->table;
     why = compactor->why;
-    if (compactor->has_order) {
-        table = compactor->order.table;
+    if (compactor->passes.has_order) {
+        table = compactor->passes.order.table;
         made = (struct svc_compact_status){.state = SVC_COMPACT_RUNNING,
                                            .pass = compactor->progress.pass + 1,
                                            .started_us = cellar_clock_real_us()};
@@ -442,12 +362,12 @@ enum cellar_status svc_compactor_status(struct svc_compactor *compactor, struct 
     if (table != NULL) {
         tablet_table_ref(table);
     }
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
     made.abandoned_count = store_engine_abandoned_count(tablet_db_engine(compactor->db));
     if (made.state == SVC_COMPACT_NONE && made.abandoned_count > 0) {
         made.state = SVC_COMPACT_ABANDONED;
     }
-    enum cellar_status result = name_copy(table, arena, &made.table);
+    enum cellar_status result = svc_passes_table_name(table, arena, &made.table);
     tablet_table_unref(table);
     const uint8_t *text = cellar_arena_copy(arena, (const uint8_t *)why.text, strlen(why.text));
     made.why = cellar_slice_make(text, strlen(why.text));
@@ -460,9 +380,9 @@ enum cellar_status svc_compactor_status(struct svc_compactor *compactor, struct 
 
 void svc_compactor_show(struct svc_compactor *compactor, struct cellar_metric_page *page)
 {
-    cellar_mutex_lock(&compactor->lock);
+    cellar_mutex_lock(&compactor->passes.lock);
     bool is_running = compactor->progress.state == SVC_COMPACT_RUNNING;
-    cellar_mutex_unlock(&compactor->lock);
+    cellar_mutex_unlock(&compactor->passes.lock);
     CELLAR_ASSERT(page != NULL);
     cellar_metric_gauge(page, "cellar_compaction_running", "1 while tablets are compacted.",
                         is_running);

@@ -24,7 +24,7 @@
 /* The store that is scrubbed, in its pass. */
 struct store_pass {
     struct svc_scrubber *scrubber;
-    const struct scrub_order *order;
+    const struct svc_order *order;
     struct tablet_table *table; /* NULL: the catalog */
     size_t tablet_index;
     uint32_t store_id;
@@ -93,7 +93,7 @@ static void problem_take(void *context, enum store_check_severity severity,
     CELLAR_ASSERT(severity == STORE_CHECK_DAMAGE);
     struct scrub_problem *problem = problem_make(pass, place, why);
     cellar_counter_add(&scrubber->problem_total, 1);
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     struct scrub_progress *progress = &scrubber->progress;
     progress->problem_count++;
     bool is_listed =
@@ -101,7 +101,7 @@ static void problem_take(void *context, enum store_check_severity severity,
     if (is_listed) {
         progress->problems[progress->problem_count_listed++] = problem;
     }
-    cellar_mutex_unlock(&scrubber->lock);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     if (is_listed) {
         cellar_log(CELLAR_LOG_ERROR, "scrub_problem", "store=%u text=\"%s\"", pass->store_id, why);
     } else {
@@ -111,38 +111,25 @@ static void problem_take(void *context, enum store_check_severity severity,
 
 /* ---- slices ---------------------------------------------------------------------------------- */
 
-/* A background pass gives way to one that was asked for. */
-static bool is_over(const struct svc_scrubber *scrubber) CELLAR_REQUIRES(scrubber->lock)
-{
-    CELLAR_ASSERT(scrubber->db != NULL);
-    return scrubber->is_stopping || scrubber->is_cancelled ||
-           (scrubber->has_order && scrubber->progress.is_background);
-}
-
 /* Notes how far the store is and rests. @return false when the pass is to end */
 static bool slice_end(struct store_pass *pass, const struct store_scrub *scrub)
 {
     struct svc_scrubber *scrubber = pass->scrubber;
     struct scrub_progress *progress = &scrubber->progress;
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     uint64_t items = pass->items_before + scrub->cells.item_count;
     uint64_t bytes = pass->bytes_before + scrub->byte_count;
     CELLAR_ASSERT(items >= progress->item_count && bytes >= progress->byte_count);
     cellar_counter_add(&scrubber->item_total, items - progress->item_count);
     cellar_counter_add(&scrubber->byte_total, bytes - progress->byte_count);
-    double rest_us =
-        (double)(bytes - progress->byte_count) * 1e6 / (double)pass->order->bytes_per_second;
+    uint64_t bytes_more = bytes - progress->byte_count;
     progress->item_count = items;
     progress->byte_count = bytes;
     progress->item_count_total = CELLAR_MAX(progress->item_count_total, items);
-    int64_t now_us = cellar_clock_monotonic_us();
-    pass->rest_until_us = CELLAR_MAX(pass->rest_until_us, now_us - 1000000) + (int64_t)rest_us;
-    while (!is_over(scrubber) && pass->rest_until_us > now_us &&
-           cellar_cond_timedwait(&scrubber->changed, &scrubber->lock, pass->rest_until_us)) {
-        now_us = cellar_clock_monotonic_us();
-    }
-    bool goes_on = !is_over(scrubber);
-    cellar_mutex_unlock(&scrubber->lock);
+    svc_passes_rest(&scrubber->passes, &pass->rest_until_us, bytes_more,
+                    pass->order->bytes_per_second);
+    bool goes_on = !svc_passes_is_over(&scrubber->passes);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     return goes_on;
 }
 
@@ -264,28 +251,29 @@ static bool store_count(struct store_pass *pass)
         count = store_scrub_item_count(store);
         store_leave(pass);
     }
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     scrubber->progress.item_count_total += count;
-    bool goes_on = !is_over(scrubber);
-    cellar_mutex_unlock(&scrubber->lock);
+    bool goes_on = !svc_passes_is_over(&scrubber->passes);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     CELLAR_ASSERT(scrubber->db != NULL);
     return goes_on;
 }
 
-void scrub_pass_run(struct svc_scrubber *scrubber, const struct scrub_order *order)
+void scrub_pass_run(struct svc_scrubber *scrubber, const struct svc_order *order)
 {
     struct store_pass pass = {.scrubber = scrubber, .order = order};
     int64_t start_us = cellar_clock_monotonic_us();
     CELLAR_ASSERT(order->bytes_per_second > 0);
     pass.rest_until_us = start_us;
     bool is_whole = stores_visit(&pass, store_count) && stores_visit(&pass, store_run);
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     struct scrub_progress *progress = &scrubber->progress;
     progress->state = is_whole ? SVC_SCRUB_ENDED : SVC_SCRUB_CANCELLED;
+    svc_passes_end(&scrubber->passes);
     progress->ended_us = cellar_clock_real_us();
     uint64_t problem_count = progress->problem_count;
     int64_t ended_us = progress->ended_us;
-    cellar_mutex_unlock(&scrubber->lock);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     if (is_whole) {
         cellar_counter_add(&scrubber->pass_total, 1);
     }

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "server/io/thread.h"
 #include "server/service/scrubber_internal.h"
 
 #define FIRST_DELAY_US INT64_C(3600000000)
@@ -26,7 +25,7 @@
 
 /* When the next pass by interval is due; INT64_MAX: never. */
 static int64_t background_due_us(const struct svc_scrubber *scrubber)
-    CELLAR_REQUIRES(scrubber->lock)
+    CELLAR_REQUIRES(scrubber->passes.lock)
 {
     int64_t wait_us = scrubber->interval_us;
     CELLAR_ASSERT(wait_us >= 0);
@@ -41,10 +40,10 @@ static int64_t background_due_us(const struct svc_scrubber *scrubber)
 
 /* A new pass's progress in the place of the last one's, whose findings the caller lets go. The
  * order's reference becomes the progress's. */
-static void progress_swap(struct svc_scrubber *scrubber, const struct scrub_order *order,
-                          struct scrub_progress *old) CELLAR_REQUIRES(scrubber->lock)
+static void progress_swap(struct svc_scrubber *scrubber, const struct svc_order *order,
+                          struct scrub_progress *old) CELLAR_REQUIRES(scrubber->passes.lock)
 {
-    CELLAR_ASSERT(scrubber->progress.state != SVC_SCRUB_RUNNING);
+    svc_passes_begin(&scrubber->passes, order);
     *old = scrubber->progress;
     scrubber->progress = (struct scrub_progress){.state = SVC_SCRUB_RUNNING,
                                                  .pass = old->pass + 1,
@@ -63,18 +62,15 @@ static void progress_free(struct scrub_progress *progress)
 }
 
 /* Takes what is to be done next and begins its progress. @return false when there is nothing yet */
-static bool order_take(struct svc_scrubber *scrubber, struct scrub_order *order,
-                       struct scrub_progress *old) CELLAR_REQUIRES(scrubber->lock)
+static bool order_take(struct svc_scrubber *scrubber, struct svc_order *order,
+                       struct scrub_progress *old) CELLAR_REQUIRES(scrubber->passes.lock)
 {
-    if (scrubber->has_order) {
-        *order = scrubber->order;
-        scrubber->has_order = false;
-    } else if (cellar_clock_monotonic_us() >= background_due_us(scrubber)) {
-        *order = (struct scrub_order){.bytes_per_second = BACKGROUND_BYTES_PER_SECOND,
-                                      .is_background = true};
-        scrubber->is_cancelled = false;
-    } else {
-        return false;
+    if (!svc_passes_take(&scrubber->passes, order)) {
+        if (cellar_clock_monotonic_us() < background_due_us(scrubber)) {
+            return false;
+        }
+        *order = (struct svc_order){.bytes_per_second = BACKGROUND_BYTES_PER_SECOND,
+                                    .is_background = true};
     }
     CELLAR_ASSERT(order->bytes_per_second > 0);
     progress_swap(scrubber, order, old);
@@ -83,12 +79,12 @@ static bool order_take(struct svc_scrubber *scrubber, struct scrub_order *order,
 
 /* The interval begins anew behind a pass over everything, whoever asked for it, and behind one that
  * was cancelled. One that gave way is still due. */
-static void interval_begin(struct svc_scrubber *scrubber, const struct scrub_order *order)
-    CELLAR_REQUIRES(scrubber->lock)
+static void interval_begin(struct svc_scrubber *scrubber, const struct svc_order *order)
+    CELLAR_REQUIRES(scrubber->passes.lock)
 {
     bool is_whole = scrubber->progress.state == SVC_SCRUB_ENDED && order->table == NULL;
     CELLAR_ASSERT(scrubber->progress.state != SVC_SCRUB_RUNNING);
-    if (is_whole || (order->is_background && scrubber->is_cancelled)) {
+    if (is_whole || (order->is_background && scrubber->passes.is_cancelled)) {
         scrubber->background_at_us = cellar_clock_monotonic_us();
         scrubber->delay_us = 0;
     }
@@ -97,25 +93,26 @@ static void interval_begin(struct svc_scrubber *scrubber, const struct scrub_ord
 static void *thread_run(void *context)
 {
     struct svc_scrubber *scrubber = context;
-    struct scrub_order order;
+    struct svc_order order;
     struct scrub_progress old;
     CELLAR_ASSERT(scrubber->db != NULL);
     cellar_thread_name_set("scrub");
-    cellar_mutex_lock(&scrubber->lock);
-    while (!scrubber->is_stopping) {
+    cellar_mutex_lock(&scrubber->passes.lock);
+    while (!scrubber->passes.is_stopping) {
         if (!order_take(scrubber, &order, &old)) {
             int64_t until_us =
                 CELLAR_MIN(background_due_us(scrubber), cellar_clock_monotonic_us() + WAIT_US_MAX);
-            (void)cellar_cond_timedwait(&scrubber->changed, &scrubber->lock, until_us);
+            (void)cellar_cond_timedwait(&scrubber->passes.changed, &scrubber->passes.lock,
+                                        until_us);
             continue;
         }
-        cellar_mutex_unlock(&scrubber->lock);
+        cellar_mutex_unlock(&scrubber->passes.lock);
         progress_free(&old);
         scrub_pass_run(scrubber, &order);
-        cellar_mutex_lock(&scrubber->lock);
+        cellar_mutex_lock(&scrubber->passes.lock);
         interval_begin(scrubber, &order);
     }
-    cellar_mutex_unlock(&scrubber->lock);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     return NULL;
 }
 
@@ -133,12 +130,8 @@ enum cellar_status svc_scrubber_start(struct tablet_db *db, int64_t interval_us,
     made->interval_us = interval_us;
     made->delay_us = FIRST_DELAY_US;
     made->background_at_us = cellar_clock_monotonic_us();
-    cellar_mutex_init(&made->lock);
-    cellar_cond_init(&made->changed);
-    enum cellar_status status = io_thread_start(&made->thread, thread_run, made, error);
+    enum cellar_status status = svc_passes_start(&made->passes, thread_run, made, error);
     if (status != CELLAR_OK) {
-        cellar_cond_fini(&made->changed);
-        cellar_mutex_fini(&made->lock);
         cellar_mem_free(made);
         return status;
     }
@@ -152,18 +145,9 @@ void svc_scrubber_stop(struct svc_scrubber *scrubber) CELLAR_NO_THREAD_SAFETY
     if (scrubber == NULL) {
         return;
     }
-    cellar_mutex_lock(&scrubber->lock);
-    scrubber->is_stopping = true;
-    cellar_cond_broadcast(&scrubber->changed);
-    cellar_mutex_unlock(&scrubber->lock);
-    io_thread_join(scrubber->thread);
+    svc_passes_stop(&scrubber->passes);
     CELLAR_ASSERT(scrubber->progress.state != SVC_SCRUB_RUNNING);
     progress_free(&scrubber->progress);
-    if (scrubber->has_order) {
-        tablet_table_unref(scrubber->order.table);
-    }
-    cellar_cond_fini(&scrubber->changed);
-    cellar_mutex_fini(&scrubber->lock);
     cellar_mem_free(scrubber);
 }
 
@@ -172,65 +156,27 @@ void svc_scrubber_stop(struct svc_scrubber *scrubber) CELLAR_NO_THREAD_SAFETY
 void svc_scrubber_interval_set(struct svc_scrubber *scrubber, int64_t interval_us)
 {
     CELLAR_ASSERT(interval_us >= 0);
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     scrubber->interval_us = interval_us;
-    cellar_cond_broadcast(&scrubber->changed);
-    cellar_mutex_unlock(&scrubber->lock);
+    cellar_cond_broadcast(&scrubber->passes.changed);
+    cellar_mutex_unlock(&scrubber->passes.lock);
 }
 
 enum cellar_status svc_scrubber_ask(struct svc_scrubber *scrubber, struct tablet_table *table,
                                     uint64_t bytes_per_second, struct cellar_error *error)
 {
+    const struct svc_order order = {.table = table, .bytes_per_second = bytes_per_second};
     CELLAR_ASSERT(bytes_per_second > 0);
-    cellar_mutex_lock(&scrubber->lock);
-    bool is_busy = scrubber->has_order || (scrubber->progress.state == SVC_SCRUB_RUNNING &&
-                                           !scrubber->progress.is_background);
-    if (!is_busy) {
-        scrubber->order =
-            (struct scrub_order){.table = table, .bytes_per_second = bytes_per_second};
-        scrubber->has_order = true;
-        scrubber->is_cancelled = false;
-        cellar_cond_broadcast(&scrubber->changed);
-    }
-    cellar_mutex_unlock(&scrubber->lock);
-    if (is_busy) {
-        tablet_table_unref(table);
-        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
-                                "A scrub is running; ask for its status, or cancel it first");
-    }
-    return CELLAR_OK;
+    return svc_passes_ask(&scrubber->passes, &order, "A scrub", error);
 }
 
-/* An order that has not begun begins and ends at once, so that who waits for it sees an end. */
 void svc_scrubber_cancel(struct svc_scrubber *scrubber)
 {
-    cellar_mutex_lock(&scrubber->lock);
     CELLAR_ASSERT(scrubber->db != NULL);
-    scrubber->is_cancelled = true;
-    cellar_cond_broadcast(&scrubber->changed);
-    cellar_mutex_unlock(&scrubber->lock);
+    svc_passes_cancel(&scrubber->passes);
 }
 
 /* ---- status ---------------------------------------------------------------------------------- */
-
-static enum cellar_status name_copy(const struct tablet_table *table, struct cellar_arena *arena,
-                                    struct cellar_slice *to)
-{
-    struct cellar_buffer name = {0};
-    *to = cellar_slice_make(NULL, 0);
-    if (table == NULL) {
-        return CELLAR_OK;
-    }
-    enum cellar_status status = cellar_table_name_encode(&table->name, &name);
-    if (status == CELLAR_OK) {
-        const uint8_t *copy = cellar_arena_copy(arena, name.data, name.bytes);
-        *to = cellar_slice_make(copy, name.bytes);
-        status = copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
-    }
-    CELLAR_ASSERT(table->tablet_count > 0);
-    cellar_buffer_fini(&name);
-    return status;
-}
 
 /* Copies bytes; an empty slice stays one. */
 static bool bytes_copy(struct cellar_arena *arena, struct cellar_slice from,
@@ -258,7 +204,7 @@ static enum cellar_status problem_describe(const struct scrub_problem *from,
         tablet_start = from->table->tablets[from->tablet_index].start;
         tablet_end = from->table->tablets[from->tablet_index].end;
     }
-    CELLAR_TRY(name_copy(from->table, arena, &to->table));
+    CELLAR_TRY(svc_passes_table_name(from->table, arena, &to->table));
     CELLAR_ASSERT(why.bytes > 0);
     return bytes_copy(arena, start, &to->rows_start) && bytes_copy(arena, end, &to->rows_end) &&
                    bytes_copy(arena, why, &to->why) &&
@@ -270,9 +216,9 @@ static enum cellar_status problem_describe(const struct scrub_problem *from,
 
 /* The pass that was asked for and has not begun. */
 static void pending_describe(const struct svc_scrubber *scrubber, struct svc_scrub_status *status)
-    CELLAR_REQUIRES(scrubber->lock)
+    CELLAR_REQUIRES(scrubber->passes.lock)
 {
-    CELLAR_ASSERT(scrubber->has_order);
+    CELLAR_ASSERT(scrubber->passes.has_order);
     *status = (struct svc_scrub_status){.state = SVC_SCRUB_RUNNING,
                                         .pass = scrubber->progress.pass + 1,
                                         .started_us = cellar_clock_real_us()};
@@ -321,11 +267,11 @@ enum cellar_status svc_scrubber_status(struct svc_scrubber *scrubber, struct cel
     struct scrub_problem *listed[SVC_SCRUB_PROBLEM_COUNT_MAX];
     struct svc_scrub_status made;
     size_t count = 0;
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     struct tablet_table *table = scrubber->progress.table;
-    if (scrubber->has_order) {
+    if (scrubber->passes.has_order) {
         pending_describe(scrubber, &made);
-        table = scrubber->order.table;
+        table = scrubber->passes.order.table;
     } else {
         progress_describe(&scrubber->progress, &made);
         for (; count < scrubber->progress.problem_count_listed; count++) {
@@ -336,8 +282,8 @@ enum cellar_status svc_scrubber_status(struct svc_scrubber *scrubber, struct cel
     if (table != NULL) {
         tablet_table_ref(table);
     }
-    cellar_mutex_unlock(&scrubber->lock);
-    enum cellar_status result = name_copy(table, arena, &made.table);
+    cellar_mutex_unlock(&scrubber->passes.lock);
+    enum cellar_status result = svc_passes_table_name(table, arena, &made.table);
     if (result == CELLAR_OK) {
         result = listed_describe(listed, count, arena, &made);
     }
@@ -354,9 +300,9 @@ enum cellar_status svc_scrubber_status(struct svc_scrubber *scrubber, struct cel
 
 void svc_scrubber_show(struct svc_scrubber *scrubber, struct cellar_metric_page *page)
 {
-    cellar_mutex_lock(&scrubber->lock);
+    cellar_mutex_lock(&scrubber->passes.lock);
     bool is_running = scrubber->progress.state == SVC_SCRUB_RUNNING;
-    cellar_mutex_unlock(&scrubber->lock);
+    cellar_mutex_unlock(&scrubber->passes.lock);
     int64_t ended_us = atomic_load(&scrubber->last_ended_us);
     CELLAR_ASSERT(ended_us >= 0);
     cellar_metric_gauge(page, "cellar_scrub_running", "1 while a scrub runs.", is_running);

@@ -1,10 +1,9 @@
 #ifndef CELLAR_SERVICE_SCRUBBER_INTERNAL_H
 #define CELLAR_SERVICE_SCRUBBER_INTERNAL_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
-#include "common/sync.h"
+#include "server/service/passes.h"
 #include "server/service/scrubber.h"
 
 /* What scrubber.c (requests, status, the thread's life) and scrub_pass.c (one pass) share; nobody
@@ -21,13 +20,6 @@ struct scrub_problem {
     size_t end_bytes;
     size_t why_bytes;
     uint8_t bytes[]; /* start, end, why */
-};
-
-/** What is asked for. */
-struct scrub_order {
-    struct tablet_table *table; /* a reference; NULL: everything */
-    uint64_t bytes_per_second;
-    bool is_background;
 };
 
 /** How far a pass is; the thread writes, with the lock. */
@@ -48,17 +40,12 @@ struct scrub_progress {
 
 struct svc_scrubber {
     struct tablet_db *db;
-    pthread_t thread;
-    struct cellar_mutex lock;
-    struct cellar_cond changed;
-    bool is_stopping CELLAR_GUARDED_BY(lock);
-    bool is_cancelled CELLAR_GUARDED_BY(lock); /* the pass that runs is to end */
-    bool has_order CELLAR_GUARDED_BY(lock);
-    struct scrub_order order CELLAR_GUARDED_BY(lock);
-    int64_t interval_us CELLAR_GUARDED_BY(lock);
-    int64_t background_at_us CELLAR_GUARDED_BY(lock); /* monotonic: when the interval began */
-    int64_t delay_us CELLAR_GUARDED_BY(lock);         /* of the first one at most; 0: behind it */
-    struct scrub_progress progress CELLAR_GUARDED_BY(lock);
+    struct svc_passes passes;
+    int64_t interval_us CELLAR_GUARDED_BY(passes.lock);
+    int64_t
+        background_at_us CELLAR_GUARDED_BY(passes.lock); /* monotonic: when the interval began */
+    int64_t delay_us CELLAR_GUARDED_BY(passes.lock); /* of the first one at most; 0: behind it */
+    struct scrub_progress progress CELLAR_GUARDED_BY(passes.lock);
     struct cellar_counter item_total; /* the thread's */
     struct cellar_counter byte_total;
     struct cellar_counter problem_total;
@@ -69,7 +56,7 @@ struct svc_scrubber {
 
 /** Runs a pass on the thread; returns early when the scrubber stops or the pass is cancelled.
  * @param order  its table's reference stays the caller's */
-void scrub_pass_run(struct svc_scrubber *scrubber, const struct scrub_order *order);
+void scrub_pass_run(struct svc_scrubber *scrubber, const struct svc_order *order);
 
 /** The last one frees the problem and gives its table's reference back. Takes NULL. */
 void scrub_problem_unref(struct scrub_problem *problem);

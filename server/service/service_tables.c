@@ -26,20 +26,6 @@ static enum cellar_status slice_copy(struct cellar_arena *arena, struct cellar_s
     return copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
 }
 
-/* "projects/P/instances/I/tables/T", whatever shorter form the request used. */
-static enum cellar_status name_full(const struct cellar_table_name *name,
-                                    struct cellar_arena *arena, struct cellar_slice *to)
-{
-    struct cellar_buffer buffer = {0};
-    enum cellar_status status = cellar_table_name_encode(name, &buffer);
-    if (status == CELLAR_OK) {
-        status = slice_copy(arena, cellar_slice_of(&buffer), to);
-    }
-    CELLAR_ASSERT(name->table.bytes > 0);
-    cellar_buffer_fini(&buffer);
-    return status;
-}
-
 /* Rules and names stay the table's, which the description's arena does not own: all is copied. */
 static enum cellar_status rule_copy(const struct cellar_gc_rule *from, struct cellar_arena *arena,
                                     struct cellar_gc_rule *to)
@@ -87,7 +73,7 @@ static enum cellar_status table_describe(struct svc *svc, const struct tablet_ta
     if (tablets == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    CELLAR_TRY(name_full(&table->name, arena, &to->name));
+    CELLAR_TRY(tablet_name_full(&table->name, arena, &to->name));
     const struct tablet_schema *schema = tablet_db_schema(svc->db, table);
     CELLAR_TRY(families_describe(schema, arena, to));
     for (size_t i = 0; i < table->tablet_count; i++) {
@@ -299,7 +285,7 @@ static enum cellar_status page_collect(struct svc *svc, const struct cellar_tabl
     enum cellar_status status = CELLAR_OK;
     size_t count = tablet_db_list(svc->db, instance, after, count_max, tables, &has_more);
     for (size_t i = 0; i < count && status == CELLAR_OK; i++) {
-        status = name_full(&tables[i]->name, arena, &all[i]);
+        status = tablet_name_full(&tables[i]->name, arena, &all[i]);
     }
     if (status == CELLAR_OK && has_more) {
         struct cellar_slice last = tables[count - 1]->name.table;

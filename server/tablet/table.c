@@ -125,6 +125,21 @@ enum cellar_status tablet_name_not_found(const struct cellar_table_name *name,
         (const char *)name->instance.data, (int)name->table.bytes, (const char *)name->table.data);
 }
 
+enum cellar_status tablet_name_full(const struct cellar_table_name *name,
+                                    struct cellar_arena *arena, struct cellar_slice *to)
+{
+    struct cellar_buffer buffer = {0};
+    enum cellar_status status = cellar_table_name_encode(name, &buffer);
+    if (status == CELLAR_OK) {
+        const uint8_t *copy = cellar_arena_copy(arena, buffer.data, buffer.bytes);
+        *to = cellar_slice_make(copy, buffer.bytes);
+        status = copy == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
+    }
+    CELLAR_ASSERT(name->table.bytes > 0);
+    cellar_buffer_fini(&buffer);
+    return status;
+}
+
 int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_table_name *b)
 {
     int order = cellar_slice_compare(a->project, b->project);

@@ -82,6 +82,11 @@ struct tablet *tablet_table_find_before(const struct tablet_table *table,
 enum cellar_status tablet_name_not_found(const struct cellar_table_name *name,
                                          struct cellar_error *error);
 
+/** Copies "projects/P/instances/I/tables/T" into an arena. NO_MEMORY. */
+enum cellar_status tablet_name_full(const struct cellar_table_name *name,
+                                    struct cellar_arena *arena, struct cellar_slice *to)
+    CELLAR_MUST_USE;
+
 /** Orders by project, instance, table. */
 int tablet_name_compare(const struct cellar_table_name *a, const struct cellar_table_name *b);
 
