@@ -253,12 +253,10 @@ static enum cellar_status config_set(struct cellar_config *config,
 {
     struct cellar_config_value *value = value_of(config, option);
     uint64_t number = 0;
-    char *copy = cellar_arena_alloc(&config->arena, text.bytes + 1);
+    char *copy = cellar_arena_text(&config->arena, text.data, text.bytes);
     if (copy == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for settings");
     }
-    memcpy(copy, text.data, text.bytes);
-    copy[text.bytes] = '\0';
     CELLAR_TRY(check_value(option, copy, place, &number, error));
     if (place->origin >= value->origin) {
         *value = (struct cellar_config_value){

@@ -233,6 +233,19 @@ void *cellar_arena_copy(struct cellar_arena *arena, const void *data, size_t byt
     return copy;
 }
 
+char *cellar_arena_text(struct cellar_arena *arena, const void *data, size_t bytes)
+{
+    CELLAR_ASSERT(data != NULL || bytes == 0);
+    char *copy = cellar_arena_alloc(arena, bytes + 1);
+    if (copy != NULL) {
+        if (bytes > 0) {
+            memcpy(copy, data, bytes);
+        }
+        copy[bytes] = '\0';
+    }
+    return copy;
+}
+
 /* The newest block is the largest of the ordinary ones, so a reset arena soon fits its use in one
  * block and allocates no more: requests of one connection settle there. */
 void cellar_arena_reset(struct cellar_arena *arena)

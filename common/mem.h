@@ -47,6 +47,9 @@ void *cellar_arena_alloc(struct cellar_arena *arena, size_t bytes) CELLAR_MUST_U
 /** Copies `bytes` bytes into the arena (non-NULL also for 0 bytes); NULL without memory. */
 void *cellar_arena_copy(struct cellar_arena *arena, const void *data, size_t bytes) CELLAR_MUST_USE;
 
+/** Copies `bytes` bytes of text into the arena with a NUL behind; NULL without memory. */
+char *cellar_arena_text(struct cellar_arena *arena, const void *data, size_t bytes) CELLAR_MUST_USE;
+
 /** Takes all memory back, keeping one block for the next use. */
 void cellar_arena_reset(struct cellar_arena *arena);
 

@@ -14,21 +14,6 @@ struct box {
     struct cellar_arena arena;
 };
 
-static bool text_take(struct box *box, struct cellar_slice text, const char **to)
-{
-    char *copy = cellar_arena_alloc(&box->arena, text.bytes + 1);
-    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
-    if (copy == NULL) {
-        return false;
-    }
-    if (text.bytes > 0) {
-        memcpy(copy, text.data, text.bytes);
-    }
-    copy[text.bytes] = '\0';
-    *to = copy;
-    return true;
-}
-
 static enum cellar_status info_fill(struct box *box, struct cellar_slice body,
                                     struct cellar_error *error)
 {
@@ -53,8 +38,9 @@ static enum cellar_status info_fill(struct box *box, struct cellar_slice body,
         .ended_us = reply.ended_us,
         .abandoned_count = reply.abandoned,
     };
-    return text_take(box, reply.table, &box->info.table) &&
-                   text_take(box, reply.why, &box->info.why)
+    box->info.table = cellar_arena_text(&box->arena, reply.table.data, reply.table.bytes);
+    box->info.why = cellar_arena_text(&box->arena, reply.why.data, reply.why.bytes);
+    return box->info.table != NULL && box->info.why != NULL
                ? CELLAR_OK
                : cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a compaction's status");
 }

@@ -47,20 +47,6 @@ static enum cellar_status no_memory(struct cellar_error *error)
     return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an answer");
 }
 
-/* Copies text into the arena with a NUL behind; NULL without memory. */
-static char *text_copy(struct cellar_arena *arena, struct cellar_slice text)
-{
-    CELLAR_ASSERT(text.data != NULL || text.bytes == 0);
-    char *copy = cellar_arena_alloc(arena, text.bytes + 1);
-    if (copy != NULL) {
-        if (text.bytes > 0) {
-            memcpy(copy, text.data, text.bytes);
-        }
-        copy[text.bytes] = '\0';
-    }
-    return copy;
-}
-
 /* Opens a field that is an array; an absent one is empty. A server leaves an empty field out. */
 static bool array_open(struct cellar_slice field, struct cellar_cursor *from, uint32_t *count)
 {
@@ -125,7 +111,7 @@ static enum cellar_status family_decode(struct table_box *box, struct cellar_cur
     if (status != CELLAR_OK || !rest_skip(from, 2, count)) {
         return broken(error, "a family's rule");
     }
-    family->name = text_copy(&box->arena, name);
+    family->name = cellar_arena_text(&box->arena, name.data, name.bytes);
     CELLAR_ASSERT(box->info.family_count > 0);
     return family->name == NULL || !rule_copy(&box->arena, &rule, &family->rule) ? no_memory(error)
                                                                                  : CELLAR_OK;
@@ -210,7 +196,7 @@ static enum cellar_status table_fill(struct table_box *box, struct cellar_slice 
     box->info.granularity =
         reply.granularity == CELLAR_GRANULARITY_MICROS ? CELLAR_TABLE_MICROS : CELLAR_TABLE_MILLIS;
     box->info.schema_version = reply.schema_version;
-    box->info.name = text_copy(&box->arena, reply.name);
+    box->info.name = cellar_arena_text(&box->arena, reply.name.data, reply.name.bytes);
     if (box->info.name == NULL) {
         return no_memory(error);
     }
@@ -265,7 +251,7 @@ static enum cellar_status figure_decode(struct server_box *box, struct cellar_cu
     if (!rest_skip(from, 2, count)) {
         return broken(error, "a figure");
     }
-    figure->name = text_copy(&box->arena, name);
+    figure->name = cellar_arena_text(&box->arena, name.data, name.bytes);
     return figure->name == NULL ? no_memory(error) : CELLAR_OK;
 }
 
@@ -282,8 +268,8 @@ static enum cellar_status server_fill(struct server_box *box, struct cellar_slic
         return broken(error, "what the server says about itself");
     }
     box->info.uptime_us = reply.uptime_us;
-    box->info.version = text_copy(&box->arena, reply.version);
-    box->info.data_dir = text_copy(&box->arena, reply.data_dir);
+    box->info.version = cellar_arena_text(&box->arena, reply.version.data, reply.version.bytes);
+    box->info.data_dir = cellar_arena_text(&box->arena, reply.data_dir.data, reply.data_dir.bytes);
     struct cellar_figure *list = cellar_arena_alloc(&box->arena, count * sizeof *list);
     if (box->info.version == NULL || box->info.data_dir == NULL || list == NULL) {
         return no_memory(error);
@@ -374,7 +360,8 @@ enum cellar_status cellar_table_list_add(struct cellar_table_list *list, struct 
         if (!cellar_wire_get_text(&from, &name)) {
             return broken(error, "a table's name");
         }
-        char *copy = names_reserve(box) ? text_copy(&box->arena, name) : NULL;
+        char *copy =
+            names_reserve(box) ? cellar_arena_text(&box->arena, name.data, name.bytes) : NULL;
         if (copy == NULL) {
             return no_memory(error);
         }

@@ -33,20 +33,12 @@ static enum cellar_status no_memory(struct cellar_error *error)
     return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a scrub's status");
 }
 
-/* Copies with a NUL behind; false without memory. */
+/* False without memory. */
 static bool text_take(struct box *box, struct cellar_slice text, const char **to)
 {
-    char *copy = cellar_arena_alloc(&box->arena, text.bytes + 1);
-    CELLAR_ASSERT(text.bytes == 0 || text.data != NULL);
-    if (copy == NULL) {
-        return false;
-    }
-    if (text.bytes > 0) {
-        memcpy(copy, text.data, text.bytes);
-    }
-    copy[text.bytes] = '\0';
-    *to = copy;
-    return true;
+    *to = cellar_arena_text(&box->arena, text.data, text.bytes);
+    CELLAR_ASSERT(*to == NULL || (*to)[text.bytes] == '\0');
+    return *to != NULL;
 }
 
 static bool key_take(struct box *box, struct cellar_slice key, struct cellar_view *to)

@@ -149,6 +149,8 @@ static void arena_copies_are_equal_and_never_null(void **state)
     assert_non_null(copy);
     assert_string_equal(copy, "abc");
     assert_non_null(cellar_arena_copy(&arena, NULL, 0));
+    assert_string_equal(cellar_arena_text(&arena, "abcdef", 3), "abc");
+    assert_string_equal(cellar_arena_text(&arena, NULL, 0), "");
     cellar_arena_fini(&arena);
 }
 
