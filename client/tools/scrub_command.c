@@ -8,14 +8,12 @@
  */
 
 #include <inttypes.h>
-#include <poll.h>
 
 #include "client/tools/escape.h"
 #include "client/tools/json_write.h"
-#include "client/tools/progress_bar.h"
+#include "client/tools/pass_follow.h"
 #include "client/tools/report.h"
 
-#define POLL_MS 100
 #define RATE_MIN 1024 /* the server takes no less */
 
 /* ---- printing -------------------------------------------------------------------------------- */
@@ -163,60 +161,39 @@ static enum cellar_status info_print(struct cellar_tool *tool, const struct cell
 
 /* ---- following ------------------------------------------------------------------------------- */
 
-/* Asks until the scrub has ended. @param info  that of the start; receives the last one */
-static enum cellar_status follow(struct cellar_tool *tool, struct cellar_scrub_info **info,
-                                 struct cellar_error *error)
+static const char *const start_options[] = {"rate", NULL};
+
+static const struct cellar_pass_kind scrub_kind = {
+    .noun = "scrub",
+    .start_options = start_options,
+    .start_options_refused = "--rate is for a scrub that starts, not for --status or --cancel",
+};
+
+/* @param context  the last status, which the new one takes the place of */
+static enum cellar_status scrub_ask(struct cellar_tool *tool, void *context,
+                                    struct cellar_error *error)
 {
-    struct cellar_progress_bar bar = {.to = NULL};
-    uint64_t pass = (*info)->pass;
-    struct pollfd entry = {.fd = tool->interrupt_fd, .events = POLLIN};
-    enum cellar_status status = CELLAR_OK;
-    CELLAR_ASSERT(pass > 0);
-    cellar_progress_bar_start(&bar, tool->err);
-    while (status == CELLAR_OK && (*info)->pass <= pass && (*info)->state == CELLAR_SCRUB_RUNNING) {
-        struct cellar_call call = {0};
-        struct cellar_scrub_info *later = NULL;
-        uint64_t total = CELLAR_MAX((*info)->item_count_total, UINT64_C(1));
-        const struct cellar_progress_view view = {
-            .done_bytes = (int64_t)(*info)->byte_count,
-            .total_bytes = -1,
-            .share = (double)CELLAR_MIN((*info)->item_count, total) / (double)total,
-        };
-        cellar_progress_bar_show(&bar, &view);
-        (void)poll(&entry, entry.fd > 0 ? 1 : 0, POLL_MS);
-        if (cellar_scrub_status(tool->client, &call, &later) != CELLAR_E_OK) {
-            status = cellar_tool_call_error(&call, error);
-        } else {
-            cellar_scrub_info_free(*info);
-            *info = later;
-        }
+    struct cellar_scrub_info **info = context;
+    struct cellar_scrub_info *later = NULL;
+    struct cellar_call call = {0};
+    CELLAR_ASSERT(*info != NULL);
+    if (cellar_scrub_status(tool->client, &call, &later) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
     }
-    cellar_progress_bar_clear(&bar);
-    if (status == CELLAR_OK && (*info)->pass != pass) {
-        return cellar_error_set(error, CELLAR_ABORTED,
-                                "Another scrub has begun, so how this one ended is not known");
-    }
-    return status;
+    cellar_scrub_info_free(*info);
+    *info = later;
+    return CELLAR_OK;
 }
 
-/* A rate belongs to a start: one that runs keeps its own, so that it is refused beside the rest. */
-static enum cellar_status words_check(const struct cellar_args *args, struct cellar_error *error)
+static struct cellar_pass_view scrub_view(const void *context)
 {
-    bool has_status = cellar_args_has(args, "status");
-    bool has_cancel = cellar_args_has(args, "cancel");
-    CELLAR_ASSERT(args->word_count <= 1);
-    if (has_status && has_cancel) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "--status and --cancel cannot be given together");
-    }
-    if ((has_status || has_cancel) && cellar_args_has(args, "rate")) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "--rate is for a scrub that starts, not for --status or --cancel");
-    }
-    return (has_status || has_cancel) && args->word_count > 0
-               ? cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                  "--status and --cancel take no table: there is one scrub at most")
-               : CELLAR_OK;
+    const struct cellar_scrub_info *info = *(struct cellar_scrub_info *const *)context;
+    CELLAR_ASSERT(info != NULL);
+    return (struct cellar_pass_view){.pass = info->pass,
+                                     .is_running = info->state == CELLAR_SCRUB_RUNNING,
+                                     .item_count = info->item_count,
+                                     .item_count_total = info->item_count_total,
+                                     .byte_count = info->byte_count};
 }
 
 static enum cellar_status scrub_run(struct cellar_tool *tool, const struct cellar_args *args,
@@ -226,7 +203,7 @@ static enum cellar_status scrub_run(struct cellar_tool *tool, const struct cella
     struct cellar_scrub_info *info = NULL;
     const char *table = args->word_count > 0 ? args->words[0] : NULL;
     int64_t rate = 0; /* the server's own */
-    CELLAR_TRY(words_check(args, error));
+    CELLAR_TRY(cellar_pass_words_check(&scrub_kind, args, error));
     CELLAR_TRY(cellar_args_number(args, "rate", (struct cellar_args_limits){RATE_MIN, INT64_MAX},
                                   &rate, error));
     bool has_status = cellar_args_has(args, "status");
@@ -239,8 +216,9 @@ static enum cellar_status scrub_run(struct cellar_tool *tool, const struct cella
     if (code != CELLAR_E_OK) {
         return cellar_tool_call_error(&call, error);
     }
+    const struct cellar_pass_watch watch = {&scrub_kind, &info, scrub_ask, scrub_view};
     bool is_followed = !has_status && !has_cancel;
-    enum cellar_status status = is_followed ? follow(tool, &info, error) : CELLAR_OK;
+    enum cellar_status status = is_followed ? cellar_pass_follow(tool, &watch, error) : CELLAR_OK;
     if (status == CELLAR_OK) {
         status = info_print(tool, info, error);
     }
