@@ -41,6 +41,7 @@ START_SECONDS_MAX = 60
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD_DIR = os.environ.get("CELLAR_BUILD_DIR", os.path.join(ROOT, "build", "dev"))
 CELLARD = os.environ.get("CELLARD", os.path.join(BUILD_DIR, "bin", "cellard"))
+CELLAR = os.environ.get("CELLAR", "cellar")
 RECORDER = os.path.join(BUILD_DIR, "tests", "cellar_io_recorder.so")
 
 
@@ -67,6 +68,15 @@ def test_seed():
     seed = int(text, 0) if text else time.time_ns() & 0xFFFFFFFF
     print(f"CELLAR_TEST_SEED={seed}", flush=True)
     return seed
+
+
+def tool(server, *arguments, code=0):
+    """(output, errors) of cellar without a terminal, which ends with the code."""
+    done = subprocess.run([CELLAR, "--endpoint", f"127.0.0.1:{server.port}", *arguments],
+                          stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
+                          text=True)
+    assert done.returncode == code, (arguments, done)
+    return done.stdout, done.stderr
 
 
 def frame_encode(number, operation, kind, payload):

@@ -7,7 +7,6 @@ says so, has no stray folder and every row, and compacts to the end.
 import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,20 +14,10 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cellar_native as native  # noqa: E402
 
-CELLAR = os.environ.get("CELLAR", "cellar")
 ROWS = 12000
 FIELDS = [f"field{number}".encode() for number in range(10)]
 FLAGS = ["--memtable-bytes-max", 2 << 20]
 BATCH = 100
-
-
-def cellar(server, *arguments, code=0):
-    """(output, errors) of cellar."""
-    done = subprocess.run([CELLAR, "--endpoint", f"127.0.0.1:{server.port}", *arguments],
-                          stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
-                          text=True)
-    assert done.returncode == code, (arguments, done)
-    return done.stdout, done.stderr
 
 
 def row_key(number):
@@ -90,7 +79,7 @@ def check_rows(server, version):
 
 
 def compacted(server, data, version):
-    output, errors = cellar(server, "compact", "t", "--format", "json")
+    output, errors = native.tool(server, "compact", "t", "--format", "json")
     told = json.loads(output)
     assert told["state"] == "ended" and told["tablets"] == told["tablets_total"] == 2, told
     assert errors == "", errors
@@ -104,7 +93,7 @@ def compacted(server, data, version):
 def killed(data):
     """A server that is killed while it compacts."""
     with native.Server(data, FLAGS).start() as server:
-        cellar(server, "compact", "t", "--rate", "200000", "--no-wait")
+        native.tool(server, "compact", "t", "--rate", "200000", "--no-wait")
         while not any(len(found) > 1 for found in generations(data).values()):
             time.sleep(0.01)
         server.kill()
@@ -115,7 +104,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cellar-compact-") as folder:
         data = os.path.join(folder, "data")
         with native.Server(data, FLAGS).start() as server:
-            cellar(server, "table", "create", "t", "--family", "f:max-versions=1", "--split",
+            native.tool(server, "table", "create", "t", "--family", "f:max-versions=1", "--split",
                    row_key(500).decode())
             fill(server, generator, 1)
             ratios = [compacted(server, data, 1)]
@@ -125,23 +114,23 @@ def main():
                 ratios.append(compacted(server, data, version))
             # A generation that was left open would cost three.
             assert server.descriptor_count() < descriptors + 3, (server.descriptor_count(), descriptors)
-            _, errors = cellar(server, "compact", "nothing", code=3)
+            _, errors = native.tool(server, "compact", "nothing", code=3)
             assert "NOT_FOUND" in errors, errors
             for words in (["--status", "--cancel"], ["t", "--status"], ["--cancel", "--rate", "4096"],
                           ["--status", "--no-wait"], ["--rate", "1023"]):
-                cellar(server, "compact", *words, code=2)
+                native.tool(server, "compact", *words, code=2)
             server.stop()
         killed(data)
         with native.Server(data, FLAGS).start() as server:
-            output, _ = cellar(server, "compact", "--status")
+            output, _ = native.tool(server, "compact", "--status")
             assert output == "abandoned: the server's end cut off the last one, 1 tablet is as before\n", output
             assert all(len(found) == 1 for found in generations(data).values()), generations(data)
             check_rows(server, 3)
             ratios.append(compacted(server, data, 3))
-            cellar(server, "compact", "t", "--rate", "100000", "--no-wait")
-            output, _ = cellar(server, "compact", "--cancel")
+            native.tool(server, "compact", "t", "--rate", "100000", "--no-wait")
+            output, _ = native.tool(server, "compact", "--cancel")
             while "running" in output:
-                output, _ = cellar(server, "compact", "--status")
+                output, _ = native.tool(server, "compact", "--status")
             assert output.startswith("cancelled: "), output
             check_rows(server, 3)
             server.stop()

@@ -6,7 +6,6 @@ Each function below whose name begins with `verb_` is one test, with a server of
 """
 import json
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -14,18 +13,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cellar_native as native  # noqa: E402
 import cellar_terminal as terminal  # noqa: E402
 
-CELLAR = os.environ.get("CELLAR", "cellar")
 FULL = "projects/default/instances/default/tables/t"
 
 
 def cellar(server, *arguments, code=0):
     """cellar without a terminal: (output, errors)."""
-    done = subprocess.run([CELLAR, "--endpoint", f"127.0.0.1:{server.port}", *arguments],
-                          stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
-                          text=True)
-    assert done.returncode == code, (arguments, done)
-    assert code != 0 or done.stderr == "", (arguments, done)
-    return done.stdout, done.stderr
+    output, errors = native.tool(server, *arguments, code=code)
+    assert code != 0 or errors == "", (arguments, errors)
+    return output, errors
 
 
 def out(server, *arguments):
@@ -34,7 +29,7 @@ def out(server, *arguments):
 
 def ask(server, answer, *arguments):
     """cellar on a terminal, where a question is answered: (exit code, output)."""
-    with terminal.Terminal([CELLAR, *arguments], {"CELLAR_ENDPOINT": f"127.0.0.1:{server.port}"}) as screen:
+    with terminal.Terminal([native.CELLAR, *arguments], {"CELLAR_ENDPOINT": f"127.0.0.1:{server.port}"}) as screen:
         screen.wait_for("to go on: ")
         screen.type(answer)
         return screen.end(), screen.output.decode()

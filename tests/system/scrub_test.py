@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,24 +14,14 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cellar_native as native  # noqa: E402
 
-CELLAR = os.environ.get("CELLAR", "cellar")
 FULL = "projects/default/instances/default/tables/t"
 WHY = "the item's checksum does not fit"
 ROWS = [f"row{number:04}" for number in range(400)]
 
 
-def cellar(server, *arguments, code=0):
-    """(output, errors) of cellar."""
-    done = subprocess.run([CELLAR, "--endpoint", f"127.0.0.1:{server.port}", *arguments],
-                          stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=120,
-                          text=True)
-    assert done.returncode == code, (arguments, done)
-    return done.stdout, done.stderr
-
-
 def fill(server):
-    cellar(server, "table", "create", "t", "--family", "f", "--split", "row0200")
-    cellar(server, "table", "create", "other", "--family", "f")
+    native.tool(server, "table", "create", "t", "--family", "f", "--split", "row0200")
+    native.tool(server, "table", "create", "other", "--family", "f")
     with server.connect() as connection:
         for row in ROWS:
             value = f"the value of {row}, long enough to be found".encode()
@@ -59,34 +48,34 @@ def spoil(data, row):
 
 
 def sound(server):
-    output, errors = cellar(server, "scrub")
+    output, errors = native.tool(server, "scrub")
     assert output.startswith("ended: ") and output.endswith(" bytes of everything, 0 problems\n"), output
     assert errors == "", errors
-    output, _ = cellar(server, "scrub", "t", "--format", "json")
+    output, _ = native.tool(server, "scrub", "t", "--format", "json")
     told = json.loads(output)
     assert told["state"] == "ended" and told["table"] == FULL and told["problems"] == 0, told
     assert told["items"] == told["items_total"] >= len(ROWS), told
 
 
 def damaged(server):
-    output, _ = cellar(server, "scrub", code=1)
+    output, _ = native.tool(server, "scrub", code=1)
     lines = output.splitlines()
     assert lines[0] == f'damage: {FULL} tablet "" to "row0200" row "row0123": {WHY}', output
     assert len(lines) == 2 and lines[1].endswith(", 1 problem"), output
-    output, _ = cellar(server, "scrub", "--status", "--format", "jsonl", code=1)
+    output, _ = native.tool(server, "scrub", "--status", "--format", "jsonl", code=1)
     problem, summary = map(json.loads, output.splitlines())
     assert problem == {"table": FULL, "tablet_start": "", "tablet_end": "row0200", "row": "row0123",
                        "damage": WHY}, problem
     assert summary["problems"] == 1 and summary["state"] == "ended", summary
-    output, _ = cellar(server, "scrub", "--status", "--format", "csv", code=1)
+    output, _ = native.tool(server, "scrub", "--status", "--format", "csv", code=1)
     assert next(csv.DictReader(io.StringIO(output)))["problems"] == "1", output
-    cellar(server, "scrub", "other")
+    native.tool(server, "scrub", "other")
 
 
 def slowed(server):
     """The rate is the server's to keep: the same bytes take the longer, as --rate says."""
     start = time.monotonic()
-    output, _ = cellar(server, "scrub", "t", "--rate", "40000", "--format", "json")
+    output, _ = native.tool(server, "scrub", "t", "--rate", "40000", "--format", "json")
     told = json.loads(output)
     assert told["state"] == "ended" and told["bytes"] > 15000, told
     assert time.monotonic() - start >= told["bytes"] / 40000 - 0.1, told
@@ -96,9 +85,9 @@ def served(server):
     """All rows but one."""
     for row in ROWS:
         if row != "row0123":
-            output, _ = cellar(server, "get", "t", row) if row in ("row0122", "row0124") else (row, "")
+            output, _ = native.tool(server, "get", "t", row) if row in ("row0122", "row0124") else (row, "")
             assert row in output, output
-    _, errors = cellar(server, "get", "t", "row0123", code=1)
+    _, errors = native.tool(server, "get", "t", "row0123", code=1)
     assert "DATA_LOSS" in errors, errors
     with server.connect() as connection:
         for row in (ROWS[0], ROWS[122], ROWS[399]):
@@ -109,10 +98,10 @@ def refused(server):
     for words in (["--status", "--cancel"], ["t", "--status"], ["t", "--cancel"], ["a", "b"],
                   ["--status", "--rate", "4096"], ["--cancel", "--rate", "4096"], ["--rate", "1023"],
                   ["--rate", "fast"]):
-        cellar(server, "scrub", *words, code=2)
-    _, errors = cellar(server, "scrub", "nothing", code=3)
+        native.tool(server, "scrub", *words, code=2)
+    _, errors = native.tool(server, "scrub", "nothing", code=3)
     assert "NOT_FOUND" in errors, errors
-    output, _ = cellar(server, "scrub", "--cancel")
+    output, _ = native.tool(server, "scrub", "--cancel")
     assert "ended" in output, output
 
 
@@ -120,7 +109,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cellar-scrub-") as folder:
         data = os.path.join(folder, "data")
         with native.Server(data).start() as server:
-            output, _ = cellar(server, "scrub", "--status")
+            output, _ = native.tool(server, "scrub", "--status")
             assert output == "none since the server started\n", output
             fill(server)
             server.stop()

@@ -10,32 +10,12 @@
 
 #define BODY(text) cellar_slice_make(text, sizeof(text) - 1)
 
-struct script {
-    struct cellar_slice answer;
-    uint16_t operation; /* of the last request */
-    uint8_t body[64];   /* its first bytes */
-};
-
-static void serve(struct fake_peer *peer, int fd, unsigned index)
-{
-    struct script *script = peer->context;
-    struct fake_request request = {0};
-    (void)index;
-    while (fake_receive(fd, &request)) {
-        script->operation = request.frame.operation;
-        memcpy(script->body, request.body.data,
-               CELLAR_MIN(request.body.bytes, sizeof script->body));
-        fake_send(fd, &request, CELLAR_FRAME_REPLY, script->answer);
-    }
-    fake_request_fini(&request);
-}
-
 enum ask { START_TABLE, START_ALL, STATUS, CANCEL };
 
-static enum cellar_code ask_run(enum ask ask, struct script *script,
+static enum cellar_code ask_run(enum ask ask, struct fake_answer *script,
                                 struct cellar_compact_info **info)
 {
-    struct fake_peer peer = {.serve = serve, .context = script};
+    struct fake_peer peer = {.serve = fake_answer_serve, .context = script};
     struct cellar_call call = {0};
     fake_peer_start(&peer);
     struct cellar_client *client = fake_peer_client(&peer, NULL);
@@ -61,7 +41,7 @@ static void requests_are_sent_as_the_protocol_says(void **state)
         BODY("\x82\x02\x02\x0f"),
     };
     for (unsigned ask = START_TABLE; ask <= CANCEL; ask++) {
-        struct script script = {.answer = BODY("\x82\x01\x01\x02\x07")};
+        struct fake_answer script = {.answer = BODY("\x82\x01\x01\x02\x07")};
         struct cellar_compact_info *info = NULL;
         assert_int_equal(ask_run(ask, &script, &info), CELLAR_E_OK);
         assert_int_equal(script.operation, CELLAR_OP_COMPACT);
@@ -77,10 +57,11 @@ static void requests_are_sent_as_the_protocol_says(void **state)
 static void all_that_the_server_tells_is_given(void **state)
 {
     (void)state;
-    struct script script = {.answer = BODY("\x8e\x01\x04\x02\x07\x03\xc3\x04\xa1t\x05\x01\x06\x02"
-                                           "\x07\x03\x08\x04\x09\x05\x0a\x06\x0b\x08\x0c\x09\x0d"
-                                           "\xa4"
-                                           "full\x20\x01")};
+    struct fake_answer script = {.answer =
+                                     BODY("\x8e\x01\x04\x02\x07\x03\xc3\x04\xa1t\x05\x01\x06\x02"
+                                          "\x07\x03\x08\x04\x09\x05\x0a\x06\x0b\x08\x0c\x09\x0d"
+                                          "\xa4"
+                                          "full\x20\x01")};
     struct cellar_compact_info *info = NULL;
     assert_int_equal(ask_run(STATUS, &script, &info), CELLAR_E_OK);
     assert_int_equal(info->state, CELLAR_COMPACT_FAILED);
@@ -109,7 +90,7 @@ static void answers_that_break_the_protocol_are_refused(void **state)
         BODY("\x91\x01"),      /* no map */
     };
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(answers); i++) {
-        struct script script = {.answer = answers[i]};
+        struct fake_answer script = {.answer = answers[i]};
         struct cellar_compact_info *info = NULL;
         assert_int_equal(ask_run(STATUS, &script, &info), CELLAR_E_IO_ERROR);
         assert_null(info);

@@ -75,6 +75,20 @@ void fake_reply_empty(int fd, const struct fake_request *request)
     fake_send(fd, request, CELLAR_FRAME_REPLY, cellar_slice_text("\x80"));
 }
 
+void fake_answer_serve(struct fake_peer *peer, int fd, unsigned index)
+{
+    struct fake_answer *answer = peer->context;
+    struct fake_request request = {0};
+    (void)index;
+    while (fake_receive(fd, &request)) {
+        answer->operation = request.frame.operation;
+        memcpy(answer->body, request.body.data,
+               CELLAR_MIN(request.body.bytes, sizeof answer->body));
+        fake_send(fd, &request, CELLAR_FRAME_REPLY, answer->answer);
+    }
+    fake_request_fini(&request);
+}
+
 void fake_error(int fd, const struct fake_request *request, enum cellar_status code,
                 uint32_t retry_delay_ms)
 {

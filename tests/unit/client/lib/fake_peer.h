@@ -70,6 +70,16 @@ struct fake_part {
 /** Sends a part. */
 void fake_rows(int fd, const struct fake_request *request, const struct fake_part *part);
 
+/** What fake_answer_serve() answers to everything, and what it was asked last. */
+struct fake_answer {
+    struct cellar_slice answer;
+    uint16_t operation;
+    uint8_t body[64]; /* its first bytes */
+};
+
+/** A fake_serve whose peer's context is a struct fake_answer. */
+void fake_answer_serve(struct fake_peer *peer, int fd, unsigned index);
+
 /** Frees the body. */
 void fake_request_fini(struct fake_request *request);
 

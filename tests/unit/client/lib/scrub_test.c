@@ -10,32 +10,12 @@
 
 #define BODY(text) cellar_slice_make(text, sizeof(text) - 1)
 
-struct script {
-    struct cellar_slice answer;
-    uint16_t operation; /* of the last request */
-    uint8_t body[64];   /* its first bytes */
-};
-
-static void serve(struct fake_peer *peer, int fd, unsigned index)
-{
-    struct script *script = peer->context;
-    struct fake_request request = {0};
-    (void)index;
-    while (fake_receive(fd, &request)) {
-        script->operation = request.frame.operation;
-        memcpy(script->body, request.body.data,
-               CELLAR_MIN(request.body.bytes, sizeof script->body));
-        fake_send(fd, &request, CELLAR_FRAME_REPLY, script->answer);
-    }
-    fake_request_fini(&request);
-}
-
 enum ask { START_TABLE, START_ALL, STATUS, CANCEL };
 
-static enum cellar_code ask_run(enum ask ask, struct script *script,
+static enum cellar_code ask_run(enum ask ask, struct fake_answer *script,
                                 struct cellar_scrub_info **info)
 {
-    struct fake_peer peer = {.serve = serve, .context = script};
+    struct fake_peer peer = {.serve = fake_answer_serve, .context = script};
     struct cellar_call call = {0};
     fake_peer_start(&peer);
     struct cellar_client *client = fake_peer_client(&peer, NULL);
@@ -60,7 +40,7 @@ static void requests_are_sent_as_the_protocol_says(void **state)
         BODY("\x82\x02\x02\x0f"),
     };
     for (unsigned ask = START_TABLE; ask <= CANCEL; ask++) {
-        struct script script = {.answer = BODY("\x82\x01\x01\x02\x07")};
+        struct fake_answer script = {.answer = BODY("\x82\x01\x01\x02\x07")};
         struct cellar_scrub_info *info = NULL;
         assert_int_equal(ask_run(ask, &script, &info), CELLAR_E_OK);
         assert_int_equal(script.operation, CELLAR_OP_SCRUB);
@@ -76,12 +56,12 @@ static void requests_are_sent_as_the_protocol_says(void **state)
 static void problems_are_given_with_their_place(void **state)
 {
     (void)state;
-    struct script script = {.answer =
-                                BODY("\x84\x01\x02\x04\xa1t\x0a\x05\x0b\x93"
-                                     "\x97\xa0\xc4\x00\xc4\x00\x00\xc4\x00\xc4\x00\xa4lost"
-                                     "\x97\xa1t\xc4\x00\xc4\x01m\x01\xc4\x02"
-                                     "a\x00\xc4\x00\xa1w"
-                                     "\x98\xa1t\xc4\x01m\xc4\x00\x02\xc4\x01n\xc4\x01o\xa1w\xc0")};
+    struct fake_answer script = {
+        .answer = BODY("\x84\x01\x02\x04\xa1t\x0a\x05\x0b\x93"
+                       "\x97\xa0\xc4\x00\xc4\x00\x00\xc4\x00\xc4\x00\xa4lost"
+                       "\x97\xa1t\xc4\x00\xc4\x01m\x01\xc4\x02"
+                       "a\x00\xc4\x00\xa1w"
+                       "\x98\xa1t\xc4\x01m\xc4\x00\x02\xc4\x01n\xc4\x01o\xa1w\xc0")};
     struct cellar_scrub_info *info = NULL;
     assert_int_equal(ask_run(STATUS, &script, &info), CELLAR_E_OK);
     assert_int_equal(info->state, CELLAR_SCRUB_ENDED);
@@ -112,7 +92,7 @@ static void answers_that_break_the_protocol_are_refused(void **state)
         BODY("\x81\x0b\x91\x97\x01\xc4\x00\xc4\x00\x00\xc4\x00\xc4\x00\xa0"),
     };
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(answers); i++) {
-        struct script script = {.answer = answers[i]};
+        struct fake_answer script = {.answer = answers[i]};
         struct cellar_scrub_info *info = NULL;
         assert_int_equal(ask_run(STATUS, &script, &info), CELLAR_E_IO_ERROR);
         assert_null(info);
