@@ -81,6 +81,18 @@ void store_compaction_end(struct store_compaction *compaction, struct store *sto
  * when it has been dropped */
 void store_compaction_abandon(struct store_compaction *compaction, struct store *store);
 
+/* ---- copying --------------------------------------------------------------------------------- */
+
+/** Copies cells from the place on, about so many bytes, and moves the place. On a claimed store. As
+ * store_compaction_step(). */
+enum cellar_status store_compaction_cells_copy(struct store_compaction *compaction,
+                                               struct store *store, uint64_t bytes_max)
+    CELLAR_MUST_USE;
+
+/** Copies the tokens that have not expired, when all cells are copied. Likewise. */
+enum cellar_status store_compaction_tokens_copy(struct store_compaction *compaction,
+                                                struct store *store) CELLAR_MUST_USE;
+
 /* ---- whether there is something to gain ------------------------------------------------------ */
 
 /** What a store's file holds beside its data. */

@@ -51,9 +51,10 @@ enum cellar_status store_packer_set(struct cellar_buffer *buffer, struct cellar_
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
-/* What an item takes of a leaf. */
+/* What an item takes of a leaf; of a longer key only its first part stands there, with a mark. */
 static size_t node_bytes(size_t key_bytes, size_t bytes)
 {
+    key_bytes = CELLAR_MIN(key_bytes, (size_t)STORE_ENV_KEY_PART_MAX + 1);
     size_t node = NODE_HEAD_BYTES + key_bytes + STORE_ENV_ITEM_HEAD_BYTES + bytes;
     if (node > NODE_BYTES_MAX) {
         node = NODE_HEAD_BYTES + key_bytes + sizeof(uint64_t);
@@ -187,8 +188,7 @@ static enum cellar_status value_write(struct store_packer *packer)
     if (packer->fill == NULL) {
         return store_env_put(packer->txn, key, value);
     }
-    store_page_add(packer->fill, CELLAR_MIN(key.bytes, (size_t)STORE_ENV_KEY_PART_MAX + 1),
-                   value.bytes);
+    store_page_add(packer->fill, key.bytes, value.bytes);
     return store_env_append(packer->txn, key, value);
 }
 

@@ -1,0 +1,241 @@
+/*
+ * What a compaction copies: rows in key order behind the last key of the new generation, and
+ * tokens.
+ *
+ * A row of one segment goes as it is, where nothing can hide in it and the page begun takes it. Any
+ * other is unpacked, filtered and packed again (packer.c). What cells borrow is the old map's, so
+ * that all of them are written before the chunk's transactions end.
+ */
+#include "common/clock.h"
+#include "server/storage/compaction.h"
+#include "server/storage/token.h"
+
+/* One chunk. */
+struct chunk {
+    struct store_compaction *compaction;
+    const struct store *store;
+    struct store_env_txn *from;
+    struct store_env_txn to;
+    struct store_env_cursor cursor;
+    uint64_t bytes_max;
+    uint64_t bytes_before;
+    enum cellar_status (*copy)(struct chunk *);
+};
+
+/* The source's segment under the cursor, whose memory is the map's, and whether the row goes on
+ * behind it, where the cursor then is. */
+static enum cellar_status segment_take(struct chunk *chunk, struct cellar_slice *value,
+                                       struct store_segment *segment, bool *has_next)
+{
+    struct store_env_cursor *cursor = &chunk->cursor;
+    struct store_compaction *compaction = chunk->compaction;
+    CELLAR_TRY(store_env_cursor_check(cursor));
+    *value = cursor->value;
+    if (!store_segment_decode(*value, segment)) {
+        return CELLAR_DATA_LOSS;
+    }
+    compaction->item_count++;
+    CELLAR_TRY(store_env_cursor_next(cursor));
+    *has_next = cursor->is_valid && cellar_slice_has_prefix(cellar_slice_of(&cursor->key),
+                                                            cellar_slice_of(&compaction->row));
+    return store_packer_set(&compaction->packer.next_key,
+                            *has_next ? cellar_slice_of(&cursor->key) : cellar_slice_make(NULL, 0));
+}
+
+/* Unpacks a segment and packs again what the filter lets through. */
+static enum cellar_status segment_repack(struct store_compaction *compaction,
+                                         const struct store_segment *segment)
+{
+    struct cellar_cells_reader cells;
+    if (!cellar_cells_open(&cells, segment->packed)) {
+        return CELLAR_DATA_LOSS;
+    }
+    while (cellar_cells_next(&cells)) {
+        const struct store_cell cell = {cells.cell, cells.generation};
+        if (!store_filter_hides(&compaction->filter, &cell)) {
+            compaction->byte_count += cell.cell.value.bytes;
+            CELLAR_TRY(store_packer_add(&compaction->packer, &cell));
+        }
+    }
+    CELLAR_ASSERT(compaction->packer.txn != NULL);
+    return cellar_cells_is_done(&cells) ? CELLAR_OK : CELLAR_DATA_LOSS;
+}
+
+/* A row of one segment that nothing can hide in, and that the page takes, goes as it is. */
+static enum cellar_status segment_pass(struct chunk *chunk, struct cellar_slice value)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct cellar_slice key = cellar_slice_of(&compaction->row);
+    CELLAR_ASSERT(key.bytes > 0);
+    store_page_add(&compaction->fill, key.bytes, value.bytes);
+    compaction->byte_count += key.bytes + value.bytes;
+    return store_env_append(&chunk->to, key, value);
+}
+
+static bool chunk_is_full(const struct chunk *chunk)
+{
+    const struct store_compaction *compaction = chunk->compaction;
+    CELLAR_ASSERT(compaction->byte_count >= chunk->bytes_before);
+    return compaction->byte_count - chunk->bytes_before >= chunk->bytes_max;
+}
+
+/* Copies segments of the row from the cursor on, to the row's end or until the chunk is full. */
+static enum cellar_status row_copy(struct chunk *chunk, bool is_first)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_segment segment;
+    struct cellar_slice value;
+    bool has_next = true;
+    bool goes_on = true;
+    while (goes_on) {
+        CELLAR_TRY(segment_take(chunk, &value, &segment, &has_next));
+        if (is_first && !has_next && !store_filter_may_hide(&compaction->filter, &segment) &&
+            store_page_takes(&compaction->fill, compaction->row.bytes, value.bytes)) {
+            CELLAR_TRY(segment_pass(chunk, value));
+        } else {
+            CELLAR_TRY(segment_repack(compaction, &segment));
+        }
+        is_first = false;
+        goes_on = has_next && (compaction->row_is_whole || !chunk_is_full(chunk));
+    }
+    CELLAR_TRY(store_packer_flush(&compaction->packer));
+    if (has_next) {
+        store_filter_hold(&compaction->filter);
+        return store_packer_set(&compaction->place, cellar_slice_of(&chunk->cursor.key));
+    }
+    CELLAR_ASSERT(compaction->packer.pending_count == 0);
+    cellar_buffer_clear(&compaction->row);
+    compaction->row_is_whole = false;
+    return CELLAR_OK;
+}
+
+/* Begins the row under the cursor; a dropped one is passed. @param is_row  receives whether there
+ * is one to copy */
+static enum cellar_status row_begin(struct chunk *chunk, bool *is_row)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_env_cursor *cursor = &chunk->cursor;
+    struct cellar_slice key = cellar_slice_of(&cursor->key);
+    size_t bytes = cellar_key_escaped_span(key);
+    if (bytes <= 2) {
+        return CELLAR_DATA_LOSS;
+    }
+    const struct store_range *hidden = store_range_set_find(&chunk->from->pending, key);
+    *is_row = hidden == NULL;
+    if (hidden != NULL) {
+        if (hidden->end.bytes == 0) {
+            cursor->is_valid = false;
+            return CELLAR_OK;
+        }
+        return store_env_cursor_seek(cursor, hidden->end);
+    }
+    CELLAR_TRY(store_packer_set(&compaction->row, cellar_slice_make(key.data, bytes)));
+    store_packer_begin(&compaction->packer, cellar_slice_of(&compaction->row));
+    store_filter_begin(&compaction->filter);
+    compaction->byte_count += bytes;
+    return store_packer_set(&compaction->packer.out_key, cellar_slice_of(&compaction->row));
+}
+
+/* Goes on in the row that the last chunk ended in. */
+static enum cellar_status row_continue(struct chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct cellar_slice key = cellar_slice_of(&chunk->cursor.key);
+    CELLAR_ASSERT(!compaction->row_is_whole);
+    if (!chunk->cursor.is_valid || !cellar_slice_equal(key, cellar_slice_of(&compaction->place))) {
+        return CELLAR_DATA_LOSS; /* it was there, and nobody changed the row */
+    }
+    return row_copy(chunk, false);
+}
+
+static enum cellar_status chunk_copy(struct chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_env_cursor *cursor = &chunk->cursor;
+    CELLAR_TRY(store_env_cursor_seek(cursor, cellar_slice_of(&compaction->place)));
+    if (compaction->row.bytes > 0) {
+        CELLAR_TRY(row_continue(chunk));
+    }
+    while (cursor->is_valid && !chunk_is_full(chunk)) {
+        bool is_row = false;
+        CELLAR_TRY(row_begin(chunk, &is_row));
+        if (is_row) {
+            CELLAR_TRY(row_copy(chunk, true));
+        }
+    }
+    if (!cursor->is_valid) {
+        compaction->has_all_cells = true;
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(cursor->key.bytes > 0);
+    return compaction->row.bytes > 0
+               ? CELLAR_OK
+               : store_packer_set(&compaction->place, cellar_slice_of(&cursor->key));
+}
+
+/* Tokens that have not expired. They are few beside the cells, so that one transaction takes all.
+ */
+static enum cellar_status tokens_copy(struct chunk *chunk)
+{
+    struct store_env_cursor cursor;
+    int64_t now_us = cellar_clock_real_us();
+    CELLAR_TRY(store_env_cursor_init_tokens(&cursor, chunk->from));
+    enum cellar_status status = store_env_cursor_seek(&cursor, cellar_slice_make(NULL, 0));
+    while (status == CELLAR_OK && cursor.is_valid) {
+        status = store_env_cursor_check(&cursor);
+        if (status == CELLAR_OK && store_token_is_live(cursor.value, now_us)) {
+            status = store_env_token_put(&chunk->to, cellar_slice_of(&cursor.key), cursor.value);
+        }
+        if (status == CELLAR_OK) {
+            status = store_env_cursor_next(&cursor);
+        }
+    }
+    store_env_cursor_fini(&cursor);
+    CELLAR_ASSERT(status != CELLAR_NOT_FOUND);
+    return status;
+}
+
+/* Inside of the new generation's write transaction. */
+static enum cellar_status chunk_work(void *context)
+{
+    struct chunk *chunk = context;
+    CELLAR_TRY(store_env_read_begin(chunk->store->env, &chunk->from));
+    CELLAR_ASSERT(chunk->from->state.applied_lsn == chunk->to.state.applied_lsn);
+    chunk->compaction->packer.txn = &chunk->to;
+    store_env_cursor_init(&chunk->cursor, chunk->from);
+    CELLAR_TRY(chunk->copy(chunk));
+    chunk->to.state.server_time_us = chunk->from->state.server_time_us;
+    return CELLAR_OK;
+}
+
+/* Runs `copy` between a transaction on each generation. A fault in the old one loses the new one
+ * too, which is in the middle of a transaction; it will be abandoned. */
+static enum cellar_status chunk_run(struct store_compaction *compaction, struct store *store,
+                                    uint64_t bytes_max, enum cellar_status (*copy)(struct chunk *))
+{
+    struct chunk chunk = {.compaction = compaction,
+                          .store = store,
+                          .bytes_max = bytes_max,
+                          .bytes_before = compaction->byte_count,
+                          .copy = copy};
+    enum cellar_status status = store_env_write(compaction->env, &chunk.to, chunk_work, &chunk);
+    store_env_cursor_fini(&chunk.cursor);
+    store_env_read_end(chunk.from);
+    CELLAR_ASSERT(!chunk.to.is_open);
+    compaction->packer.txn = NULL;
+    return status;
+}
+
+enum cellar_status store_compaction_cells_copy(struct store_compaction *compaction,
+                                               struct store *store, uint64_t bytes_max)
+{
+    CELLAR_ASSERT(!compaction->has_all_cells);
+    return chunk_run(compaction, store, bytes_max, chunk_copy);
+}
+
+enum cellar_status store_compaction_tokens_copy(struct store_compaction *compaction,
+                                                struct store *store)
+{
+    CELLAR_ASSERT(compaction->has_all_cells);
+    return chunk_run(compaction, store, UINT64_MAX, tokens_copy);
+}
