@@ -87,7 +87,10 @@ static void *run(void *context)
 
 void test_compactor_start(struct test_compactor *compactor, struct tablet_db *db, uint64_t seed)
 {
-    *compactor = (struct test_compactor){.db = db, .random = {seed}};
+    unsigned done_count = atomic_load(&compactor->done_count);
+    unsigned cancelled_count = atomic_load(&compactor->cancelled_count);
+    *compactor = (struct test_compactor){
+        .db = db, .random = {seed}, .done_count = done_count, .cancelled_count = cancelled_count};
     int result = pthread_create(&compactor->thread, NULL, run, compactor);
     assert_int_equal(result, 0);
 }

@@ -25,7 +25,8 @@ struct test_compactor {
     atomic_uint cancelled_count;
 };
 
-/** Starts the thread. @param compactor  not moved until the stop */
+/** Starts the thread. @param compactor  zeroed, or stopped: then its counts go on; not moved until
+ * the stop */
 void test_compactor_start(struct test_compactor *compactor, struct tablet_db *db, uint64_t seed);
 
 /** Has it stand still between two chunks, or two compactions, and waits until it does. */
