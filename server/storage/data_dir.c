@@ -151,19 +151,18 @@ static bool is_blank(const struct store_data_dir *dir)
 }
 
 /* FORMAT.new says "this is ours, but nothing was ever served from it", and with it log/ and stores/
- * may be removed. Without it nothing is. */
+ * may be removed. Without it nothing is. By its name alone: power may have been lost before its
+ * bytes were on the disk, so they are written again, as it will be FORMAT. */
 static enum cellar_status first_start(struct store_data_dir *dir, struct cellar_error *error)
 {
     char path[PATH_MAX];
-    if (!path_exists(dir, "FORMAT.new")) {
-        if (!is_blank(dir)) {
-            return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
-                                    "%s is not empty and no data directory (it has no FORMAT "
-                                    "file); give --data-dir a new or empty directory",
-                                    dir->path);
-        }
-        CELLAR_TRY(format_write(dir, "FORMAT.new", error));
+    if (!path_exists(dir, "FORMAT.new") && !is_blank(dir)) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "%s is not empty and no data directory (it has no FORMAT "
+                                "file); give --data-dir a new or empty directory",
+                                dir->path);
     }
+    CELLAR_TRY(format_write(dir, "FORMAT.new", error));
     CELLAR_TRY(store_directory_remove(dir->log_path, error));
     path_join(dir, "stores", path);
     CELLAR_TRY(store_directory_remove(path, error));

@@ -106,6 +106,27 @@ static void first_start_cut_short_begins_again(void **state)
     test_remove_tree(parent);
 }
 
+/* A name may be on the disk before what is in the file. */
+static void a_first_start_that_left_an_empty_file_ends_whole(void **state)
+{
+    (void)state;
+    char parent[256];
+    char path[300];
+    struct store_data_dir dir;
+    struct cellar_error error;
+    parent_make(parent, path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    file_put(path, "FORMAT.new", "");
+    assert_int_equal(store_data_dir_open(path, &dir, &error), CELLAR_OK);
+    assert_true(dir.is_new);
+    assert_int_equal(store_data_dir_commit(&dir, &error), CELLAR_OK);
+    store_data_dir_close(&dir);
+    assert_int_equal(store_data_dir_open(path, &dir, &error), CELLAR_OK);
+    assert_false(dir.is_new);
+    store_data_dir_close(&dir);
+    test_remove_tree(parent);
+}
+
 static void first_start_may_fail_at_any_sync(void **state)
 {
     (void)state;
@@ -430,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(new_directory_becomes_one_at_the_commit),
         cmocka_unit_test(first_start_cut_short_begins_again),
+        cmocka_unit_test(a_first_start_that_left_an_empty_file_ends_whole),
         cmocka_unit_test(first_start_may_fail_at_any_sync),
         cmocka_unit_test(what_is_not_ours_is_refused_and_left_alone),
         cmocka_unit_test(empty_directory_and_lost_found_are_fine),
