@@ -18,6 +18,9 @@
 
 #define NIL 0xC0u
 #define BIN8 0xC4u
+#define EXT8 0xC7u
+#define EXT_BLOB 1u
+#define EXT_HEAD_BYTES 3u
 #define CELL_ELEMENTS 4u
 #define GENERATION_BYTES 5u /* 00 and 4 bytes, behind the name */
 #define HEADERS_BYTES_MAX (3u * 5u + 9u)
@@ -79,6 +82,26 @@ static bool column_get(struct cellar_cursor *from, struct cellar_cell *cell, uin
            cell->qualifier.bytes <= CELLAR_QUALIFIER_BYTES_MAX;
 }
 
+/* Takes a value: bytes, or the reference of a blob. */
+static bool value_get(struct cellar_cursor *from, struct cellar_slice *value, bool *is_blob)
+{
+    struct cellar_cursor walk = *from;
+    struct cellar_slice head;
+    CELLAR_ASSERT(from->at <= from->end);
+    *is_blob = false;
+    if (cellar_wire_get_bytes(from, value)) {
+        return true;
+    }
+    if (!cellar_cursor_take(&walk, EXT_HEAD_BYTES, &head) || head.data[0] != EXT8 ||
+        head.data[1] != CELLAR_BLOB_BYTES || head.data[2] != EXT_BLOB ||
+        !cellar_cursor_take(&walk, CELLAR_BLOB_BYTES, value)) {
+        return false;
+    }
+    *is_blob = true;
+    *from = walk;
+    return true;
+}
+
 bool cellar_cells_next(struct cellar_cells_reader *reader)
 {
     if (reader->left == 0) {
@@ -88,9 +111,10 @@ bool cellar_cells_next(struct cellar_cells_reader *reader)
     struct cellar_cell cell = reader->cell;
     uint32_t generation = reader->generation;
     bool column_is_new;
+    bool is_blob;
     if (!column_get(&from, &cell, &generation, &column_is_new) ||
         !cellar_wire_get_i64(&from, &cell.timestamp_us) || cell.timestamp_us < 0 ||
-        !cellar_wire_get_bytes(&from, &cell.value)) {
+        !value_get(&from, &cell.value, &is_blob)) {
         return false;
     }
     CELLAR_ASSERT(from.at <= from.end);
@@ -99,6 +123,7 @@ bool cellar_cells_next(struct cellar_cells_reader *reader)
     reader->left--;
     reader->generation = generation;
     reader->column_is_new = column_is_new;
+    reader->is_blob = is_blob;
     reader->cell = cell;
     return true;
 }
@@ -132,8 +157,20 @@ static uint8_t *family_put(uint8_t *to, struct cellar_slice name, uint32_t gener
     return to + sizeof generation;
 }
 
-uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
-                          const struct cellar_cell *previous, uint32_t previous_generation)
+/* Writes a reference in place of the value. */
+static uint8_t *blob_put(uint8_t *to, struct cellar_slice reference)
+{
+    CELLAR_ASSERT(reference.bytes == CELLAR_BLOB_BYTES);
+    *to++ = EXT8;
+    *to++ = CELLAR_BLOB_BYTES;
+    *to++ = EXT_BLOB;
+    memcpy(to, reference.data, CELLAR_BLOB_BYTES);
+    return to + CELLAR_BLOB_BYTES;
+}
+
+/* Writes what stands before a cell's value. */
+static uint8_t *head_put(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
+                         const struct cellar_cell *previous, uint32_t previous_generation)
 {
     CELLAR_ASSERT(cell->timestamp_us >= 0);
     CELLAR_ASSERT(generation >= 1);
@@ -150,6 +187,19 @@ uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t 
     } else {
         to = cellar_wire_raw_bytes(to, cell->qualifier);
     }
-    to = cellar_wire_raw_u64(to, (uint64_t)cell->timestamp_us);
+    return cellar_wire_raw_u64(to, (uint64_t)cell->timestamp_us);
+}
+
+uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
+                          const struct cellar_cell *previous, uint32_t previous_generation)
+{
+    to = head_put(to, cell, generation, previous, previous_generation);
     return cellar_wire_raw_bytes(to, cell->value);
+}
+
+uint8_t *cellar_cells_put_blob(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
+                               const struct cellar_cell *previous, uint32_t previous_generation)
+{
+    to = head_put(to, cell, generation, previous, previous_generation);
+    return blob_put(to, cell->value);
 }

@@ -13,8 +13,9 @@
  * in the order (family, qualifier, newest first). Family is nil when it is the one of the cell
  * before, qualifier is nil when family and qualifier both are; the first cell of an array names
  * both. A family is a str with its name; inside stores a family of generation > 1 is a bin: name,
- * 00, generation (4 bytes big-endian), which never goes to a client. A value is a bin; in stores an
- * ext is reserved for blobs and aggregates. FORMAT.md, "Segments"; PROTOCOL.md, "Rows".
+ * 00, generation (4 bytes big-endian), which never goes to a client. A value is a bin; in stores it
+ * may be an ext of type 1, a reference to a blob; other types are reserved. FORMAT.md, "Segments";
+ * PROTOCOL.md, "Rows".
  */
 
 /** Walks packed cells; the current cell's parts borrow from the array's bytes. */
@@ -22,6 +23,7 @@ struct cellar_cells_reader {
     struct cellar_cursor from;
     uint32_t left;       /* cells not yet read */
     uint32_t generation; /* of the current cell's family; 1 for a bare name */
+    bool is_blob;        /* the current cell's value is a reference to a blob */
     bool column_is_new;  /* the current cell names its qualifier: a column begins in this array */
     struct cellar_cell cell;
 };
@@ -52,5 +54,9 @@ size_t cellar_cells_bytes_max(const struct cellar_cell *cell);
  */
 uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
                           const struct cellar_cell *previous, uint32_t previous_generation);
+
+/** The same for a cell whose value is the reference of a blob, CELLAR_BLOB_BYTES long. */
+uint8_t *cellar_cells_put_blob(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
+                               const struct cellar_cell *previous, uint32_t previous_generation);
 
 #endif

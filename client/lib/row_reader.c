@@ -184,6 +184,9 @@ static enum cellar_status cells_add(struct cellar_row_reader *reader, struct cel
     CELLAR_TRY(cells_reserve(reader, cells.left, error));
     while (cellar_cells_next(&cells)) {
         CELLAR_ASSERT(reader->cell_count < reader->cell_capacity);
+        if (cells.is_blob) {
+            return broken(error, "a cell's value is no bytes");
+        }
         reader->cells[reader->cell_count++] =
             (struct cellar_row_cell){.family = cellar_slice_view(cells.cell.family),
                                      .qualifier = cellar_slice_view(cells.cell.qualifier),

@@ -92,12 +92,14 @@ static void entry_fill(struct batch_build *build, const struct store_mutation *m
     } else if (item->type != STORE_ITEM_DELETE_ROW) {
         end = cellar_key_put_family(end, item->family, item->generation);
     }
-    if (item->type == STORE_ITEM_DELETE_COLUMN || item->type == STORE_ITEM_SET) {
+    bool is_cell = item->type == STORE_ITEM_SET || item->type == STORE_ITEM_SET_BLOB;
+    if (is_cell || item->type == STORE_ITEM_DELETE_COLUMN) {
         end = cellar_key_put_escaped(end, item->qualifier);
     }
-    if (item->type == STORE_ITEM_SET) {
+    if (is_cell) {
         end = cellar_key_put_timestamp(end, item->start_us);
     }
+    build->batch->blob_count += item->type == STORE_ITEM_SET_BLOB ? 1 : 0;
     entry->key_bytes = (uint32_t)(end - key);
     build->at += store_entry_bytes(entry->height, entry->key_bytes);
     CELLAR_ASSERT(build->entry_count < build->batch->entry_count);

@@ -26,9 +26,9 @@ struct store_link {
 /** One entry. Key bytes follow the links. */
 struct store_entry {
     uint64_t lsn;
-    int64_t
-        start_us;   /* DELETE_COLUMN: first timestamp deleted; SET: the timestamp; TOKEN: expiry */
-    int64_t end_us; /* DELETE_COLUMN: first one kept, 0 = none */
+    int64_t start_us; /* DELETE_COLUMN: first timestamp deleted; SET, SET_BLOB: the timestamp;
+                         TOKEN: expiry */
+    int64_t end_us;   /* DELETE_COLUMN: first one kept, 0 = none */
     const uint8_t *value;
     uint32_t value_bytes;
     uint32_t key_bytes;
@@ -75,7 +75,8 @@ struct store_batch {
     struct cellar_slice payload; /* what the log record holds; lives as long as the batch */
     struct store_entry **entries;
     uint32_t entry_count;
-    size_t total_bytes; /* of memory */
+    uint32_t blob_count; /* entries that name a blob */
+    size_t total_bytes;  /* of memory */
     int64_t server_time_us;
     int64_t token_expiry_us;        /* 0: no token */
     struct store_drop *drop;        /* of a range drop, which has no entries; else NULL */

@@ -59,6 +59,7 @@ struct store_blobs {
     size_t found_capacity;
     struct cellar_mutex lock;
     uint64_t last_id CELLAR_GUARDED_BY(lock);
+    struct store_blob_batch *retired CELLAR_GUARDED_BY(lock);
 };
 
 /* ---- references ------------------------------------------------------------------------------ */
@@ -197,6 +198,7 @@ void store_blobs_close(struct store_blobs *blobs)
         return;
     }
     CELLAR_ASSERT(blobs->found_count <= blobs->found_capacity);
+    store_blobs_reap(blobs);
     cellar_mutex_fini(&blobs->lock);
     cellar_mem_free(blobs->found);
     cellar_mem_free(blobs);
@@ -216,6 +218,14 @@ bool store_blobs_name(struct store_blobs *blobs, uint64_t id)
         found->is_named = true;
     }
     return found != NULL;
+}
+
+void store_blobs_name_all(struct store_blobs *blobs)
+{
+    for (size_t i = 0; i < blobs->found_count; i++) {
+        CELLAR_ASSERT(blobs->found[i].id > 0);
+        blobs->found[i].is_named = true;
+    }
 }
 
 size_t store_blobs_sweep(struct store_blobs *blobs)
@@ -245,6 +255,33 @@ void store_blobs_remove(struct store_blobs *blobs, uint64_t id)
     if (unlink(path) != 0 && errno != ENOENT) {
         cellar_log(CELLAR_LOG_WARN, "blob_remove_failed", "path=\"%s\" error=\"%s\"", path,
                    strerror(errno));
+    }
+}
+
+void store_blobs_retire(struct store_blobs *blobs, struct store_blob_batch *batch)
+{
+    CELLAR_ASSERT(batch->count == 0 || batch->ids != NULL);
+    cellar_mutex_lock(&blobs->lock);
+    batch->next = blobs->retired;
+    blobs->retired = batch;
+    cellar_mutex_unlock(&blobs->lock);
+}
+
+void store_blobs_reap(struct store_blobs *blobs)
+{
+    cellar_mutex_lock(&blobs->lock);
+    struct store_blob_batch *batch = blobs->retired;
+    blobs->retired = NULL;
+    cellar_mutex_unlock(&blobs->lock);
+    while (batch != NULL) {
+        struct store_blob_batch *next = batch->next;
+        for (size_t i = 0; i < batch->count; i++) {
+            store_blobs_remove(blobs, batch->ids[i]);
+        }
+        CELLAR_ASSERT(next != batch);
+        cellar_mem_free(batch->ids);
+        cellar_mem_free(batch);
+        batch = next;
     }
 }
 

@@ -26,6 +26,9 @@ struct store_blob {
     uint32_t crc;   /* of the pieces' checksums */
 };
 
+/** What a walk over blobs calls. Its failure ends the walk. */
+typedef enum cellar_status store_blob_visit_fn(void *context, uint64_t id);
+
 /** Writes a reference: id 8, length 8, CRC 4. @param to STORE_BLOB_REFERENCE_BYTES bytes */
 void store_blob_encode(uint8_t *to, const struct store_blob *blob);
 
@@ -46,7 +49,7 @@ enum cellar_status store_blobs_open(const char *directory, const uint8_t *log_id
                                     struct store_blobs **blobs, struct cellar_error *error)
     CELLAR_MUST_USE;
 
-/** Frees; the files stay. Takes NULL. */
+/** Removes what was retired and frees; takes NULL. */
 void store_blobs_close(struct store_blobs *blobs);
 
 /* ---- clean-up at a start --------------------------------------------------------------------- */
@@ -54,6 +57,9 @@ void store_blobs_close(struct store_blobs *blobs);
 /** Notes that a record or an environment names a blob. Between open and sweep, by one thread.
  * @return false when there was no such file at the open */
 bool store_blobs_name(struct store_blobs *blobs, uint64_t id);
+
+/** Names all that were there at the open. As above. */
+void store_blobs_name_all(struct store_blobs *blobs);
 
 /** Removes the files that were there at the open and were not named, once. @return how many */
 size_t store_blobs_sweep(struct store_blobs *blobs);
@@ -75,6 +81,20 @@ enum cellar_status store_blobs_write(struct store_blobs *blobs, struct cellar_sl
 /** Removes the file of a blob that nothing names; what fails is left to the next start. Any thread.
  */
 void store_blobs_remove(struct store_blobs *blobs, uint64_t id);
+
+/** Blobs to be removed together; whoever hands them over made both with cellar_mem. */
+struct store_blob_batch {
+    struct store_blob_batch *next; /* the folder's */
+    uint64_t *ids;
+    size_t count;
+};
+
+/** Takes blobs that nothing names any more, to be removed by the next store_blobs_reap(): does not
+ * block. Any thread. */
+void store_blobs_retire(struct store_blobs *blobs, struct store_blob_batch *batch);
+
+/** Removes the files of all blobs that were retired. Any thread that may block. */
+void store_blobs_reap(struct store_blobs *blobs);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 

@@ -12,12 +12,14 @@
  */
 #include "server/storage/check_cells.h"
 
+#include "common/crc32c.h"
 #include "common/mem.h"
 #include "server/storage/env_internal.h"
 #include "server/storage/record.h"
 
 #define TIMESTAMP_BYTES 8u
 #define TOKEN_EXPIRY_BYTES 8u
+#define BLOB_ID_BYTES 8u
 
 /* A segment while it is read. */
 struct segment_walk {
@@ -223,12 +225,38 @@ static void position_keep(struct store_check_cells *cells, const struct segment_
     cells->position = free_memory;
 }
 
+/* A set that differs in one id or length has another sum, but for chance. */
+static void blob_add(struct store_check_blobs *blobs, const struct store_blob *blob)
+{
+    uint8_t bytes[STORE_BLOB_REFERENCE_BYTES];
+    CELLAR_ASSERT(blob->id > 0);
+    store_blob_encode(bytes, blob);
+    blobs->count++;
+    blobs->sum += cellar_crc32c(0, bytes, sizeof bytes) + (blob->id << 32);
+}
+
+/* The reference in a cell's value; says what is wrong with it. */
+static const char *reference_check(struct store_check_cells *cells, const struct segment_walk *walk)
+{
+    const uint8_t flags = STORE_SEGMENT_MARKED | STORE_SEGMENT_BLOBS;
+    struct store_blob blob;
+    CELLAR_ASSERT(walk->cell.is_blob);
+    if (!store_blob_decode(walk->cell.cell.value, &blob)) {
+        return "the reference to a blob is damaged";
+    }
+    blob_add(&cells->named, &blob);
+    return (walk->segment.flags & flags) == flags
+               ? NULL
+               : "the segment does not say that it holds a reference to a blob";
+}
+
 /* One cell; NULL when it is sound. The position is noted also for a cell that is wrong, so that one
  * mistake is told once. */
 static const char *cell_check(struct store_check_cells *cells, struct segment_walk *walk,
                               const struct cellar_cells_reader *reader)
 {
-    walk->cell = (struct store_cell){.cell = reader->cell, .generation = reader->generation};
+    walk->cell = (struct store_cell){
+        .cell = reader->cell, .generation = reader->generation, .is_blob = reader->is_blob};
     walk->oldest_us = CELLAR_MIN(walk->oldest_us, reader->cell.timestamp_us);
     walk->position_bytes = 0;
     if (memchr(reader->cell.family.data, 0, reader->cell.family.bytes) != NULL) {
@@ -239,6 +267,9 @@ static const char *cell_check(struct store_check_cells *cells, struct segment_wa
     if (why == NULL && reader->generation > 1 &&
         (walk->segment.flags & STORE_SEGMENT_MARKED) == 0) {
         why = "the segment does not say that it holds a later generation of a family";
+    }
+    if (why == NULL && reader->is_blob) {
+        why = reference_check(cells, walk);
     }
     if (why == NULL && cells->rows->cell != NULL) {
         why = cells->rows->cell(cells->rows->context, cellar_slice_of(&cells->row), &walk->cell);
@@ -277,7 +308,7 @@ static void segment_walk_run(struct store_check_cells *cells, struct segment_wal
 static void segment_check(struct store_check_cells *cells, struct cellar_slice value,
                           struct cellar_slice separator, uint64_t offset)
 {
-    const uint8_t known = STORE_SEGMENT_MULTI | STORE_SEGMENT_MARKED;
+    const uint8_t known = STORE_SEGMENT_MULTI | STORE_SEGMENT_MARKED | STORE_SEGMENT_BLOBS;
     struct segment_walk walk = {.offset = offset, .separator = separator, .oldest_us = INT64_MAX};
     if (!store_segment_decode(value, &walk.segment) ||
         (walk.segment.flags & (uint8_t)~known) != 0) {
@@ -374,4 +405,34 @@ enum cellar_status store_check_cells_token(struct store_check_cells *cells, stru
     }
     CELLAR_ASSERT(cells->report->counts.token_count > 0);
     return CELLAR_OK;
+}
+
+enum cellar_status store_check_cells_blob(struct store_check_cells *cells, struct cellar_slice key,
+                                          struct cellar_slice value, uint64_t offset)
+{
+    uint8_t bytes[STORE_BLOB_REFERENCE_BYTES];
+    struct cellar_slice rest;
+    struct store_blob blob;
+    enum cellar_status status = item_open(cells, key, value, offset, &rest);
+    if (status != CELLAR_OK) {
+        return status == CELLAR_NOT_FOUND ? CELLAR_OK : status;
+    }
+    bool is_sound = key.bytes == BLOB_ID_BYTES && rest.bytes == sizeof bytes - BLOB_ID_BYTES;
+    if (is_sound) {
+        cellar_put_u64le(bytes, cellar_get_u64be(key.data));
+        memcpy(bytes + BLOB_ID_BYTES, rest.data, rest.bytes);
+        is_sound = store_blob_decode(cellar_slice_make(bytes, sizeof bytes), &blob);
+    }
+    if (!is_sound) {
+        row_damage(cells, offset, NULL, "an item of the list of blobs is damaged");
+        return CELLAR_OK;
+    }
+    blob_add(&cells->listed, &blob);
+    CELLAR_ASSERT(cells->listed.count > 0);
+    return CELLAR_OK;
+}
+
+bool store_check_blobs_fit(const struct store_check_cells *cells)
+{
+    return cells->named.count == cells->listed.count && cells->named.sum == cells->listed.sum;
 }

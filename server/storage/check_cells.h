@@ -8,6 +8,12 @@
  * against its checksum, its row, the segment before it and the form of its cells.
  */
 
+/** A set of blobs, as far as two are compared: how many, and sums of what they are. */
+struct store_check_blobs {
+    uint64_t count;
+    uint64_t sum;
+};
+
 /** Where the reading of items stands. Made by store_check_cells_init(). */
 struct store_check_cells {
     struct store_check_report *report;
@@ -22,6 +28,8 @@ struct store_check_cells {
     bool has_hole;                  /* what lies before the next item could not be read */
     uint64_t item_count;
     uint64_t crc_sum;
+    struct store_check_blobs named;  /* by cells */
+    struct store_check_blobs listed; /* by the environment */
 };
 
 /** Prepares for an environment. @param place file and store @return CELLAR_OK, NO_MEMORY */
@@ -48,6 +56,14 @@ enum cellar_status store_check_cells_item(struct store_check_cells *cells, struc
 enum cellar_status store_check_cells_token(struct store_check_cells *cells, struct cellar_slice key,
                                            struct cellar_slice value, uint64_t offset)
     CELLAR_MUST_USE;
+
+/** The same for an item of the list of blobs. NO_MEMORY. */
+enum cellar_status store_check_cells_blob(struct store_check_cells *cells, struct cellar_slice key,
+                                          struct cellar_slice value, uint64_t offset)
+    CELLAR_MUST_USE;
+
+/** Whether cells and list, both read in full, speak of the same blobs. */
+bool store_check_blobs_fit(const struct store_check_cells *cells);
 
 /** Says damage of a row whose key, or the beginning of it, is known. NO_MEMORY. */
 enum cellar_status store_check_cells_damage(struct store_check_cells *cells,

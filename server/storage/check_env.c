@@ -6,6 +6,7 @@
  *     layers    each entry: a layer that was given out, a part of a key
  *     cells     each item in the order of whole keys, marks followed       check_cells.c
  *     tokens    likewise; an environment of an older build may lack them
+ *     blobs     likewise; held against the references in cells
  *     sums      count and sum of the items' checksums, against the state
  *
  * Items under long keys are reached through their marks, by further walks of the layers' database
@@ -26,9 +27,9 @@
 #define LAYER_ID_BYTES 8u
 #define PROGRESS_ITEMS 64u
 
-enum database { DB_STATE, DB_CELLS, DB_LAYERS, DB_TOKENS, DB_COUNT };
+enum database { DB_STATE, DB_CELLS, DB_LAYERS, DB_TOKENS, DB_BLOBS, DB_COUNT };
 
-static const char *const database_names[DB_COUNT] = {"state", "cells", "layers", "tokens"};
+static const char *const database_names[DB_COUNT] = {"state", "cells", "layers", "tokens", "blobs"};
 
 /* One check. */
 struct env_check {
@@ -123,7 +124,7 @@ static enum cellar_status name_visit(void *context, const struct store_check_ent
     return CELLAR_OK;
 }
 
-/* Environments from before there were tokens have no database for them. */
+/* Environments from before there were tokens, or blobs, have no database for them. */
 static enum cellar_status names_check(struct env_check *check)
 {
     struct store_check_walk walk = {.pages = &check->pages,
@@ -135,7 +136,7 @@ static enum cellar_status names_check(struct env_check *check)
     CELLAR_TRY(store_check_walk(&walk));
     CELLAR_ASSERT(check->database == DB_COUNT);
     for (unsigned i = 0; i < DB_COUNT; i++) {
-        if (!check->has_tree[i] && i != DB_TOKENS) {
+        if (!check->has_tree[i] && i != DB_TOKENS && i != DB_BLOBS) {
             char why[64];
             (void)snprintf(why, sizeof why, "the database %s is missing", database_names[i]);
             env_damage(check, check->pages.main_tree.offset, why);
@@ -291,7 +292,10 @@ static enum cellar_status mark_follow(struct env_check *check, uint32_t level,
 static enum cellar_status item_check(struct env_check *check, struct cellar_slice key,
                                      const struct store_check_entry *entry)
 {
-    CELLAR_ASSERT(check->database == DB_CELLS || check->database == DB_TOKENS);
+    CELLAR_ASSERT(check->database != DB_STATE && check->database != DB_LAYERS);
+    if (check->database == DB_BLOBS) {
+        return store_check_cells_blob(&check->cells, key, entry->value, entry->offset);
+    }
     return check->database == DB_TOKENS
                ? store_check_cells_token(&check->cells, key, entry->value, entry->offset)
                : store_check_cells_item(&check->cells, key, entry->value, entry->offset);
@@ -411,6 +415,9 @@ static void sums_check(struct env_check *check)
                        check->cells.item_count, state->item_count);
         env_damage(check, offset, why);
     }
+    if (!store_check_blobs_fit(&check->cells)) {
+        env_damage(check, offset, "the list of blobs is not that of the cells' references");
+    }
 }
 
 /* Pages that nobody counts cost space and nothing else, hence a note. */
@@ -440,6 +447,9 @@ static enum cellar_status content_check(struct env_check *check)
     enum cellar_status status = database_walk(check, DB_CELLS, root_visit);
     if (status == CELLAR_OK) {
         status = database_walk(check, DB_TOKENS, root_visit);
+    }
+    if (status == CELLAR_OK) {
+        status = database_walk(check, DB_BLOBS, root_visit);
     }
     if (status == CELLAR_ABORTED) {
         status = CELLAR_OK;

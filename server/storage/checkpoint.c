@@ -139,6 +139,12 @@ static enum cellar_status memtable_write(struct store_row_writer *writer,
     return writer->has_cut ? store_env_pending_put(&writer->txn, &writer->hidden) : CELLAR_OK;
 }
 
+/* A blob whose record is applied and whose cell was not written is named by nothing any more. */
+static enum cellar_status blob_loosen(void *context, uint64_t id)
+{
+    return store_env_blob_loosen(context, id);
+}
+
 /* What every transaction says of the memtable that it applied. */
 static void state_set(struct store_env_state *state, const struct store_memtable *memtable)
 {
@@ -154,10 +160,12 @@ struct application {
     struct store_row_writer *writer;
     struct store *store;
     const struct store_memtable *memtable;
-    bool touches_part; /* of the row that a compaction has copied in part */
+    bool touches_part;            /* of the row that a compaction has copied in part */
+    struct store_parting *parting; /* of the live generation; else NULL */
 };
 
-/* All rows, all tokens, the state; what fails here aborts the transaction. */
+/* All rows, all tokens, the state, what goes with the commit; what fails here aborts the
+ * transaction. */
 static enum cellar_status live_run(void *context)
 {
     const struct application *application = context;
@@ -167,14 +175,20 @@ static enum cellar_status live_run(void *context)
                                   &application->store->token_sweep));
     CELLAR_ASSERT(txn->is_open);
     state_set(&txn->state, application->memtable);
-    return CELLAR_OK;
+    CELLAR_TRY(store_memtable_blobs(application->memtable, blob_loosen, txn));
+    return store_parting_make(application->store, txn, application->parting);
 }
 
 static enum cellar_status live_write(struct store_row_writer *writer, struct store *store,
-                                     const struct store_memtable *memtable)
+                                     const struct store_memtable *memtable,
+                                     struct store_parting *parting)
 {
-    struct application application = {writer, store, memtable, false};
-    CELLAR_TRY(store_env_write(store->env, &writer->txn, live_run, &application));
+    struct application application = {writer, store, memtable, false, parting};
+    enum cellar_status status = store_env_write(store->env, &writer->txn, live_run, &application);
+    if (status != CELLAR_OK) {
+        store_parting_end(store, parting, false);
+        return status;
+    }
     CELLAR_ASSERT(writer->txn.state.applied_lsn > 0);
     atomic_store(&store->applied_lsn, writer->txn.state.applied_lsn);
     store_state_note(store, &writer->txn.state);
@@ -233,7 +247,8 @@ static enum cellar_status mirror_write(struct store_row_writer *writer, struct s
                                        const struct store_memtable *memtable)
 {
     struct store_compaction *mirror = store->compaction;
-    struct application application = {writer, store, memtable, part_is_touched(mirror, memtable)};
+    struct application application = {writer, store, memtable, part_is_touched(mirror, memtable),
+                                      NULL};
     writer->mirror = mirror;
     CELLAR_TRY(store_env_write(mirror->env, &writer->txn, mirror_run, &application));
     if (application.touches_part) {
@@ -266,13 +281,13 @@ static void writer_free(struct store_row_writer *writer)
 
 static enum cellar_status memtable_apply(struct store *store, struct store_log *log,
                                          const struct store_memtable *memtable,
-                                         uint64_t *item_count)
+                                         struct store_parting *parting, uint64_t *item_count)
 {
     struct store_row_writer *writer = writer_new(store, log);
     if (writer == NULL) {
         return CELLAR_NO_MEMORY;
     }
-    enum cellar_status status = live_write(writer, store, memtable);
+    enum cellar_status status = live_write(writer, store, memtable, parting);
     *item_count = writer->packer.item_count;
     writer_free(writer);
     CELLAR_ASSERT(status != CELLAR_NOT_FOUND);
@@ -303,6 +318,7 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
                                     uint64_t *item_count)
 {
     struct store_memtable_facts facts;
+    struct store_parting parting = {.count = 0};
     struct store_view *smaller = NULL;
     struct store_memtable *frozen = store_frozen_get(store);
     *item_count = 0;
@@ -314,7 +330,7 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
         return CELLAR_IO_ERROR;
     }
     CELLAR_TRY(store_view_make(&smaller));
-    enum cellar_status status = memtable_apply(store, log, frozen, item_count);
+    enum cellar_status status = memtable_apply(store, log, frozen, &parting, item_count);
     if (status != CELLAR_OK) {
         store_view_drop(smaller);
         return status;
@@ -323,5 +339,6 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
     atomic_fetch_add(&store->written_bytes, facts.bytes);
     CELLAR_ASSERT(atomic_load(&store->applied_lsn) == facts.last_lsn);
     store_view_shift(store, smaller);
+    store_parting_end(store, &parting, true);
     return CELLAR_OK;
 }

@@ -168,6 +168,7 @@ static void compaction_free(struct store_compaction *compaction)
     cellar_buffer_fini(&compaction->place);
     cellar_buffer_fini(&compaction->row);
     store_packer_fini(&compaction->packer);
+    cellar_mem_free(compaction->blobs_gone);
     store_view_drop(compaction->view);
     CELLAR_ASSERT(compaction->env == NULL);
     cellar_mem_free(compaction);
@@ -249,7 +250,7 @@ enum cellar_status store_compaction_seal(struct store_compaction *compaction, st
     CELLAR_ASSERT(store->compaction == compaction && compaction->has_all_cells);
     if (compaction->status == CELLAR_OK) {
         store_env_durable_set(compaction->env, true);
-        compaction->status = store_compaction_tokens_copy(compaction, store);
+        compaction->status = store_compaction_rest_copy(compaction, store);
     }
     enum cellar_status status = compaction->status;
     if (status != CELLAR_OK) {
@@ -292,6 +293,9 @@ void store_compaction_end(struct store_compaction *compaction, struct store *sto
         (void)nanosleep(&pause, NULL); /* a chunk of a read lasts some milliseconds */
     }
     env_drop(compaction, compaction->old_generation, is_durable);
+    for (size_t i = 0; is_durable && i < compaction->blob_gone_count; i++) {
+        store_blobs_remove(compaction->engine->blobs, compaction->blobs_gone[i]);
+    }
     compaction_free(compaction);
 }
 

@@ -37,6 +37,9 @@ struct store_compaction {
     struct store_packer packer;
     struct store_page_fill fill;
 
+    uint64_t *blobs_gone; /* what only the old generation names; when sealed */
+    size_t blob_gone_count;
+
     uint64_t item_count;       /* read so far */
     uint64_t item_count_total; /* when it began */
     uint64_t byte_count;       /* written so far, of keys and values */
@@ -89,9 +92,10 @@ enum cellar_status store_compaction_cells_copy(struct store_compaction *compacti
                                                struct store *store, uint64_t bytes_max)
     CELLAR_MUST_USE;
 
-/** Copies the tokens that have not expired, when all cells are copied. Likewise. */
-enum cellar_status store_compaction_tokens_copy(struct store_compaction *compaction,
-                                                struct store *store) CELLAR_MUST_USE;
+/** Copies the tokens that have not expired and finds the blobs that only the old generation names,
+ * when all cells are copied. Likewise. */
+enum cellar_status store_compaction_rest_copy(struct store_compaction *compaction,
+                                              struct store *store) CELLAR_MUST_USE;
 
 /* ---- whether there is something to gain ------------------------------------------------------ */
 

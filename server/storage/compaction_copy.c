@@ -1,6 +1,6 @@
 /*
- * What a compaction copies: rows in key order behind the last key of the new generation, and
- * tokens.
+ * What a compaction copies: rows in key order behind the last key of the new generation, tokens,
+ * and what of the list of blobs is to go.
  *
  * A row of one segment goes as it is, where nothing can hide in it and the page begun takes it. Any
  * other is unpacked, filtered and packed again (packer.c). What cells borrow is the old map's, so
@@ -51,7 +51,7 @@ static enum cellar_status segment_repack(struct store_compaction *compaction,
         return CELLAR_DATA_LOSS;
     }
     while (cellar_cells_next(&cells)) {
-        const struct store_cell cell = {cells.cell, cells.generation};
+        const struct store_cell cell = {cells.cell, cells.generation, cells.is_blob};
         if (!store_filter_hides(&compaction->filter, &cell)) {
             compaction->byte_count += cell.cell.value.bytes;
             CELLAR_TRY(store_packer_add(&compaction->packer, &cell));
@@ -195,6 +195,22 @@ static enum cellar_status tokens_copy(struct chunk *chunk)
     return status;
 }
 
+static enum cellar_status blob_loosen(void *context, uint64_t id)
+{
+    return store_env_blob_loosen(context, id);
+}
+
+/* What is left to do when all cells are copied. The new generation's list of blobs came with its
+ * segments; what only the old one lists goes with that. */
+static enum cellar_status rest_copy(struct chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    CELLAR_ASSERT(compaction->has_all_cells && compaction->blobs_gone == NULL);
+    CELLAR_TRY(tokens_copy(chunk));
+    CELLAR_TRY(store_env_blobs_walk(chunk->from, blob_loosen, &chunk->to));
+    return store_env_blobs_gone(&chunk->to, &compaction->blobs_gone, &compaction->blob_gone_count);
+}
+
 /* Inside of the new generation's write transaction. */
 static enum cellar_status chunk_work(void *context)
 {
@@ -233,9 +249,9 @@ enum cellar_status store_compaction_cells_copy(struct store_compaction *compacti
     return chunk_run(compaction, store, bytes_max, chunk_copy);
 }
 
-enum cellar_status store_compaction_tokens_copy(struct store_compaction *compaction,
-                                                struct store *store)
+enum cellar_status store_compaction_rest_copy(struct store_compaction *compaction,
+                                              struct store *store)
 {
     CELLAR_ASSERT(compaction->has_all_cells);
-    return chunk_run(compaction, store, UINT64_MAX, tokens_copy);
+    return chunk_run(compaction, store, UINT64_MAX, rest_copy);
 }

@@ -290,6 +290,12 @@ enum cellar_status store_data_dir_commit(struct store_data_dir *dir, struct cell
     return CELLAR_OK;
 }
 
+void store_data_dir_blobs(const struct store_data_dir *dir, char *path)
+{
+    CELLAR_ASSERT(dir->path[0] != '\0');
+    path_join(dir, "blobs", path);
+}
+
 void store_data_dir_close(struct store_data_dir *dir)
 {
     if (dir->lock_descriptor >= 0) {

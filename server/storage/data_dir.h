@@ -13,6 +13,7 @@
  *     LOCK            locked while a server runs
  *     log/            the commit log's segments
  *     stores/ID/GENERATION/   one LMDB environment each
+ *     blobs/          large values
  */
 
 struct store_data_dir {
@@ -55,6 +56,9 @@ enum cellar_status store_data_dir_inspect(const char *path, struct store_data_di
 /** Ends a first start: writes FORMAT, durable at return. */
 enum cellar_status store_data_dir_commit(struct store_data_dir *dir, struct cellar_error *error)
     CELLAR_MUST_USE;
+
+/** Writes the path of the blobs' folder. @param path  PATH_MAX bytes */
+void store_data_dir_blobs(const struct store_data_dir *dir, char *path);
 
 /** Lets the directory go. */
 void store_data_dir_close(struct store_data_dir *dir);

@@ -81,6 +81,9 @@ struct store *store_engine_catalog(struct store_engine *engine);
 
 struct store_log *store_engine_log(struct store_engine *engine);
 
+/** The folder of the blobs; lives as long as the engine. */
+struct store_blobs *store_engine_blobs(struct store_engine *engine);
+
 /** The data directory's path; lives as long as the engine. */
 const char *store_engine_data_dir(const struct store_engine *engine);
 

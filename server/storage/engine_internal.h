@@ -20,6 +20,7 @@ struct store_engine {
     _Atomic uint64_t unapplied_records_max;
     struct store_data_dir dir;
     struct store_log *log;
+    struct store_blobs *blobs;
     struct store *catalog;
     bool is_started;
     int64_t server_time_us;
@@ -82,6 +83,30 @@ void store_keeper_release(struct store_engine *engine, struct store *store);
 /** Freezes and checkpoints a claimed store. */
 enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
     CELLAR_MUST_USE;
+
+/* ---- engine_blobs.c ----------------------------------------------------------------------------
+ */
+
+/** Opens the folder of blobs; the log is open. As store_blobs_open(). */
+enum cellar_status store_engine_blobs_open(struct store_engine *engine, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Notes which blobs the environment of a store lists; before the start. When the list cannot be
+ * read, no file is removed. */
+void store_engine_blobs_name(struct store_engine *engine, struct store *store);
+
+/** Notes which blobs the records name that were replayed; before the start. */
+void store_engine_blobs_replayed(struct store_engine *engine);
+
+/** Removes what was found at the open and is not named. */
+void store_engine_blobs_sweep(struct store_engine *engine);
+
+/** Notes the blobs of a store that is about to be dropped; nobody writes to it any more. @param ids
+ * empty; freed by store_engine_blobs_remove() */
+void store_engine_blobs_take(struct store *store, struct cellar_buffer *ids);
+
+/** Removes what was noted, once the store's files are gone. Blocks. */
+void store_engine_blobs_remove(struct store_engine *engine, struct cellar_buffer *ids);
 
 /* ---- keeper_limits.c ------------------------------------------------------------------------- */
 

@@ -95,7 +95,11 @@ static enum cellar_status store_add(struct store_engine *engine, uint32_t id, ui
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for store %u", id);
     }
     CELLAR_TRY(store_open(path, id, generation, store_log_id(engine->log), store, error));
+    store_blobs_use(*store, engine->blobs);
     store_env_count_by((*store)->env, &engine->open_count);
+    if (!engine->is_started) {
+        store_engine_blobs_name(engine, *store);
+    }
     if (atomic_load(&engine->open_count) > store_engine_open_max(engine)) {
         store_env_park((*store)->env); /* until it is needed */
     }
@@ -293,6 +297,9 @@ enum cellar_status store_engine_open(const struct store_engine_options *options,
         status = store_log_open(opened->dir.log_path, options->segment_bytes, &opened->log, error);
     }
     if (status == CELLAR_OK) {
+        status = store_engine_blobs_open(opened, error);
+    }
+    if (status == CELLAR_OK) {
         status = catalog_open(opened, error);
     }
     if (status != CELLAR_OK) {
@@ -378,12 +385,14 @@ enum cellar_status store_engine_start(struct store_engine *engine, struct cellar
 {
     CELLAR_ASSERT(!engine->is_started);
     CELLAR_TRY(stores_replay(engine, error));
+    store_engine_blobs_replayed(engine);
     CELLAR_TRY(store_data_dir_walk(&engine->dir, folder_visit, engine, error));
     CELLAR_TRY(store_log_start(engine->log, recovered_low_water(engine), error));
     if (engine->dir.is_new) {
         CELLAR_TRY(store_data_dir_commit(&engine->dir, error));
     }
     engine->is_started = true;
+    store_engine_blobs_sweep(engine);
     store_keeper_low_water(engine);
     if (store_keeper_start(engine) != CELLAR_OK) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "cannot start the checkpoint threads");
@@ -417,6 +426,7 @@ void store_engine_close(struct store_engine *engine) CELLAR_NO_THREAD_SAFETY
     for (size_t i = 0; i < engine->store_count; i++) {
         store_close(engine->stores[i]);
     }
+    store_blobs_close(engine->blobs);
     store_log_close(engine->log);
     store_data_dir_close(&engine->dir);
     cellar_cond_fini(&engine->changed);
@@ -449,6 +459,12 @@ struct store_log *store_engine_log(struct store_engine *engine)
 {
     CELLAR_ASSERT(engine->log != NULL);
     return engine->log;
+}
+
+struct store_blobs *store_engine_blobs(struct store_engine *engine)
+{
+    CELLAR_ASSERT(engine->blobs != NULL);
+    return engine->blobs;
 }
 
 const char *store_engine_data_dir(const struct store_engine *engine)

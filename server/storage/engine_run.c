@@ -16,6 +16,7 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
     uint32_t id = store->id;
     struct cellar_error error;
     struct store_memtable_facts facts;
+    struct cellar_buffer blobs = {0};
     store_keeper_claim(engine, store);
     store_log_lock(engine->log);
     cellar_mutex_lock(&engine->lock);
@@ -39,11 +40,13 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
     store_active_facts(store, &facts);
     atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);
     store->is_checkpointing = false;
+    store_engine_blobs_take(store, &blobs);
     store_close(store);
     cellar_error_clear(&error);
     if (store_data_dir_store_remove(&engine->dir, id, &error) != CELLAR_OK) {
         cellar_log(CELLAR_LOG_WARN, "store_remove_failed", "store=%u error=\"%s\"", id, error.text);
     }
+    store_engine_blobs_remove(engine, &blobs);
     store_keeper_low_water(engine);
 }
 

@@ -5,6 +5,7 @@
 
 #include "common/buf.h"
 #include "common/sync.h"
+#include "server/storage/blob_files.h"
 #include "server/storage/log_segment.h"
 #include "server/storage/range.h"
 
@@ -140,6 +141,9 @@ struct store_env_txn {
     size_t txn_id; /* of the commit that the state is kept of; 0: not known for certain */
     enum cellar_status status;
     uint64_t put_count;
+    uint64_t *loose; /* blobs that were taken off the list; a write's */
+    size_t loose_count;
+    size_t loose_capacity;
     struct store_env_sound *sound; /* pages that a write transaction has looked at */
     bool is_write;
     bool appends; /* within store_env_append() */
@@ -196,6 +200,24 @@ enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cell
  * CRC, borrowed from the map. NOT_FOUND; DATA_LOSS, IO_ERROR. */
 enum cellar_status store_env_token_get(struct store_env_txn *txn, struct cellar_slice key,
                                        struct cellar_slice *value) CELLAR_MUST_USE;
+
+/**
+ * Removes from the blobs that were taken off the list in this transaction those that are on it
+ * again, once, before the commit. Cells keep the list in step (env_blobs.c).
+ *
+ * @param ids  receives what no cell names any more, in order; NULL for none; the caller frees it
+ * @return CELLAR_OK, or the first failure
+ */
+enum cellar_status store_env_blobs_gone(struct store_env_txn *txn, uint64_t **ids, size_t *count)
+    CELLAR_MUST_USE;
+
+/** Notes a blob that no cell may name, as one that a memtable's record names. Sticks: NO_MEMORY. */
+enum cellar_status store_env_blob_loosen(struct store_env_txn *txn, uint64_t id) CELLAR_MUST_USE;
+
+/** Calls `visit` for each blob on the list, in order, until one call fails. @return CELLAR_OK, what
+ * `visit` returned, DATA_LOSS, IO_ERROR, NO_MEMORY */
+enum cellar_status store_env_blobs_walk(struct store_env_txn *txn, store_blob_visit_fn *visit,
+                                        void *context) CELLAR_MUST_USE;
 
 /** Makes `set` the ranges that count as gone, from this transaction's commit on. Sticks as above.
  * @param set  at most STORE_ENV_PENDING_COUNT_MAX */

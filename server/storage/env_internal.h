@@ -23,6 +23,7 @@ struct store_env {
     MDB_dbi cells_dbi;
     MDB_dbi layers_dbi;
     MDB_dbi tokens_dbi;
+    MDB_dbi blobs_dbi;
     pthread_rwlock_t gate; /* read: a read transaction runs; write: reopening */
     struct cellar_mutex lock;
     struct store_env_txn *idle CELLAR_GUARDED_BY(lock); /* reset read transactions */
@@ -148,6 +149,31 @@ enum cellar_status store_env_pending_decode(struct cellar_slice value, struct st
 /** Reads the pending ranges in a transaction; what the set held goes. Errors as above, IO_ERROR. */
 enum cellar_status store_env_pending_read(struct store_env *env, MDB_txn *txn, uint32_t count,
                                           struct store_range_set *set) CELLAR_MUST_USE;
+
+/** Puts an item into the map of a database: checked, counted. As store_env_put(). */
+enum cellar_status store_env_item_put(struct store_env_txn *txn, MDB_dbi root,
+                                      struct cellar_slice key, struct cellar_slice value);
+
+/** Removes an item likewise. As store_env_delete(). */
+enum cellar_status store_env_item_delete(struct store_env_txn *txn, MDB_dbi root,
+                                         struct cellar_slice key);
+
+/** Notes the blobs that a segment names which is about to be replaced or removed. A failure sticks.
+ * @param value  the item as stored */
+void store_env_blobs_note(struct store_env_txn *txn, struct cellar_slice value);
+
+/**
+ * Takes noted blobs off the list and puts on it those of a segment that was written.
+ *
+ * @param first  how many were noted before
+ * @param value  of the segment, behind the CRC; empty: none was written
+ * @return as store_env_put()
+ */
+enum cellar_status store_env_blobs_update(struct store_env_txn *txn, size_t first,
+                                          struct cellar_slice value);
+
+/** Empties the list; the state's count and sum are the caller's to set. As store_env_put(). */
+enum cellar_status store_env_blobs_clear(struct store_env_txn *txn) CELLAR_MUST_USE;
 
 /** Writes the state in a write transaction. */
 enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,

@@ -4,7 +4,7 @@
  * guess.
  *
  *     page count   1 + LMDB's last page: used, or free to be used again
- *     live count   what the trees of cells, layers and tokens hold; a checkpoint can make
+ *     live count   what the trees of items hold; a checkpoint can make
  *                  no more old pages dirty than these
  *     dirty count  of one commit. A changed page is a new page in memory, and the old one is
  *                  noted as free under the transaction's number in LMDB's own database 0: what
@@ -81,7 +81,7 @@ static void env_measure(struct store_env *env, struct store_env_growth *growth)
         return;
     }
     uint64_t live = tree_pages_count(txn, env->cells_dbi) + tree_pages_count(txn, env->layers_dbi) +
-                    tree_pages_count(txn, env->tokens_dbi);
+                    tree_pages_count(txn, env->tokens_dbi) + tree_pages_count(txn, env->blobs_dbi);
     uint64_t pages = facts.me_last_pgno + 1;
     if (pages * ENV_PAGE_BYTES > facts.me_mapsize / 2) {
         pages -= CELLAR_MIN(pages, free_pages_count(txn)); /* matters near the map's end only */

@@ -76,7 +76,7 @@ static enum cellar_status fail(const char *directory, const char *what, int code
 }
 
 /* What may be made when databases are opened. */
-enum making { MAKE_NONE, MAKE_TOKENS, MAKE_ALL };
+enum making { MAKE_NONE, MAKE_LATE, MAKE_ALL };
 
 /* Flags follow what may be made: a start must not make what damage has taken away, or an empty
  * database would stand in the place of the lost one. */
@@ -84,13 +84,14 @@ static int databases_open(struct store_env *env, enum making making)
 {
     MDB_txn *txn = NULL;
     unsigned flags = making == MAKE_ALL ? MDB_CREATE : 0;
-    unsigned tokens_flags = making == MAKE_NONE ? 0 : MDB_CREATE;
+    unsigned late_flags = making == MAKE_NONE ? 0 : MDB_CREATE;
     int code = mdb_txn_begin(env->native, NULL, making == MAKE_NONE ? MDB_RDONLY : 0, &txn);
     CELLAR_ASSERT(env->native != NULL);
     code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
-    code = code != 0 ? code : mdb_dbi_open(txn, "tokens", tokens_flags, &env->tokens_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "tokens", late_flags, &env->tokens_dbi);
+    code = code != 0 ? code : mdb_dbi_open(txn, "blobs", late_flags, &env->blobs_dbi);
     if (code == 0 && making == MAKE_NONE) {
         code = store_env_map_find(env, txn);
     }
@@ -125,7 +126,7 @@ static int native_make(struct store_env *env, uint64_t map_bytes)
                                     STORE_FILE_MODE);
     code = code != 0 ? code : databases_open(env, is_new ? MAKE_ALL : MAKE_NONE);
     if (code == MDB_NOTFOUND) {
-        code = databases_open(env, MAKE_TOKENS); /* made before there were tokens */
+        code = databases_open(env, MAKE_LATE); /* made before there were tokens, or blobs */
         code = code != 0 ? code : databases_open(env, MAKE_NONE);
         code = code == MDB_NOTFOUND ? MDB_CORRUPTED : code; /* another one is missing */
     }

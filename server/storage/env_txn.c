@@ -9,6 +9,7 @@
  * The first failure of any call stays in txn->status; the following calls do nothing, and the
  * commit aborts and returns it.
  */
+#include "common/mem.h"
 #include "server/storage/env_internal.h"
 
 /* Where an item stands: database, raw key, and how it was reached. */
@@ -187,6 +188,9 @@ static bool place_uncount(struct store_env_txn *txn, MDB_cursor *cursor, const s
     }
     CELLAR_ASSERT(cursor != NULL);
     item_uncount(&txn->state, key_bytes, &value);
+    if (place->root == txn->env->cells_dbi) {
+        store_env_blobs_note(txn, cellar_slice_make(value.mv_data, value.mv_size));
+    }
     return true;
 }
 
@@ -233,8 +237,8 @@ static enum cellar_status item_store(struct store_env_txn *txn, MDB_dbi root,
     return CELLAR_OK;
 }
 
-static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, struct cellar_slice key,
-                                   struct cellar_slice value)
+enum cellar_status store_env_item_put(struct store_env_txn *txn, MDB_dbi root,
+                                      struct cellar_slice key, struct cellar_slice value)
 {
     store_map_call_begin(&txn->env->map);
     enum cellar_status status = item_store(txn, root, key, value);
@@ -246,8 +250,10 @@ static enum cellar_status item_put(struct store_env_txn *txn, MDB_dbi root, stru
 enum cellar_status store_env_put(struct store_env_txn *txn, struct cellar_slice key,
                                  struct cellar_slice value)
 {
+    size_t loose_count = txn->loose_count;
     CELLAR_ASSERT(txn->is_write);
-    return item_put(txn, txn->env->cells_dbi, key, value);
+    CELLAR_TRY(store_env_item_put(txn, txn->env->cells_dbi, key, value));
+    return store_env_blobs_update(txn, loose_count, value);
 }
 
 enum cellar_status store_env_append(struct store_env_txn *txn, struct cellar_slice key,
@@ -255,16 +261,16 @@ enum cellar_status store_env_append(struct store_env_txn *txn, struct cellar_sli
 {
     CELLAR_ASSERT(txn->is_write && !txn->appends);
     txn->appends = true;
-    enum cellar_status status = item_put(txn, txn->env->cells_dbi, key, value);
+    enum cellar_status status = store_env_item_put(txn, txn->env->cells_dbi, key, value);
     txn->appends = false;
-    return status;
+    return status == CELLAR_OK ? store_env_blobs_update(txn, txn->loose_count, value) : status;
 }
 
 enum cellar_status store_env_token_put(struct store_env_txn *txn, struct cellar_slice key,
                                        struct cellar_slice value)
 {
     CELLAR_ASSERT(txn->is_write);
-    return item_put(txn, txn->env->tokens_dbi, key, value);
+    return store_env_item_put(txn, txn->env->tokens_dbi, key, value);
 }
 
 /* Whether a layer holds no item any more. Asked after each deletion in a layer only; keys of more
@@ -330,8 +336,8 @@ static enum cellar_status item_remove(struct store_env_txn *txn, MDB_dbi root,
     return txn->status;
 }
 
-static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
-                                      struct cellar_slice key)
+enum cellar_status store_env_item_delete(struct store_env_txn *txn, MDB_dbi root,
+                                         struct cellar_slice key)
 {
     store_map_call_begin(&txn->env->map);
     enum cellar_status status = item_remove(txn, root, key);
@@ -342,14 +348,16 @@ static enum cellar_status item_delete(struct store_env_txn *txn, MDB_dbi root,
 
 enum cellar_status store_env_delete(struct store_env_txn *txn, struct cellar_slice key)
 {
+    size_t loose_count = txn->loose_count;
     CELLAR_ASSERT(txn->is_write);
-    return item_delete(txn, txn->env->cells_dbi, key);
+    CELLAR_TRY(store_env_item_delete(txn, txn->env->cells_dbi, key));
+    return store_env_blobs_update(txn, loose_count, cellar_slice_make(NULL, 0));
 }
 
 enum cellar_status store_env_token_delete(struct store_env_txn *txn, struct cellar_slice key)
 {
     CELLAR_ASSERT(txn->is_write);
-    return item_delete(txn, txn->env->tokens_dbi, key);
+    return store_env_item_delete(txn, txn->env->tokens_dbi, key);
 }
 
 static enum cellar_status token_find(struct store_env_txn *txn, struct cellar_slice key,
@@ -446,7 +454,7 @@ enum cellar_status store_env_cells_clear(struct store_env_txn *txn, bool *is_don
     enum cellar_status status = cells_clear(txn, is_done);
     store_map_call_end();
     CELLAR_ASSERT(!*is_done || status == CELLAR_OK);
-    return status;
+    return *is_done ? store_env_blobs_clear(txn) : status;
 }
 
 /* ---- begin and end --------------------------------------------------------------------------- */
@@ -504,6 +512,8 @@ static void write_end(struct store_env_txn *txn, bool is_committed)
     struct store_env *env = txn->env;
     struct store_env_growth growth = {0};
     txn->tokens = NULL; /* LMDB closes a write transaction's cursors with it */
+    cellar_mem_free(txn->loose);
+    txn->loose = NULL;
     store_range_set_fini(&txn->pending);
     store_env_verify_end(txn);
     if (env->native != NULL) {
@@ -526,6 +536,8 @@ void store_env_write_lose(struct store_env_txn *txn)
     struct store_env *env = txn->env;
     CELLAR_ASSERT(txn->is_write && txn->is_open);
     atomic_store(&env->map.is_damaged, true);
+    cellar_mem_free(txn->loose);
+    txn->loose = NULL;
     store_range_set_fini(&txn->pending);
     store_env_verify_end(txn);
     env->is_lost = true;

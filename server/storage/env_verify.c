@@ -217,7 +217,8 @@ static bool name_visit(struct store_env_sound *sound, const struct store_env *en
     } databases[] = {{"state", env->state_dbi},
                      {"cells", env->cells_dbi},
                      {"layers", env->layers_dbi},
-                     {"tokens", env->tokens_dbi}};
+                     {"tokens", env->tokens_dbi},
+                     {"blobs", env->blobs_dbi}};
     struct cellar_slice key = store_page_key(node);
     if (store_page_value_bytes(node) != TREE_BYTES) {
         return false;

@@ -356,6 +356,7 @@ static void keeper_turn(struct store_engine *engine)
             (void)nanosleep(&pause, NULL); /* appends over budget wake it at once again */
         }
         store_keeper_idle_park(engine);
+        store_blobs_reap(engine->blobs);
         CELLAR_ASSERT(victim == NULL || engine->log != NULL);
     }
 }

@@ -35,6 +35,7 @@ struct store_memtable {
     _Atomic uint64_t entry_count;
     _Atomic uint64_t row_count;
     _Atomic uint64_t drop_count;
+    _Atomic uint64_t blob_count;
     _Atomic uint64_t bytes;
     _Atomic uint64_t payload_bytes;
     _Atomic int64_t server_time_us;
@@ -320,6 +321,28 @@ uint64_t store_memtable_drop_lsn(const struct store_memtable *memtable, struct c
     return 0;
 }
 
+/* By batches: entries that other ones replaced are found too. */
+enum cellar_status store_memtable_blobs(const struct store_memtable *memtable,
+                                        store_blob_visit_fn *visit, void *context)
+{
+    if (counter_get(&memtable->blob_count) == 0) {
+        return CELLAR_OK;
+    }
+    for (const struct store_batch *batch = memtable->batches; batch != NULL; batch = batch->next) {
+        for (uint32_t i = 0; batch->blob_count > 0 && i < batch->entry_count; i++) {
+            const struct store_entry *entry = batch->entries[i];
+            struct store_blob blob;
+            if (entry->type != STORE_ITEM_SET_BLOB) {
+                continue;
+            }
+            bool is_sound = store_blob_decode(store_entry_value(entry), &blob);
+            CELLAR_ASSERT(is_sound); /* as the record was when the batch was built */
+            CELLAR_TRY(visit(context, blob.id));
+        }
+    }
+    return CELLAR_OK;
+}
+
 /* Visible at once to whoever looks, but readers leave out what lies above their snapshot's LSN, and
  * this one is above all of those. Counters come after the entries, so a reader never counts what it
  * cannot find. */
@@ -332,6 +355,9 @@ void store_memtable_insert(struct store_memtable *memtable, struct store_batch *
     }
     if (batch->drop != NULL) {
         drop_insert(memtable, batch->drop, lsn);
+    }
+    if (batch->blob_count > 0) {
+        counter_set(&memtable->blob_count, counter_get(&memtable->blob_count) + batch->blob_count);
     }
     batch->next = memtable->batches;
     memtable->batches = batch;
@@ -358,6 +384,7 @@ void store_memtable_facts(const struct store_memtable *memtable, struct store_me
     facts->entry_count = counter_get(&memtable->entry_count);
     facts->row_count = counter_get(&memtable->row_count);
     facts->drop_count = counter_get(&memtable->drop_count);
+    facts->blob_count = counter_get(&memtable->blob_count);
     facts->bytes = counter_get(&memtable->bytes);
     facts->payload_bytes = counter_get(&memtable->payload_bytes);
     facts->server_time_us = atomic_load_explicit(&memtable->server_time_us, memory_order_relaxed);

@@ -2,6 +2,7 @@
 #define CELLAR_STORAGE_MEMTABLE_H
 
 #include "server/storage/batch.h"
+#include "server/storage/blob_files.h"
 
 /*
  * The writes of a store that LMDB does not have yet: a skip list of entries ordered by cell
@@ -52,6 +53,7 @@ struct store_memtable_facts {
     uint64_t entry_count;
     uint64_t row_count;     /* distinct rows, and tokens: what a checkpoint finds a page for */
     uint64_t drop_count;    /* ranges dropped */
+    uint64_t blob_count;    /* blobs named by its records */
     uint64_t bytes;         /* of memory */
     uint64_t payload_bytes; /* of records: about what a checkpoint adds to the environment */
     int64_t server_time_us; /* the greatest given out */
@@ -79,6 +81,11 @@ const struct store_drop *store_memtable_drops(const struct store_memtable *memta
  * Any thread. */
 uint64_t store_memtable_drop_lsn(const struct store_memtable *memtable, struct cellar_slice key,
                                  uint64_t lsn_max);
+
+/** Calls `visit` for each blob that a record of the memtable names, until one call fails. Nobody
+ * inserts meanwhile. @return CELLAR_OK, or what `visit` returned */
+enum cellar_status store_memtable_blobs(const struct store_memtable *memtable,
+                                        store_blob_visit_fn *visit, void *context) CELLAR_MUST_USE;
 
 /** The newest entry of a token (token.h, "key"), or NULL. Any thread. */
 const struct store_entry *store_memtable_token(const struct store_memtable *memtable,

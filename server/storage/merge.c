@@ -248,7 +248,7 @@ static enum cellar_status base_load(struct store_merge *merge)
     if (!merge->base_has_cell) {
         return CELLAR_OK;
     }
-    struct store_cell cell = {merge->base.cell, merge->base.generation};
+    struct store_cell cell = {.cell = merge->base.cell, .generation = merge->base.generation};
     cellar_buffer_clear(&merge->base_position);
     CELLAR_TRY(cellar_buffer_reserve(&merge->base_position,
                                      cell.cell.family.bytes + 2 * cell.cell.qualifier.bytes + 16));
@@ -334,6 +334,12 @@ static void position_leave(struct store_merge *merge, const struct store_entry *
     }
 }
 
+static bool entry_is_cell(const struct store_entry *entry)
+{
+    CELLAR_ASSERT(entry->type != STORE_ITEM_TOKEN);
+    return entry->type == STORE_ITEM_SET || entry->type == STORE_ITEM_SET_BLOB;
+}
+
 /*
  * Fills `cell` from an entry, whose key is
  *
@@ -349,13 +355,14 @@ static void entry_cell(const struct store_entry *entry, struct store_cell *cell)
     size_t escaped_bytes = position.bytes - entry->family_bytes - FAMILY_TAIL_BYTES -
                            QUALIFIER_END_BYTES - TIMESTAMP_BYTES;
     size_t plain_bytes = entry->qualifier_bytes;
-    CELLAR_ASSERT(entry->type == STORE_ITEM_SET && escaped_bytes >= plain_bytes);
+    CELLAR_ASSERT(entry_is_cell(entry) && escaped_bytes >= plain_bytes);
     cell->cell.family = cellar_slice_make(position.data, entry->family_bytes);
     cell->generation = cellar_get_u32be(position.data + entry->family_bytes + 1);
     cell->cell.qualifier = cellar_slice_make(
         escaped_bytes == plain_bytes ? behind : entry->value - plain_bytes, plain_bytes);
     cell->cell.timestamp_us = entry->start_us;
     cell->cell.value = store_entry_value(entry);
+    cell->is_blob = entry->type == STORE_ITEM_SET_BLOB;
 }
 
 static bool base_comes_first(const struct store_merge *merge, const struct store_entry *entry,
@@ -380,7 +387,7 @@ static enum cellar_status entry_take(struct store_merge *merge, const struct sto
 {
     *taken = false;
     CELLAR_ASSERT(entry->lsn <= merge->lsn_max);
-    if (entry->type != STORE_ITEM_SET) {
+    if (!entry_is_cell(entry)) {
         enum cellar_status status = tombstone_note(merge, entry);
         entry_step(merge, table_first(merge));
         return status;
@@ -413,6 +420,7 @@ enum cellar_status store_merge_next(struct store_merge *merge, struct store_cell
                            merge->base.cell.timestamp_us, 0)) {
                 cell->cell = merge->base.cell;
                 cell->generation = merge->base.generation;
+                cell->is_blob = merge->base.is_blob;
                 *has_cell = true;
                 return CELLAR_OK;
             }

@@ -10,6 +10,8 @@
  */
 #include "server/storage/record.h"
 
+#include "server/storage/blob_files.h"
+
 enum cellar_status store_mutation_encode(struct cellar_buffer *to,
                                          const struct store_mutation *mutation)
 {
@@ -80,6 +82,7 @@ bool store_mutation_decode(struct cellar_cursor *from, struct store_mutation *mu
 
 static bool item_is_sound(const struct store_item *item)
 {
+    struct store_blob blob;
     bool has_family = item->family.bytes >= 1 && item->family.bytes <= CELLAR_FAMILY_BYTES_MAX &&
                       item->generation > 0 &&
                       memchr(item->family.data, 0, item->family.bytes) == NULL;
@@ -98,6 +101,7 @@ static bool item_is_sound(const struct store_item *item)
                item->qualifier.bytes <= STORE_TOKEN_BYTES_MAX && item->start_us > 0 &&
                item->value.bytes <= STORE_TOKEN_OUTCOME_BYTES_MAX;
     case STORE_ITEM_SET_BLOB:
+        return has_family && item->start_us >= 0 && store_blob_decode(item->value, &blob);
     case STORE_ITEM_ADD:
     case STORE_ITEM_MERGE:
         return false;

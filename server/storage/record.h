@@ -24,7 +24,7 @@ enum store_item_type {
     STORE_ITEM_DELETE_FAMILY = 2,
     STORE_ITEM_DELETE_COLUMN = 3,
     STORE_ITEM_SET = 4,
-    STORE_ITEM_SET_BLOB = 5, /* reserved: the value is a blob reference */
+    STORE_ITEM_SET_BLOB = 5, /* the value is a blob's reference: blob_files.h */
     STORE_ITEM_ADD = 6,      /* reserved: merge of an input */
     STORE_ITEM_MERGE = 7,    /* reserved: merge of a state */
     STORE_ITEM_TOKEN = 8     /* an idempotency token of the mutation: token.h */
@@ -45,9 +45,10 @@ struct store_item {
     struct cellar_slice family;    /* empty for DELETE_ROW */
     uint32_t generation;           /* the family's; 0 for DELETE_ROW */
     struct cellar_slice qualifier; /* TOKEN: the token */
-    int64_t start_us; /* SET: the timestamp; DELETE_COLUMN: the first one deleted; TOKEN: expiry */
+    int64_t start_us; /* SET, SET_BLOB: the timestamp; DELETE_COLUMN: the first one deleted; TOKEN:
+                         expiry */
     int64_t end_us;   /* DELETE_COLUMN: the first one kept, 0 = none */
-    struct cellar_slice value; /* TOKEN: the outcome */
+    struct cellar_slice value; /* TOKEN: the outcome; SET_BLOB: the reference */
 };
 
 /** What stands before a mutation's items. */

@@ -47,6 +47,8 @@ struct slice {
     struct store_env_cursor cursor;
     struct cellar_buffer behind;
     uint64_t item_count;
+    struct store *store;
+    struct store_parting parting;
 };
 
 /* The first pending range loses its beginning, or goes. */
@@ -78,15 +80,17 @@ static enum cellar_status slice_run(void *context)
 {
     struct slice *slice = context;
     CELLAR_ASSERT(slice->txn.is_write);
-    return slice->txn.pending.count == 0 ? CELLAR_NOT_FOUND : slice_remove(slice);
+    CELLAR_TRY(slice->txn.pending.count == 0 ? CELLAR_NOT_FOUND : slice_remove(slice));
+    return store_parting_make(slice->store, &slice->txn, &slice->parting);
 }
 
 enum cellar_status store_pending_remove(struct store *store, uint64_t *item_count)
 {
-    struct slice slice = {0};
+    struct slice slice = {.store = store};
     enum cellar_status status = store_env_write(store->env, &slice.txn, slice_run, &slice);
     cellar_buffer_fini(&slice.cursor.key);
     cellar_buffer_fini(&slice.behind);
+    store_parting_end(store, &slice.parting, status == CELLAR_OK);
     CELLAR_ASSERT(status != CELLAR_OK || !slice.txn.is_open);
     *item_count = status == CELLAR_OK ? slice.item_count : 0;
     if (status == CELLAR_OK || status == CELLAR_NOT_FOUND) {

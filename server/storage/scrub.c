@@ -4,7 +4,7 @@
  *     slice       a read transaction begins; LMDB keeps what it can reach from being written again
  *       pages     read with pread(2) as of that transaction's meta page     check_pages.c
  *       databases found by name, as a checkpoint may have moved their roots
- *       items     from behind the last key on, cells first, then tokens     check_cells.c
+ *       items     from behind the last key on, cells, tokens, then blobs    check_cells.c
  *                 the transaction ends; the key that was met last is kept
  *
  * LMDB trusts its pages, so it is not asked for any: a damaged one is told with the rows behind it
@@ -35,9 +35,25 @@
  * store changes between slices. */
 #define LAYER_ENTRY_SLACK UINT64_C(100000)
 
-enum database { DB_CELLS, DB_LAYERS, DB_TOKENS, DB_STATE, DB_COUNT };
+enum database { DB_CELLS, DB_LAYERS, DB_TOKENS, DB_BLOBS, DB_STATE, DB_COUNT };
 
-static const char *const database_names[DB_COUNT] = {"cells", "layers", "tokens", "state"};
+static const char *const database_names[DB_COUNT] = {"cells", "layers", "tokens", "blobs", "state"};
+
+/* What is read for each map. */
+static const enum database map_databases[STORE_SCRUB_MAP_COUNT] = {
+    [STORE_SCRUB_CELLS] = DB_CELLS,
+    [STORE_SCRUB_TOKENS] = DB_TOKENS,
+    [STORE_SCRUB_BLOBS] = DB_BLOBS,
+};
+
+typedef enum cellar_status item_check_fn(struct store_check_cells *cells, struct cellar_slice key,
+                                         struct cellar_slice value, uint64_t offset);
+
+static item_check_fn *const map_checks[STORE_SCRUB_MAP_COUNT] = {
+    [STORE_SCRUB_CELLS] = store_check_cells_item,
+    [STORE_SCRUB_TOKENS] = store_check_cells_token,
+    [STORE_SCRUB_BLOBS] = store_check_cells_blob,
+};
 
 /* One slice. */
 struct slice {
@@ -119,9 +135,7 @@ static enum cellar_status item_check(struct slice *slice, struct cellar_slice ke
         return CELLAR_OK;
     }
     CELLAR_ASSERT(scrub->map < STORE_SCRUB_MAP_COUNT);
-    CELLAR_TRY(scrub->map == STORE_SCRUB_TOKENS
-                   ? store_check_cells_token(&scrub->cells, key, entry->value, entry->offset)
-                   : store_check_cells_item(&scrub->cells, key, entry->value, entry->offset));
+    CELLAR_TRY(map_checks[scrub->map](&scrub->cells, key, entry->value, entry->offset));
     return share_take(slice, key, entry->value.bytes);
 }
 
@@ -265,7 +279,7 @@ static enum cellar_status names_check(struct slice *slice, bool *is_sound)
     slice->database = DB_COUNT;
     CELLAR_TRY(store_check_walk(&walk));
     for (unsigned i = 0; i < DB_COUNT; i++) {
-        if (!slice->has_tree[i] && i != DB_TOKENS) {
+        if (!slice->has_tree[i] && i != DB_TOKENS && i != DB_BLOBS) {
             char why[64];
             (void)snprintf(why, sizeof why, "the database %s cannot be found", database_names[i]);
             damage(scrub, why);
@@ -295,13 +309,14 @@ static enum cellar_status state_walk(struct slice *slice)
     return store_check_walk(&walk);
 }
 
-/* The map that is due, from the place on. Environments from before there were tokens lack those. */
+/* The map that is due, from the place on. Environments from before there were tokens, or blobs,
+ * lack those. */
 static enum cellar_status map_walk(struct slice *slice)
 {
     struct store_scrub *scrub = slice->scrub;
     struct env_raw_key low;
     struct level_visit visit = {.slice = slice};
-    slice->database = scrub->map == STORE_SCRUB_TOKENS ? DB_TOKENS : DB_CELLS;
+    slice->database = map_databases[scrub->map];
     struct store_check_walk walk = {
         .pages = &slice->pages,
         .tree = &slice->trees[slice->database],
@@ -327,6 +342,9 @@ static void sums_check(struct store_scrub *scrub, const struct store_env_state *
                        ", or the sums of their checksums differ: items are lost",
                        scrub->cells.item_count, state->item_count);
         damage(scrub, why);
+    }
+    if (scrub->has_sums && !store_check_blobs_fit(&scrub->cells)) {
+        damage(scrub, "the list of blobs is not that of the cells' references");
     }
 }
 

@@ -10,7 +10,12 @@
  * transaction lasts and whoever runs it can rest between two, or stop.
  */
 
-enum store_scrub_map { STORE_SCRUB_CELLS, STORE_SCRUB_TOKENS, STORE_SCRUB_MAP_COUNT };
+enum store_scrub_map {
+    STORE_SCRUB_CELLS,
+    STORE_SCRUB_TOKENS,
+    STORE_SCRUB_BLOBS,
+    STORE_SCRUB_MAP_COUNT
+};
 
 /** Where the scrub of a store stands. Made by store_scrub_init(); one thread at a time. */
 struct store_scrub {

@@ -59,6 +59,9 @@ static size_t bytes_max(const struct store_cell *cells, size_t count)
     return bytes;
 }
 
+typedef uint8_t *cell_put_fn(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
+                             const struct cellar_cell *previous, uint32_t previous_generation);
+
 enum cellar_status store_segment_encode(const struct store_cell *cells, size_t count,
                                         bool is_shared, struct cellar_buffer *to)
 {
@@ -73,14 +76,17 @@ enum cellar_status store_segment_encode(const struct store_cell *cells, size_t c
     at += ARRAY16_BYTES;
     for (size_t i = 0; i < count; i++) {
         const struct store_cell *previous = i == 0 ? NULL : &cells[i - 1];
-        at = cellar_cells_put(at, &cells[i].cell, cells[i].generation,
-                              previous == NULL ? NULL : &previous->cell,
-                              previous == NULL ? 0 : previous->generation);
+        cell_put_fn *put = cells[i].is_blob ? cellar_cells_put_blob : cellar_cells_put;
+        at = put(at, &cells[i].cell, cells[i].generation, previous == NULL ? NULL : &previous->cell,
+                 previous == NULL ? 0 : previous->generation);
         if (previous != NULL && store_cell_same_column(previous, &cells[i])) {
             flags |= STORE_SEGMENT_MULTI;
         }
         if (cells[i].generation > 1) {
             flags |= STORE_SEGMENT_MARKED;
+        }
+        if (cells[i].is_blob) {
+            flags |= STORE_SEGMENT_MARKED | STORE_SEGMENT_BLOBS;
         }
         oldest_us = CELLAR_MIN(oldest_us, cells[i].cell.timestamp_us);
     }

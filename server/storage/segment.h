@@ -21,11 +21,14 @@
 #define STORE_SEGMENT_MULTI 0x01u
 /** A family's generation, a blob reference or an aggregate is in it: not to be sent as it is. */
 #define STORE_SEGMENT_MARKED 0x02u
+/** A blob reference is in it, which MARKED says too. */
+#define STORE_SEGMENT_BLOBS 0x04u
 
 /** A cell with the generation of its family; slices borrow. */
 struct store_cell {
     struct cellar_cell cell;
     uint32_t generation;
+    bool is_blob; /* the value is a blob's reference */
 };
 
 /** A segment as read; `packed` borrows. */

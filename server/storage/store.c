@@ -51,6 +51,7 @@ static void view_unref(struct store_view *view)
     if (view->env != NULL) {
         store_env_unref(view->env);
     }
+    store_blob_epoch_unref(view->epoch);
     cellar_mem_free(view);
 }
 
@@ -74,12 +75,23 @@ static struct store_view *view_get(struct store *store)
     return view;
 }
 
+/* Puts `view` in place of the current one, whose reference the caller takes over. */
+static struct store_view *view_put(struct store *store, struct store_view *view)
+    CELLAR_REQUIRES(store->lock)
+{
+    struct store_view *old = store->view;
+    CELLAR_ASSERT(view->memtable_count > 0 && view->epoch == NULL);
+    view_env_set(view, store->env);
+    view->epoch = store_blob_epoch_ref(store->epoch);
+    store->view = view;
+    return old;
+}
+
 /* Puts `view` in place of the current one, whose reference goes. */
 static void view_swap(struct store *store, struct store_view *view)
 {
     cellar_mutex_lock(&store->lock);
-    struct store_view *old = store->view;
-    store->view = view;
+    struct store_view *old = view_put(store, view);
     cellar_mutex_unlock(&store->lock);
     CELLAR_ASSERT(view->memtable_count > 0);
     view_unref(old);
@@ -133,7 +145,6 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
     store_memtable_prefix_set(kit->memtable, store->active);
     view_add(kit->view, store->active);
     view_add(kit->view, kit->memtable);
-    view_env_set(kit->view, store->env);
     store_memtable_unref(store->active); /* the views keep it */
     store->active = kit->memtable;
     store->frozen_position = store->first_position;
@@ -208,8 +219,7 @@ void store_view_shift(struct store *store, struct store_view *smaller)
     for (uint32_t i = 1; i < old->memtable_count; i++) {
         view_add(smaller, old->memtables[i]);
     }
-    view_env_set(smaller, store->env);
-    store->view = smaller;
+    (void)view_put(store, smaller);
     cellar_mutex_unlock(&store->lock);
     view_unref(old);
 }
@@ -227,13 +237,106 @@ struct store_env *store_env_swap(struct store *store, struct store_env *env, uin
     for (uint32_t i = 0; i < old->memtable_count; i++) {
         view_add(view, old->memtables[i]);
     }
-    view_env_set(view, env);
     store->env = env;
     store->generation = generation;
-    store->view = view;
+    (void)view_put(store, view);
     cellar_mutex_unlock(&store->lock);
     view_unref(old);
     return old_env;
+}
+
+/* ---- blobs ----------------------------------------------------------------------------------- */
+
+void store_blobs_use(struct store *store, struct store_blobs *blobs) CELLAR_NO_THREAD_SAFETY
+{
+    CELLAR_ASSERT(store->blobs == NULL && blobs != NULL);
+    store->blobs = blobs;
+    store->epoch->blobs = blobs;
+}
+
+enum cellar_status store_parting_make(struct store *store, struct store_env_txn *txn,
+                                      struct store_parting *parting)
+{
+    *parting = (struct store_parting){.count = 0};
+    CELLAR_TRY(store_env_blobs_gone(txn, &parting->ids, &parting->count));
+    if (parting->count > 0) {
+        parting->epoch = store_blob_epoch_new(store->blobs);
+        parting->view = view_new();
+        if (parting->epoch == NULL || parting->view == NULL) {
+            store_parting_end(store, parting, false);
+            return CELLAR_NO_MEMORY;
+        }
+    }
+    CELLAR_ASSERT(parting->count == 0 || parting->ids != NULL);
+    return CELLAR_OK;
+}
+
+/* A snapshot that was taken before the commit has a view of an older epoch. One that is taken
+ * between the commit and this has so, too, and holds the files back for no need. */
+void store_parting_end(struct store *store, struct store_parting *parting, bool is_committed)
+{
+    if (!is_committed || parting->count == 0) {
+        store_blob_epoch_unref(parting->epoch);
+        view_unref(parting->view);
+        cellar_mem_free(parting->ids);
+        *parting = (struct store_parting){.count = 0};
+        return;
+    }
+    cellar_mutex_lock(&store->lock);
+    struct store_blob_epoch *ended = store->epoch;
+    store->epoch = parting->epoch;
+    store_blob_epoch_end(ended, parting->epoch, parting->ids, parting->count);
+    for (uint32_t i = 0; i < store->view->memtable_count; i++) {
+        view_add(parting->view, store->view->memtables[i]);
+    }
+    struct store_view *old = view_put(store, parting->view);
+    cellar_mutex_unlock(&store->lock);
+    CELLAR_ASSERT(old != parting->view);
+    view_unref(old);
+    store_blob_epoch_unref(ended);
+}
+
+/* A walk of a list, inside a guard. */
+struct list_walk {
+    struct store_env_txn *txn;
+    store_blob_visit_fn *visit;
+    void *context;
+};
+
+static enum cellar_status list_walk_run(void *context)
+{
+    const struct list_walk *walk = context;
+    CELLAR_ASSERT(!walk->txn->is_write);
+    return store_env_blobs_walk(walk->txn, walk->visit, walk->context);
+}
+
+enum cellar_status store_blobs_listed(struct store *store, store_blob_visit_fn *visit,
+                                      void *context)
+{
+    struct store_env_txn *txn = NULL;
+    struct store_view *view = view_get(store);
+    enum cellar_status status = store_env_read_begin(view->env, &txn);
+    if (status == CELLAR_OK) {
+        struct list_walk walk = {txn, visit, context};
+        status = store_map_guard(list_walk_run, &walk);
+        store_env_read_end(txn);
+    }
+    CELLAR_ASSERT(view->env != NULL);
+    view_unref(view);
+    return status;
+}
+
+enum cellar_status store_blobs_recorded(struct store *store, store_blob_visit_fn *visit,
+                                        void *context)
+{
+    struct store_view *view = view_get(store);
+    enum cellar_status status = CELLAR_OK;
+    for (uint32_t i = 0; i < view->memtable_count && status == CELLAR_OK; i++) {
+        status = store_memtable_blobs(view->memtables[i], visit, context);
+    }
+    CELLAR_ASSERT(view->memtable_count > 0);
+    view_unref(view);
+    return status;
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -330,15 +433,19 @@ static struct store *store_new(uint32_t id, uint64_t generation) CELLAR_NO_THREA
 {
     struct store_freeze_kit kit;
     struct store *store = cellar_mem_zalloc(1, sizeof *store);
-    if (store == NULL || store_freeze_kit_make(&kit) != CELLAR_OK) {
+    struct store_blob_epoch *epoch = store_blob_epoch_new(NULL);
+    if (store == NULL || epoch == NULL || store_freeze_kit_make(&kit) != CELLAR_OK) {
+        store_blob_epoch_unref(epoch);
         cellar_mem_free(store);
         return NULL;
     }
     cellar_mutex_init(&store->lock);
+    store->epoch = epoch;
     store->id = id;
     store->generation = generation;
     store->active = kit.memtable;
     view_add(kit.view, kit.memtable);
+    kit.view->epoch = store_blob_epoch_ref(epoch);
     store->view = kit.view;
     CELLAR_ASSERT(store->env == NULL);
     return store;
@@ -418,6 +525,7 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
     store_memtable_unref(store->active);
     view_unref(store->view);
     store_env_close(store->env);
+    store_blob_epoch_unref(store->epoch);
     cellar_mutex_fini(&store->lock);
     cellar_mem_free(store);
 }

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "common/sync.h"
+#include "server/storage/blob_epoch.h"
 #include "server/storage/env.h"
 #include "server/storage/filter.h"
 #include "server/storage/log.h"
@@ -34,6 +35,7 @@ struct store_view {
     struct store_env *env; /* counted as used while the view lives */
     uint32_t memtable_count;
     struct store_memtable *memtables[STORE_MEMTABLE_COUNT_MAX];
+    struct store_blob_epoch *epoch; /* a reference; NULL before it is the store's view */
 };
 
 struct store_compaction;
@@ -41,14 +43,16 @@ struct store_compaction;
 struct store {
     uint32_t id;
     uint64_t generation;
-    struct store_env *env;    /* of the live generation; for who has claimed the store */
-    struct cellar_mutex lock; /* the pointer `view` */
+    struct store_env *env;     /* of the live generation; for who has claimed the store */
+    struct store_blobs *blobs; /* NULL: none */
+    struct cellar_mutex lock;  /* the pointers `view` and `epoch` */
     struct store_view *view CELLAR_GUARDED_BY(lock);
-    struct store_memtable *active; /* the append lock's; the view's last */
-    _Atomic uint64_t applied_lsn;  /* what LMDB holds, for bookkeeping */
-    int64_t first_insert_us;       /* monotonic; of the active memtable; the append lock's */
-    uint64_t looked_lsn;           /* the active memtable's last when a keeper saw it change, */
-    int64_t looked_us;             /* and when that was, monotonic; the engine's lock */
+    struct store_blob_epoch *epoch CELLAR_GUARDED_BY(lock); /* a reference */
+    struct store_memtable *active;                          /* the append lock's; the view's last */
+    _Atomic uint64_t applied_lsn;                           /* what LMDB holds, for bookkeeping */
+    int64_t first_insert_us; /* monotonic; of the active memtable; the append lock's */
+    uint64_t looked_lsn;     /* the active memtable's last when a keeper saw it change, */
+    int64_t looked_us;       /* and when that was, monotonic; the engine's lock */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
     uint64_t frozen_position;            /* the same of the frozen one */
@@ -83,6 +87,10 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
 /** Notes what the live environment says of itself: pending ranges, bytes, age. Any thread that has
  * claimed the store. */
 void store_state_note(struct store *store, const struct store_env_state *state);
+
+/** Names the folder of the blobs that the store's cells refer to, borrowed until close. Once,
+ * before the store is used; without it no file is removed. */
+void store_blobs_use(struct store *store, struct store_blobs *blobs);
 
 /** Closes and frees; no snapshot is open. Takes NULL. */
 void store_close(struct store *store);
@@ -152,6 +160,38 @@ void store_view_shift(struct store *store, struct store_view *smaller);
  * environment of before, which readers may still use: the caller's */
 struct store_env *store_env_swap(struct store *store, struct store_env *env, uint64_t generation,
                                  struct store_view *view);
+
+/**
+ * What a commit needs to let blobs go: made before it, so that nothing can fail behind it.
+ *
+ *     store_parting_make()   in the write transaction, when all else is written
+ *     commit
+ *     store_parting_end()    whatever became of it
+ */
+struct store_parting {
+    uint64_t *ids; /* what no cell names any more */
+    size_t count;
+    struct store_blob_epoch *epoch; /* the next one; NULL when nothing goes */
+    struct store_view *view;        /* likewise */
+};
+
+/** Finds out what goes with the transaction. As store_env_blobs_gone(); nothing is held then. */
+enum cellar_status store_parting_make(struct store *store, struct store_env_txn *txn,
+                                      struct store_parting *parting) CELLAR_MUST_USE;
+
+/** After a commit begins the next epoch, after a failure frees what was made. The view becomes one
+ * of the new epoch with the same memtables. */
+void store_parting_end(struct store *store, struct store_parting *parting, bool is_committed);
+
+/** Calls `visit` for each blob on the environment's list. As store_env_blobs_walk(), and the errors
+ * of store_env_read_begin(). */
+enum cellar_status store_blobs_listed(struct store *store, store_blob_visit_fn *visit,
+                                      void *context) CELLAR_MUST_USE;
+
+/** Calls `visit` for each blob that a record in a memtable names. Nobody inserts meanwhile. @return
+ * CELLAR_OK, or what `visit` returned */
+enum cellar_status store_blobs_recorded(struct store *store, store_blob_visit_fn *visit,
+                                        void *context) CELLAR_MUST_USE;
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
 

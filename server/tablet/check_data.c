@@ -354,8 +354,8 @@ static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_
 /* Names in the data directory that nobody knows. */
 static void names_check(struct data_check *check)
 {
-    static const char *const known[] = {".",   "..",     "FORMAT",     "LOCK",
-                                        "log", "stores", "FORMAT.new", "lost+found"};
+    static const char *const known[] = {".",      "..",    "FORMAT",     "LOCK",      "log",
+                                        "stores", "blobs", "FORMAT.new", "lost+found"};
     DIR *directory = opendir(check->dir.path);
     const struct dirent *entry;
     CELLAR_ASSERT(check->dir.path[0] != '\0');

@@ -188,6 +188,9 @@ static enum cellar_status cell_take(struct tablet_row_reader *reader, const stru
         return CELLAR_OK;
     }
     CELLAR_ASSERT(reader->sink != NULL);
+    if (cell->is_blob && !reader->keys_only) {
+        return CELLAR_UNIMPLEMENTED; /* a reference is not the value: never sent in its place */
+    }
     return reader->keys_only ? row_begin(reader) : pack_add(reader, cell);
 }
 
@@ -225,7 +228,7 @@ static enum cellar_status segment_take(struct tablet_row_reader *reader,
         return CELLAR_DATA_LOSS;
     }
     while (cellar_cells_next(&cells)) {
-        struct store_cell cell = {cells.cell, cells.generation};
+        struct store_cell cell = {cells.cell, cells.generation, cells.is_blob};
         CELLAR_TRY(cell_take(reader, &cell));
         if (row_is_settled(reader)) {
             return CELLAR_OK;

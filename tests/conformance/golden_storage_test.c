@@ -7,6 +7,7 @@
 
 #include "common/crc32c.h"
 #include "common/key.h"
+#include "server/storage/blob_files.h"
 #include "server/storage/log_segment.h"
 #include "server/storage/range.h"
 #include "server/storage/record.h"
@@ -167,9 +168,9 @@ static void segment_is_as_written_down_and_reads_back(void **state)
     struct cellar_buffer value = {0};
     struct store_segment back;
     const struct store_cell cells[] = {
-        {{text("cf", 2), text("q", 1), 7000, text("v1", 2)}, 1},
-        {{text("cf", 2), text("q", 1), 1000, text("", 0)}, 1},
-        {{text("g", 1), text("", 0), 0, text("x", 1)}, 3},
+        {{text("cf", 2), text("q", 1), 7000, text("v1", 2)}, 1, false},
+        {{text("cf", 2), text("q", 1), 1000, text("", 0)}, 1, false},
+        {{text("g", 1), text("", 0), 0, text("x", 1)}, 3, false},
     };
     (void)state;
     assert_int_equal(store_segment_encode(cells, 3, false, &value), CELLAR_OK);
@@ -217,6 +218,62 @@ static void pending_ranges_read_back_as_written_down(void **state)
     cellar_buffer_fini(&value);
 }
 
+/* The file stands under the name of its id. */
+static void blob_reads_as_written_down(void **state)
+{
+    struct golden golden;
+    char directory[256];
+    char path[320];
+    const uint8_t *log_id = (const uint8_t *)"\x10\x11\x12\x13\x14\x15\x16\x17"
+                                             "\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f";
+    struct store_blobs *blobs = NULL;
+    struct store_blob blob;
+    struct store_blob_reader reader;
+    struct cellar_buffer found = {0};
+    (void)state;
+    golden_load("blob_file", &golden);
+    assert_true(store_blob_decode(cellar_slice_make(golden.bytes + 32, 20), &blob));
+    assert_int_equal(blob.id, 9);
+    test_temp_dir(directory, sizeof directory);
+    (void)snprintf(path, sizeof path, "%s/0000000000000009.blob", directory);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(golden.bytes, 1, golden.count, file), golden.count);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(store_blobs_open(directory, log_id, &blobs, NULL), CELLAR_OK);
+    assert_int_equal(store_blob_open(blobs, &blob, &reader), CELLAR_OK);
+    assert_int_equal(store_blob_next(&reader, &found), CELLAR_OK);
+    assert_true(store_blob_is_done(&reader));
+    assert_true(cellar_slice_equal(cellar_slice_of(&found), text("a large value", 13)));
+    store_blob_close(&reader);
+    store_blobs_close(blobs);
+    cellar_buffer_fini(&found);
+    test_remove_tree(directory);
+}
+
+static void blob_reference_is_as_written_down(void **state)
+{
+    struct golden golden;
+    struct cellar_buffer value = {0};
+    struct cellar_buffer payload = {0};
+    (void)state;
+    golden_load("blob_file", &golden);
+    const struct cellar_slice reference = cellar_slice_make(golden.bytes + 32, 20);
+    const struct store_cell cell = {{text("f", 1), text("q", 1), 7, reference}, 1, true};
+    const struct store_item item = {.type = STORE_ITEM_SET_BLOB,
+                                    .family = text("f", 1),
+                                    .generation = 1,
+                                    .qualifier = text("q", 1),
+                                    .start_us = 7,
+                                    .value = reference};
+    assert_int_equal(store_segment_encode(&cell, 1, false, &value), CELLAR_OK);
+    golden_match("blob_segment", value.data, value.bytes);
+    assert_int_equal(store_item_encode(&payload, &item), CELLAR_OK);
+    golden_match("blob_item", payload.data, payload.bytes);
+    cellar_buffer_fini(&value);
+    cellar_buffer_fini(&payload);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +284,8 @@ int main(void)
         cmocka_unit_test(position_is_as_written_down),
         cmocka_unit_test(segment_is_as_written_down_and_reads_back),
         cmocka_unit_test(range_drop_is_as_written_down_and_reads_back),
+        cmocka_unit_test(blob_reads_as_written_down),
+        cmocka_unit_test(blob_reference_is_as_written_down),
         cmocka_unit_test(pending_ranges_read_back_as_written_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

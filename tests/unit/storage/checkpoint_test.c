@@ -39,7 +39,7 @@ static void cells_check(struct walk *walk, struct cellar_slice key, size_t row_b
     assert_true(cellar_cells_open(&reader, segment->packed));
     assert_true(reader.left == segment->cell_count && reader.left > 0);
     while (cellar_cells_next(&reader)) {
-        struct store_cell cell = {reader.cell, reader.generation};
+        struct store_cell cell = {reader.cell, reader.generation, reader.is_blob};
         buffer_set(&position, key.data, row_bytes);
         assert_int_equal(cellar_buffer_reserve(&position, STORE_POSITION_BYTES_MAX), CELLAR_OK);
         position.bytes += store_cell_position(&cell, position.data + row_bytes);

@@ -187,7 +187,7 @@ static void impossible_payloads_are_refused(void **state)
         {"no items, bytes left", 16, 0},
         {"2^24 items", 19, 1},
         {"item type 0", item, 0},
-        {"reserved item type", item, STORE_ITEM_SET_BLOB},
+        {"reserved item type", item, STORE_ITEM_ADD},
         {"unknown item type", item, 9},
         {"empty family", item + 1, 0},
         {"family of 65 bytes", item + 1, 65},

@@ -51,7 +51,8 @@ static void row_pack(struct rig *rig, const char *row, unsigned count, size_t va
         (void)snprintf(names[i], sizeof names[i], "column%04u", i);
         const struct store_cell cell = {{cellar_slice_text("f"), cellar_slice_text(names[i]), 1000,
                                          cellar_slice_make(value, value_bytes)},
-                                        1};
+                                        1,
+                                        false};
         assert_int_equal(store_packer_add(&rig->packer, &cell), CELLAR_OK);
     }
     assert_int_equal(store_packer_flush(&rig->packer), CELLAR_OK);

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "server/storage/blob_files.h"
 #include "server/storage/record.h"
 #include "tests/support/store_fixture.h"
 
@@ -184,9 +185,28 @@ static void reserved_and_unknown_types_are_refused(void **state)
             item = test_set("f", "q", 1, "");
         }
         assert_int_equal(store_item_encode(&payload, &item), CELLAR_OK);
-        payload.data[0] = (uint8_t)type;
+        payload.data[0] = (uint8_t)type; /* a blob's has no reference as its value */
         struct cellar_cursor from = cellar_cursor_make(cellar_slice_of(&payload));
         assert_int_equal(store_item_decode(&from, &item), is_known);
+        cellar_buffer_fini(&payload);
+    }
+}
+
+static void reference_of_a_blob_is_read_and_a_damaged_one_refused(void **state)
+{
+    (void)state;
+    uint8_t bytes[STORE_BLOB_REFERENCE_BYTES];
+    const struct store_blob blob = {.id = 9, .bytes = 13, .crc = 1};
+    store_blob_encode(bytes, &blob);
+    for (size_t count = 0; count <= sizeof bytes; count++) {
+        struct cellar_buffer payload = {0};
+        struct store_item item = test_set("f", "q", 7, "");
+        struct store_item found;
+        item.type = STORE_ITEM_SET_BLOB;
+        item.value = cellar_slice_make(bytes, count);
+        assert_int_equal(store_item_encode(&payload, &item), CELLAR_OK);
+        struct cellar_cursor from = cellar_cursor_make(cellar_slice_of(&payload));
+        assert_int_equal(store_item_decode(&from, &found), count == sizeof bytes);
         cellar_buffer_fini(&payload);
     }
 }
@@ -255,6 +275,7 @@ int main(void)
         cmocka_unit_test(catalog_gives_its_mutations_back),
         cmocka_unit_test(cut_items_are_refused_and_move_nothing),
         cmocka_unit_test(cut_heads_are_refused),
+        cmocka_unit_test(reference_of_a_blob_is_read_and_a_damaged_one_refused),
         cmocka_unit_test(reserved_and_unknown_types_are_refused),
         cmocka_unit_test(families_and_ranges_that_cannot_be_are_refused),
         cmocka_unit_test(out_of_memory_is_told),

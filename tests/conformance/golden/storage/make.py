@@ -79,6 +79,24 @@ def segment():
     return struct.pack("<BBHQ", 1, 3, 3, 0) + cells
 
 
+def blob_file():
+    value = b"a large value"
+    crc = crc32c(struct.pack("<QQ", 9, 0) + value)
+    reference = struct.pack("<QQI", 9, len(value), crc32c(struct.pack("<I", crc)))
+    head = b"CELLARBL" + struct.pack("<II", 1, 262144) + LOG_ID + reference + bytes(8)
+    return head + struct.pack("<I", crc32c(head)) + value + struct.pack("<I", crc)
+
+
+def blob_segment():
+    reference = blob_file()[32:52]
+    cells = b"\xdc" + struct.pack(">H", 4) + b"\xa1f" + b"\xc4\x01q" + b"\x07" + b"\xc7\x14\x01" + reference
+    return struct.pack("<BBHQ", 1, 6, 1, 7) + cells
+
+
+def blob_item():
+    return item(5, b"f", 1, b"q", 7, 0, blob_file()[32:52])
+
+
 def catalog():
     return struct.pack("<III", 1, 1, len(mutation())) + mutation()
 
@@ -98,7 +116,8 @@ def pending():
 def main():
     for name, data in (("segment_header", segment_header()), ("mutation", mutation()),
                        ("group", group()), ("position", position()), ("segment", segment()),
-                       ("catalog", catalog()), ("range_drop", range_drop()), ("pending", pending())):
+                       ("catalog", catalog()), ("range_drop", range_drop()), ("pending", pending()),
+                       ("blob_file", blob_file()), ("blob_segment", blob_segment()), ("blob_item", blob_item())):
         with open(os.path.join(HERE, name + ".hex"), "w", encoding="ascii") as file:
             text = data.hex()
             for start in range(0, len(text), 64):
