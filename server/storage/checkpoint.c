@@ -160,7 +160,7 @@ struct application {
     struct store_row_writer *writer;
     struct store *store;
     const struct store_memtable *memtable;
-    bool touches_part;            /* of the row that a compaction has copied in part */
+    bool touches_part;             /* of the row that a compaction has copied in part */
     struct store_parting *parting; /* of the live generation; else NULL */
 };
 
