@@ -3,7 +3,7 @@
  * heap or from the submitting thread's slab: a copy of the payload, which the log writes from, the
  * entries with their keys, and the list of the entries.
  *
- *     batch | list of entries | payload | entry, links, key | entry, links, key | ...
+ *     batch | list of entries | payload | entry, links, key | entry, links, key | ... | reference
  *
  * A payload is read twice, once to count and once to fill. The height of an entry is drawn with
  * probability 1/2 a level from a generator of the building thread; both passes draw the same
@@ -13,6 +13,7 @@
 
 #include "common/key.h"
 #include "common/mem.h"
+#include "server/storage/blob_files.h"
 
 static _Thread_local uint64_t height_state;
 
@@ -158,10 +159,11 @@ static bool build_payload(struct batch_build *build, struct cellar_slice payload
     return from.at == from.end;
 }
 
-/* Where a batch's block comes from. */
+/* Where a batch's block comes from, and what else goes into it. */
 struct batch_room {
     struct store_slab *slab; /* NULL: the heap */
     uint32_t store_id;
+    struct cellar_slice reference; /* of the payload's blob; empty: none */
 };
 
 /* A block for a batch, whose head is zero but for the chunk; NULL without memory. */
@@ -196,7 +198,8 @@ static enum cellar_status batch_make(struct cellar_slice payload, bool is_catalo
     }
     size_t head = align8(sizeof(struct store_batch)) +
                   align8(build.entry_count * sizeof(struct store_entry *));
-    size_t total = head + align8(payload.bytes) + build.bytes;
+    size_t entries_at = head + align8(payload.bytes);
+    size_t total = entries_at + build.bytes + room->reference.bytes;
     struct store_batch *made = batch_alloc(room, total);
     uint8_t *memory = (uint8_t *)made;
     if (made == NULL) {
@@ -206,10 +209,15 @@ static enum cellar_status batch_make(struct cellar_slice payload, bool is_catalo
     made->entry_count = build.entry_count;
     memcpy(memory + head, payload.data, payload.bytes);
     made->payload = cellar_slice_make(memory + head, payload.bytes);
-    struct batch_build fill = {.batch = made, .at = memory + head + align8(payload.bytes)};
+    struct batch_build fill = {.batch = made, .at = memory + entries_at};
     height_state = heights_start;
     bool is_built = build_payload(&fill, made->payload, is_catalog);
-    CELLAR_ASSERT(is_built && fill.at == memory + total);
+    CELLAR_ASSERT(is_built && fill.at + room->reference.bytes == memory + total);
+    if (room->reference.bytes > 0) {
+        memcpy(fill.at, room->reference.data, room->reference.bytes);
+        made->reference = cellar_slice_make(fill.at, room->reference.bytes);
+        made->blob_count++;
+    }
     *batch = made;
     return CELLAR_OK;
 }
@@ -225,8 +233,16 @@ enum cellar_status store_batch_new(struct cellar_slice payload, bool is_catalog,
 enum cellar_status store_batch_new_in(struct cellar_slice payload, struct store_slab *slab,
                                       uint32_t store_id, struct store_batch **batch)
 {
-    const struct batch_room room = {slab, store_id};
+    const struct batch_room room = {.slab = slab, .store_id = store_id};
     CELLAR_ASSERT(batch != NULL);
+    return batch_make(payload, false, &room, batch);
+}
+
+enum cellar_status store_batch_new_blob(struct cellar_slice payload, struct cellar_slice reference,
+                                        struct store_batch **batch)
+{
+    const struct batch_room room = {.reference = reference};
+    CELLAR_ASSERT(reference.bytes == STORE_BLOB_REFERENCE_BYTES);
     return batch_make(payload, false, &room, batch);
 }
 

@@ -71,11 +71,12 @@ struct store_drop {
 /** One mutation's entries with a copy of its payload, made before any lock is taken, given to a
  * memtable with the insert. */
 struct store_batch {
-    struct store_batch *next;    /* the memtable's list */
-    struct cellar_slice payload; /* what the log record holds; lives as long as the batch */
+    struct store_batch *next;      /* the memtable's list */
+    struct cellar_slice payload;   /* a copy of its own, which entries point into */
+    struct cellar_slice reference; /* of the blob that holds the payload; empty: the record does */
     struct store_entry **entries;
     uint32_t entry_count;
-    uint32_t blob_count; /* entries that name a blob */
+    uint32_t blob_count; /* named by entries, and by the record itself */
     size_t total_bytes;  /* of memory */
     int64_t server_time_us;
     int64_t token_expiry_us;        /* 0: no token */
@@ -105,6 +106,15 @@ enum cellar_status store_batch_new_in(struct cellar_slice payload, struct store_
     CELLAR_MUST_USE;
 
 /**
+ * Builds the batch of a mutation whose record names a blob that holds the payload.
+ *
+ * @param reference  STORE_BLOB_REFERENCE_BYTES, of that blob; copied
+ * @return as store_batch_new()
+ */
+enum cellar_status store_batch_new_blob(struct cellar_slice payload, struct cellar_slice reference,
+                                        struct store_batch **batch) CELLAR_MUST_USE;
+
+/**
  * Builds the batch of a range drop.
  *
  * @param payload  record.h; copied
@@ -112,6 +122,12 @@ enum cellar_status store_batch_new_in(struct cellar_slice payload, struct store_
  */
 enum cellar_status store_batch_new_drop(struct cellar_slice payload, struct store_batch **batch)
     CELLAR_MUST_USE;
+
+/** What the log record of a batch holds; lives as long as the batch. */
+static inline struct cellar_slice store_batch_record(const struct store_batch *batch)
+{
+    return batch->reference.bytes > 0 ? batch->reference : batch->payload;
+}
 
 /** Frees a batch that no memtable took; takes NULL. */
 void store_batch_free(struct store_batch *batch);

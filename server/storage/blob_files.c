@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -351,9 +352,30 @@ static enum cellar_status piece_write(int descriptor, struct store_blob *blob, u
     return store_file_write(descriptor, offset + piece.bytes, bytes, sizeof bytes);
 }
 
+/* What a failed sync says: file systems may find out only there that the disk is full. */
+static enum cellar_status sync_status(void)
+{
+    CELLAR_ASSERT(errno != 0);
+    return errno == ENOSPC || errno == EDQUOT ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_IO_ERROR;
+}
+
+/* Lets go of the whole pages of a piece of a mapped value: what was copied is not needed again, and
+ * a page that is comes back from its file. */
+static void pages_release(struct cellar_slice value, uint64_t at, size_t bytes)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t start = ((uintptr_t)value.data + at) / page * page;
+    uintptr_t end = ((uintptr_t)value.data + at + bytes) / page * page;
+    CELLAR_ASSERT(start <= end && at + bytes <= value.bytes);
+    if (end > start) {
+        (void)madvise((void *)start, end - start, MADV_DONTNEED); /* saves memory, no more */
+    }
+}
+
 /* A sync that fails says so once only: such a file is given up and never synced again. */
 static enum cellar_status file_fill(const struct store_blobs *blobs, int descriptor,
-                                    struct cellar_slice value, struct store_blob *blob)
+                                    struct cellar_slice value, bool is_mapped,
+                                    struct store_blob *blob)
 {
     uint8_t header[STORE_BLOB_HEADER_BYTES];
     for (uint64_t at = 0; at < value.bytes; at += STORE_BLOB_PIECE_BYTES) {
@@ -361,18 +383,21 @@ static enum cellar_status file_fill(const struct store_blobs *blobs, int descrip
             (size_t)CELLAR_MIN((uint64_t)value.bytes - at, (uint64_t)STORE_BLOB_PIECE_BYTES);
         CELLAR_TRY(piece_write(descriptor, blob, at, cellar_slice_make(value.data + at, bytes)));
         if ((at + bytes) % WRITE_BACK_BYTES == 0 && fdatasync(descriptor) != 0) {
-            return CELLAR_IO_ERROR;
+            return sync_status();
+        }
+        if (is_mapped) {
+            pages_release(value, at, bytes);
         }
     }
     header_make(blobs, blob, header);
     CELLAR_TRY(store_file_write(descriptor, 0, header, sizeof header));
     CELLAR_ASSERT(blob->bytes == value.bytes);
-    return fsync(descriptor) == 0 ? CELLAR_OK : CELLAR_IO_ERROR;
+    return fsync(descriptor) == 0 ? CELLAR_OK : sync_status();
 }
 
 /* O_EXCL: a file that is there under the id is somebody's, whatever the clock says. */
 enum cellar_status store_blobs_write(struct store_blobs *blobs, struct cellar_slice value,
-                                     struct store_blob *blob)
+                                     bool is_mapped, struct store_blob *blob)
 {
     char path[PATH_MAX];
     struct store_blob made = {.id = id_take(blobs), .bytes = value.bytes};
@@ -382,7 +407,7 @@ enum cellar_status store_blobs_write(struct store_blobs *blobs, struct cellar_sl
     if (descriptor < 0) {
         return errno == ENOSPC || errno == EDQUOT ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_IO_ERROR;
     }
-    enum cellar_status status = file_fill(blobs, descriptor, value, &made);
+    enum cellar_status status = file_fill(blobs, descriptor, value, is_mapped, &made);
     if (status == CELLAR_OK) {
         status = store_directory_sync(blobs->directory, NULL);
     }

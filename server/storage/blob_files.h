@@ -69,14 +69,15 @@ size_t store_blobs_sweep(struct store_blobs *blobs);
 /**
  * Writes a value into a file of its own: durable, name and bytes, at return. Blocks.
  *
- * @param value  1..STORE_BLOB_BYTES_MAX bytes; borrowed
- * @param blob   receives what names it
+ * @param value      1..STORE_BLOB_BYTES_MAX bytes; borrowed
+ * @param is_mapped  the value lies in the map of a file, whose pages are let go on the way
+ * @param blob       receives what names it
  * @return CELLAR_OK; RESOURCE_EXHAUSTED (disk full), IO_ERROR, NO_MEMORY: no file is left, or one
  *         that the next start removes
  * @thread any
  */
 enum cellar_status store_blobs_write(struct store_blobs *blobs, struct cellar_slice value,
-                                     struct store_blob *blob) CELLAR_MUST_USE;
+                                     bool is_mapped, struct store_blob *blob) CELLAR_MUST_USE;
 
 /** Removes the file of a blob that nothing names; what fails is left to the next start. Any thread.
  */

@@ -104,7 +104,7 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
                                       bool has_sets, struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Appends a record of a store and inserts its batch, with the append lock (store_log_lock()). The
- * record's payload is the batch's; the batch is the store's from here. */
+ * record's payload is store_batch_record(); the batch is the store's from here. */
 void store_engine_append(struct store_engine *engine, struct store *store,
                          struct store_log_record *record, struct store_batch *batch);
 

@@ -64,6 +64,44 @@ void store_engine_blobs_replayed(struct store_engine *engine) CELLAR_NO_THREAD_S
     }
 }
 
+/* ---- a mutation in a blob -------------------------------------------------------------------- */
+
+/* All of a blob. */
+static enum cellar_status blob_read(const struct store_blobs *blobs, const struct store_blob *blob,
+                                    struct cellar_buffer *to)
+{
+    struct store_blob_reader reader;
+    CELLAR_TRY(store_blob_open(blobs, blob, &reader));
+    enum cellar_status status = cellar_buffer_reserve(to, (size_t)blob->bytes + sizeof blob->crc);
+    while (status == CELLAR_OK && !store_blob_is_done(&reader)) {
+        status = store_blob_next(&reader, to);
+    }
+    CELLAR_ASSERT(status != CELLAR_OK || to->bytes == blob->bytes);
+    store_blob_close(&reader);
+    return status;
+}
+
+enum cellar_status store_engine_blobs_batch(struct store_engine *engine,
+                                            struct cellar_slice reference,
+                                            struct store_batch **batch)
+{
+    struct store_blob blob;
+    struct cellar_buffer payload = {0};
+    CELLAR_ASSERT(!engine->is_started);
+    if (!store_blob_decode(reference, &blob)) {
+        return CELLAR_DATA_LOSS;
+    }
+    enum cellar_status status = blob_read(engine->blobs, &blob, &payload);
+    if (status == CELLAR_OK) {
+        status = store_batch_new_blob(cellar_slice_of(&payload), reference, batch);
+    }
+    cellar_buffer_fini(&payload);
+    return status;
+}
+
+/* ---- clean-up ---------------------------------------------------------------------------------
+ */
+
 void store_engine_blobs_sweep(struct store_engine *engine)
 {
     CELLAR_ASSERT(engine->is_started);

@@ -98,6 +98,16 @@ void store_engine_blobs_name(struct store_engine *engine, struct store *store);
 /** Notes which blobs the records name that were replayed; before the start. */
 void store_engine_blobs_replayed(struct store_engine *engine);
 
+/**
+ * Builds the batch of a record whose mutation is a blob, for the replay.
+ *
+ * @param reference  the record's payload
+ * @return CELLAR_OK; DATA_LOSS (no such file, or damaged), IO_ERROR, NO_MEMORY
+ */
+enum cellar_status store_engine_blobs_batch(struct store_engine *engine,
+                                            struct cellar_slice reference,
+                                            struct store_batch **batch) CELLAR_MUST_USE;
+
 /** Removes what was found at the open and is not named. */
 void store_engine_blobs_sweep(struct store_engine *engine);
 

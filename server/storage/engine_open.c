@@ -161,21 +161,36 @@ struct replay {
     struct cellar_error *error;
 };
 
+/* The batch of a record of a known type. */
+static enum cellar_status batch_make(struct store_engine *engine,
+                                     const struct store_log_entry *entry,
+                                     struct store_batch **batch)
+{
+    CELLAR_ASSERT(entry->type != STORE_RECORD_EMPTY);
+    if (entry->type == STORE_RECORD_MUTATION_BLOB) {
+        return store_engine_blobs_batch(engine, entry->payload, batch);
+    }
+    return entry->type == STORE_RECORD_RANGE_DROP
+               ? store_batch_new_drop(entry->payload, batch)
+               : store_batch_new(entry->payload, entry->type == STORE_RECORD_CATALOG, batch);
+}
+
 /* As store_engine_append() does it, but for the log: the record is in it already. Its position
  * counts as 0, the beginning of this run. */
 static enum cellar_status record_apply(struct replay *replay, struct store *store,
                                        const struct store_log_entry *entry)
 {
-    struct store_batch *batch = NULL;
-    bool is_catalog = entry->type == STORE_RECORD_CATALOG;
-    enum cellar_status status = entry->type == STORE_RECORD_RANGE_DROP
-                                    ? store_batch_new_drop(entry->payload, &batch)
-                                    : store_batch_new(entry->payload, is_catalog, &batch);
-    if (status != CELLAR_OK) {
-        return cellar_error_set(replay->error, status, "log record %llu of store %u cannot be read",
-                                (unsigned long long)entry->lsn, entry->store_id);
-    }
     struct store_engine *engine = replay->engine;
+    struct store_batch *batch = NULL;
+    enum cellar_status status = batch_make(engine, entry, &batch);
+    if (status != CELLAR_OK) {
+        return cellar_error_set(replay->error, status,
+                                "log record %llu of store %u cannot be read%s",
+                                (unsigned long long)entry->lsn, entry->store_id,
+                                entry->type == STORE_RECORD_MUTATION_BLOB
+                                    ? ": it names a file in blobs/ that is missing or damaged"
+                                    : "");
+    }
     engine->server_time_us = CELLAR_MAX(engine->server_time_us, batch->server_time_us);
     atomic_fetch_add(&engine->memtable_bytes, batch->total_bytes);
     CELLAR_ASSERT(batch->total_bytes > 0);
@@ -192,8 +207,7 @@ static enum cellar_status replay_record(void *context, const struct store_log_en
     if (entry->type == STORE_RECORD_EMPTY || is_of_catalog != replay->is_catalog_pass) {
         return CELLAR_OK;
     }
-    if (entry->type != STORE_RECORD_MUTATION && entry->type != STORE_RECORD_CATALOG &&
-        entry->type != STORE_RECORD_RANGE_DROP) {
+    if (!store_record_type_is_known(entry->type)) {
         return cellar_error_set(replay->error, CELLAR_FAILED_PRECONDITION,
                                 "log record %llu has type %u, which this cellard does not know; "
                                 "start the cellard that wrote it",

@@ -77,7 +77,7 @@ void store_engine_append(struct store_engine *engine, struct store *store,
                          struct store_log_record *record, struct store_batch *batch)
 {
     CELLAR_ASSERT(record->entry.store_id == store->id);
-    CELLAR_ASSERT(record->entry.payload.data == batch->payload.data);
+    CELLAR_ASSERT(record->entry.payload.data == store_batch_record(batch).data);
     uint64_t position = store_log_position(engine->log);
     uint64_t bytes = batch->total_bytes;
     uint64_t lsn = store_log_append(engine->log, record);

@@ -321,6 +321,15 @@ uint64_t store_memtable_drop_lsn(const struct store_memtable *memtable, struct c
     return 0;
 }
 
+static enum cellar_status reference_visit(struct cellar_slice reference, store_blob_visit_fn *visit,
+                                          void *context)
+{
+    struct store_blob blob;
+    bool is_sound = store_blob_decode(reference, &blob);
+    CELLAR_ASSERT(is_sound); /* as the record was when the batch was built */
+    return visit(context, blob.id);
+}
+
 /* By batches: entries that other ones replaced are found too. */
 enum cellar_status store_memtable_blobs(const struct store_memtable *memtable,
                                         store_blob_visit_fn *visit, void *context)
@@ -329,15 +338,13 @@ enum cellar_status store_memtable_blobs(const struct store_memtable *memtable,
         return CELLAR_OK;
     }
     for (const struct store_batch *batch = memtable->batches; batch != NULL; batch = batch->next) {
+        if (batch->reference.bytes > 0) {
+            CELLAR_TRY(reference_visit(batch->reference, visit, context));
+        }
         for (uint32_t i = 0; batch->blob_count > 0 && i < batch->entry_count; i++) {
-            const struct store_entry *entry = batch->entries[i];
-            struct store_blob blob;
-            if (entry->type != STORE_ITEM_SET_BLOB) {
-                continue;
+            if (batch->entries[i]->type == STORE_ITEM_SET_BLOB) {
+                CELLAR_TRY(reference_visit(store_entry_value(batch->entries[i]), visit, context));
             }
-            bool is_sound = store_blob_decode(store_entry_value(entry), &blob);
-            CELLAR_ASSERT(is_sound); /* as the record was when the batch was built */
-            CELLAR_TRY(visit(context, blob.id));
         }
     }
     return CELLAR_OK;

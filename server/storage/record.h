@@ -12,12 +12,20 @@
 
 enum store_record_type {
     STORE_RECORD_MUTATION = 1,
-    STORE_RECORD_PAYLOAD_BLOB = 2, /* reserved: the payload is a blob */
-    STORE_RECORD_SCHEMA = 3,       /* reserved */
+    STORE_RECORD_MUTATION_BLOB = 2, /* the reference of a blob that holds a mutation */
+    STORE_RECORD_SCHEMA = 3,        /* reserved */
     STORE_RECORD_RANGE_DROP = 4,
     STORE_RECORD_CATALOG = 5,
     STORE_RECORD_EMPTY = 6
 };
+
+/** Whether this build replays records of the type. */
+static inline bool store_record_type_is_known(unsigned type)
+{
+    return type == STORE_RECORD_MUTATION || type == STORE_RECORD_MUTATION_BLOB ||
+           type == STORE_RECORD_RANGE_DROP || type == STORE_RECORD_CATALOG ||
+           type == STORE_RECORD_EMPTY;
+}
 
 enum store_item_type {
     STORE_ITEM_DELETE_ROW = 1,

@@ -51,7 +51,8 @@ static uint64_t *blob_make(const struct rig *rig)
     struct store_blob blob;
     uint64_t *ids = cellar_mem_alloc(sizeof *ids);
     assert_non_null(ids);
-    assert_int_equal(store_blobs_write(rig->blobs, cellar_slice_text("v"), &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(rig->blobs, cellar_slice_text("v"), false, &blob),
+                     CELLAR_OK);
     *ids = blob.id;
     return ids;
 }

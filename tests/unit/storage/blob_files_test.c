@@ -116,7 +116,7 @@ static void values_of_any_length_come_back(void **state)
         struct store_blob blob = {0};
         struct store_blob read = {0};
         uint8_t bytes[STORE_BLOB_REFERENCE_BYTES];
-        assert_int_equal(store_blobs_write(folder.blobs, value, &blob), CELLAR_OK);
+        assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob), CELLAR_OK);
         store_blob_encode(bytes, &blob);
         assert_true(store_blob_decode(cellar_slice_make(bytes, sizeof bytes), &read));
         assert_int_equal(blob_read(&folder, &read, &found), CELLAR_OK);
@@ -158,7 +158,7 @@ static void removed_file_can_be_read_by_who_has_it_open(void **state)
     struct cellar_buffer found = {0};
     folder_make(&folder);
     struct cellar_slice value = value_make(2 * PIECE);
-    assert_int_equal(store_blobs_write(folder.blobs, value, &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob), CELLAR_OK);
     assert_int_equal(store_blob_open(folder.blobs, &blob, &reader), CELLAR_OK);
     store_blobs_remove(folder.blobs, blob.id);
     store_blobs_remove(folder.blobs, blob.id);
@@ -197,7 +197,7 @@ static void every_damaged_byte_is_noticed(void **state)
     char path[PATH_MAX];
     folder_make(&folder);
     struct cellar_slice value = value_make(PIECE + 10);
-    assert_int_equal(store_blobs_write(folder.blobs, value, &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob), CELLAR_OK);
     path_of(&folder, &blob, path);
     const off_t end = STORE_BLOB_HEADER_BYTES + PIECE + 4 + 10 + 4;
     const off_t step = 4099;
@@ -230,8 +230,8 @@ static void other_file_under_the_name_is_noticed(void **state)
     char to[PATH_MAX];
     folder_make(&folder);
     struct cellar_slice value = value_make(100);
-    assert_int_equal(store_blobs_write(folder.blobs, value, &first), CELLAR_OK);
-    assert_int_equal(store_blobs_write(folder.blobs, value, &second), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, value, false, &first), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, value, false, &second), CELLAR_OK);
     assert_true(first.id != second.id);
     path_of(&folder, &first, from);
     path_of(&folder, &second, to);
@@ -251,7 +251,8 @@ static void file_of_another_log_is_noticed(void **state)
     struct store_blob_reader reader;
     struct cellar_error error;
     folder_make(&folder);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("x"), &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("x"), false, &blob),
+                     CELLAR_OK);
     store_blobs_close(folder.blobs);
     assert_int_equal(store_blobs_open(folder.path, other_id, &folder.blobs, &error), CELLAR_OK);
     assert_int_equal(store_blob_open(folder.blobs, &blob, &reader), CELLAR_DATA_LOSS);
@@ -269,7 +270,7 @@ static void failed_writes_leave_no_file(void **state)
     struct cellar_slice value = value_make(3 * PIECE);
     for (int64_t good_count = 0; good_count < 7; good_count++) {
         test_disk_fail_writes(good_count, good_count % 2 == 0 ? ENOSPC : EIO);
-        assert_int_equal(store_blobs_write(folder.blobs, value, &blob),
+        assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob),
                          good_count % 2 == 0 ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_IO_ERROR);
         test_disk_fail_writes(-1, 0);
         assert_int_equal(file_count(&folder), 0);
@@ -289,13 +290,13 @@ static void failed_syncs_leave_no_file(void **state)
     struct cellar_slice value = value_make(16 * PIECE);
     for (int64_t good_count = 0; good_count < 3; good_count++) {
         test_disk_fail_syncs(good_count, EIO);
-        assert_int_equal(store_blobs_write(folder.blobs, value, &blob), CELLAR_IO_ERROR);
+        assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob), CELLAR_IO_ERROR);
         test_disk_fail_syncs(-1, 0);
         assert_int_equal(file_count(&folder), 0);
         assert_int_equal(blob.id, 0);
     }
     test_disk_fail_syncs(3, EIO);
-    assert_int_equal(store_blobs_write(folder.blobs, value, &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, value, false, &blob), CELLAR_OK);
     test_disk_fail_syncs(-1, 0);
     free((void *)(uintptr_t)value.data);
     folder_end(&folder);
@@ -310,7 +311,8 @@ static void out_of_memory_is_told(void **state)
     struct cellar_buffer found = {0};
     struct cellar_error error;
     folder_make(&folder);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("x"), &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("x"), false, &blob),
+                     CELLAR_OK);
     assert_int_equal(store_blob_open(folder.blobs, &blob, &reader), CELLAR_OK);
     cellar_mem_fail_at(0);
     assert_int_equal(store_blob_next(&reader, &found), CELLAR_NO_MEMORY);
@@ -341,10 +343,13 @@ static void sweep_removes_what_was_there_and_is_not_named(void **state)
     struct cellar_buffer found = {0};
     char path[PATH_MAX];
     folder_make(&folder);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("a"), &named), CELLAR_OK);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("b"), &orphan), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("a"), false, &named),
+                     CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("b"), false, &orphan),
+                     CELLAR_OK);
     folder_restart(&folder);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("c"), &fresh), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("c"), false, &fresh),
+                     CELLAR_OK);
     assert_true(snprintf(path, sizeof path, "%s/kept.by.hand", folder.path) > 0);
     int descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(descriptor >= 0);
@@ -376,7 +381,8 @@ static void ids_begin_behind_the_files_that_are_there(void **state)
     assert_true(descriptor >= 0);
     (void)close(descriptor);
     folder_restart(&folder);
-    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("a"), &blob), CELLAR_OK);
+    assert_int_equal(store_blobs_write(folder.blobs, cellar_slice_text("a"), false, &blob),
+                     CELLAR_OK);
     assert_int_equal(blob.id, far.id + 1);
     folder_end(&folder);
 }

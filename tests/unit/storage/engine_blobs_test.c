@@ -72,9 +72,9 @@ static void rig_end(struct rig *rig)
 static struct store_blob blob_make(struct rig *rig)
 {
     struct store_blob blob = {0};
-    assert_int_equal(
-        store_blobs_write(store_engine_blobs(rig->engine), cellar_slice_text("large"), &blob),
-        CELLAR_OK);
+    assert_int_equal(store_blobs_write(store_engine_blobs(rig->engine), cellar_slice_text("large"),
+                                       false, &blob),
+                     CELLAR_OK);
     return blob;
 }
 

@@ -42,7 +42,7 @@ static void fixture_end(struct fixture *fixture)
 static struct store_blob blob_make(struct fixture *fixture)
 {
     struct store_blob blob = {0};
-    assert_int_equal(store_blobs_write(fixture->blobs, cellar_slice_text("large"), &blob),
+    assert_int_equal(store_blobs_write(fixture->blobs, cellar_slice_text("large"), false, &blob),
                      CELLAR_OK);
     return blob;
 }
