@@ -18,10 +18,10 @@
 
 #define NIL 0xC0u
 #define BIN8 0xC4u
+#define BIN32 0xC6u
 #define EXT8 0xC7u
 #define EXT_BLOB 1u
 #define EXT_HEAD_BYTES 3u
-#define CELL_ELEMENTS 4u
 #define GENERATION_BYTES 5u /* 00 and 4 bytes, behind the name */
 #define HEADERS_BYTES_MAX (3u * 5u + 9u)
 
@@ -36,8 +36,8 @@ bool cellar_cells_open(struct cellar_cells_reader *reader, struct cellar_slice p
     if (!cellar_wire_get_array(&reader->from, &element_count)) {
         return false;
     }
-    reader->left = element_count / CELL_ELEMENTS;
-    return element_count % CELL_ELEMENTS == 0;
+    reader->left = element_count / CELLAR_CELL_ELEMENTS;
+    return element_count % CELLAR_CELL_ELEMENTS == 0;
 }
 
 /* Takes a named family: a str is the name, a bin the name and its generation. */
@@ -195,6 +195,15 @@ uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t 
 {
     to = head_put(to, cell, generation, previous, previous_generation);
     return cellar_wire_raw_bytes(to, cell->value);
+}
+
+uint8_t *cellar_cells_put_head(uint8_t *to, const struct cellar_cell *cell, uint32_t value_bytes)
+{
+    to = head_put(to, cell, 1, NULL, 1);
+    *to++ = BIN32;
+    cellar_put_u32be(to, value_bytes);
+    CELLAR_ASSERT(value_bytes > 0);
+    return to + sizeof value_bytes;
 }
 
 uint8_t *cellar_cells_put_blob(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,

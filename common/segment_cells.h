@@ -55,7 +55,19 @@ size_t cellar_cells_bytes_max(const struct cellar_cell *cell);
 uint8_t *cellar_cells_put(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
                           const struct cellar_cell *previous, uint32_t previous_generation);
 
-/** The same for a cell whose value is the reference of a blob, CELLAR_BLOB_BYTES long. */
+#define CELLAR_CELL_ELEMENTS 4u /* of an array, a cell */
+
+/**
+ * Writes what stands before the value of an array's first cell, and the head of the value.
+ *
+ * @param to           room as for cellar_cells_put()
+ * @param value_bytes  of the value, which follows
+ * @return the first byte behind
+ */
+uint8_t *cellar_cells_put_head(uint8_t *to, const struct cellar_cell *cell, uint32_t value_bytes);
+
+/** The same as cellar_cells_put() for a cell whose value is the reference of a blob,
+ * CELLAR_BLOB_BYTES long. */
 uint8_t *cellar_cells_put_blob(uint8_t *to, const struct cellar_cell *cell, uint32_t generation,
                                const struct cellar_cell *previous, uint32_t previous_generation);
 

@@ -17,7 +17,7 @@
  * comes too late meets no other request. A slot ends with its REPLY or ERROR.
  *
  * The peer is not trusted: frames and their order are checked, lengths are bounded by frame.h,
- * joined messages by joined_bytes_max over all slots. What breaks a rule breaks the
+ * joined messages by joined_bytes_max each. What breaks a rule breaks the
  * engine, and its owner closes the connection. PROTOCOL.md, "Connection", "Frames".
  */
 
@@ -443,9 +443,9 @@ static bool payload_join(struct cellar_engine *engine, struct cellar_engine_slot
                          const struct cellar_frame *frame, struct cellar_slice payload)
 {
     CELLAR_ASSERT(slot->joined_kind == 0 || slot->joined_kind == frame->kind);
-    if (payload.bytes > engine->joined_bytes_max - engine->joined_bytes) {
+    if (payload.bytes > engine->joined_bytes_max - slot->joined.bytes) {
         engine_break_rule(engine, "a message is larger than this client takes",
-                          engine->joined_bytes + payload.bytes);
+                          slot->joined.bytes + payload.bytes);
         return false;
     }
     if (payload.bytes > 0 &&
@@ -453,7 +453,6 @@ static bool payload_join(struct cellar_engine *engine, struct cellar_engine_slot
         engine_break_memory(engine);
         return false;
     }
-    engine->joined_bytes += payload.bytes;
     slot->joined_kind = frame->kind;
     return true;
 }
@@ -470,8 +469,7 @@ static void event_make(struct cellar_engine *engine, struct cellar_engine_slot *
     event->operation = slot->operation;
     event->body = body;
     if (slot->joined_kind != 0) {
-        CELLAR_ASSERT(engine->joined_bytes >= slot->joined.bytes);
-        engine->joined_bytes -= slot->joined.bytes;
+        CELLAR_ASSERT(slot->joined.bytes <= engine->joined_bytes_max);
         engine->delivered = slot->joined;
         slot->joined = (struct cellar_buffer){0};
         slot->joined_kind = 0;
@@ -482,6 +480,14 @@ static void event_make(struct cellar_engine *engine, struct cellar_engine_slot *
         engine->in_flight_count--;
         slot->id = 0;
     }
+}
+
+/* An error cuts off the part that was under way. */
+static void part_void(struct cellar_engine_slot *slot)
+{
+    CELLAR_ASSERT(slot->joined_kind == CELLAR_FRAME_PART);
+    cellar_buffer_fini(&slot->joined);
+    slot->joined_kind = 0;
 }
 
 /* Takes a frame of a request in flight; true when it made an event. */
@@ -495,6 +501,9 @@ static bool request_frame_take(struct cellar_engine *engine, const struct cellar
     if (slot == NULL || slot->operation != frame->operation) {
         engine_break_rule(engine, "an answer to no request", frame->request_id);
         return false;
+    }
+    if (frame->kind == CELLAR_FRAME_ERROR && slot->joined_kind == CELLAR_FRAME_PART) {
+        part_void(slot);
     }
     if (!is_answer || (slot->joined_kind != 0 && slot->joined_kind != frame->kind)) {
         engine_break_rule(engine, "a frame of a kind that cannot stand here", frame->kind);

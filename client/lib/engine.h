@@ -19,7 +19,7 @@
  */
 
 #define CELLAR_ENGINE_REQUESTS_MAX 256u                       /* in flight on one connection */
-#define CELLAR_ENGINE_JOINED_BYTES_MAX 272629760u             /* unfinished messages: 260 MiB */
+#define CELLAR_ENGINE_JOINED_BYTES_MAX 272629760u             /* of one message: 260 MiB */
 #define CELLAR_ENGINE_OUTPUT_BYTES_MAX 536870912u             /* not yet sent: 512 MiB */
 #define CELLAR_ENGINE_INPUT_BYTES_MAX (1048576u + 2u * 65536) /* not yet taken as events */
 #define CELLAR_ENGINE_SERVER_BYTES_MAX 64u                    /* of the server's name, cut */
@@ -56,7 +56,6 @@ struct cellar_engine {
     uint32_t slot_count;
     uint32_t in_flight_count;
     uint32_t sequence;              /* the high bits of the next id */
-    size_t joined_bytes;            /* in all slots together */
     size_t joined_bytes_max;        /* CELLAR_ENGINE_JOINED_BYTES_MAX; tests lower it */
     struct cellar_buffer delivered; /* what the last event's body may borrow from */
     uint64_t request_bytes_max;     /* from HELLO's reply */

@@ -96,6 +96,7 @@ void svc_close(struct svc *svc);
 struct svc_request {
     int64_t deadline_us; /* monotonic; 0 = none. One that has passed: CELLAR_DEADLINE_EXCEEDED,
                             nothing applied */
+    bool is_mapped;      /* its body lies in the map of a file; of writes */
 };
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -307,6 +308,10 @@ struct svc_row_sink {
      * call */
     enum cellar_status (*cells)(struct svc_row_sink *sink, struct cellar_slice packed);
     enum cellar_status (*row_end)(struct svc_row_sink *sink, bool has_more);
+    /** A row's piece, all of it: one array of one cell, without the cell's value, which follows by
+     * svc_read_blob(). Comes first in its chunk, and ends it. The row was begun before. */
+    enum cellar_status (*blob)(struct svc_row_sink *sink, struct cellar_slice row, bool has_more,
+                               struct cellar_slice before);
 };
 
 /** Starts a read: checks everything, reads no row. INVALID_ARGUMENT, NOT_FOUND, DEADLINE_EXCEEDED,
@@ -321,11 +326,22 @@ enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *requ
  *
  * @param is_done  receives true when nothing follows
  * @return CELLAR_OK; FAILED_PRECONDITION (a row over 256 MiB), NOT_FOUND (the table was dropped),
- *         UNIMPLEMENTED (a value that is a blob), DATA_LOSS, DEADLINE_EXCEEDED, IO_ERROR,
- * NO_MEMORY; after an error only svc_read_close() is allowed
+ *         DATA_LOSS, DEADLINE_EXCEEDED, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY; after an error
+ *         only svc_read_close() is allowed
  */
 enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
                                  bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Appends the next piece of a blob that the sink has got the beginning of. Until it is done no
+ * chunk is asked for.
+ *
+ * @param to       receives some 256 KiB more
+ * @param is_done  receives whether that was all
+ * @return CELLAR_OK; DATA_LOSS, DEADLINE_EXCEEDED, IO_ERROR, NO_MEMORY: as above
+ */
+enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to, bool *is_done,
+                                 struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Ends a read; takes NULL. */
 void svc_read_close(struct svc_read *read);

@@ -159,16 +159,36 @@ static enum cellar_status sink_row_end(void *context, bool has_more)
     return sink->row_end(sink, has_more);
 }
 
+static enum cellar_status sink_blob(void *context, struct cellar_slice row, bool has_more,
+                                    struct cellar_slice before)
+{
+    struct svc_row_sink *sink = context;
+    CELLAR_ASSERT(row.bytes > 0 && before.bytes > 0);
+    return sink->blob(sink, row, has_more, before);
+}
+
 /* The deadline is looked at once a chunk, which lasts ten milliseconds at most. */
 enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
                                  bool *is_done, struct cellar_error *error)
 {
-    const struct svc_request request = {read->deadline_us};
-    const struct tablet_sink inner = {
-        .context = sink, .row_begin = sink_row_begin, .cells = sink_cells, .row_end = sink_row_end};
+    const struct svc_request request = {.deadline_us = read->deadline_us};
+    const struct tablet_sink inner = {.context = sink,
+                                      .row_begin = sink_row_begin,
+                                      .cells = sink_cells,
+                                      .row_end = sink_row_end,
+                                      .blob = sink_blob};
     CELLAR_TRY(svc_deadline_check(&request, error));
     CELLAR_ASSERT(read->scan != NULL);
     return tablet_scan_next(read->scan, &inner, bytes_max, is_done, error);
+}
+
+enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to, bool *is_done,
+                                 struct cellar_error *error)
+{
+    const struct svc_request request = {.deadline_us = read->deadline_us};
+    CELLAR_TRY(svc_deadline_check(&request, error));
+    CELLAR_ASSERT(read->scan != NULL);
+    return tablet_scan_blob(read->scan, to, is_done, error);
 }
 
 /* Also for a read that never began: tablet_scan_stop() takes one in any state. */

@@ -133,6 +133,32 @@ static enum cellar_status pack_add(struct tablet_row_reader *reader, const struc
     return CELLAR_OK;
 }
 
+/* Opens a cell's blob, while the snapshot keeps its file, and keeps it in the spool: an array of
+ * one cell, whose value the file has. */
+static enum cellar_status blob_add(struct tablet_row_reader *reader, const struct store_cell *cell)
+{
+    struct store_blob blob;
+    CELLAR_TRY(pack_flush(reader));
+    CELLAR_TRY(row_begin(reader));
+    if (!store_blob_decode(cell->cell.value, &blob) || blob.bytes > UINT32_MAX) {
+        return CELLAR_DATA_LOSS;
+    }
+    reader->row_bytes += blob.bytes;
+    if (reader->row_bytes > CELLAR_ROW_ANSWER_BYTES_MAX) {
+        return CELLAR_FAILED_PRECONDITION;
+    }
+    struct cellar_buffer *packed = &reader->packed;
+    cellar_buffer_clear(packed);
+    CELLAR_TRY(cellar_buffer_reserve(packed, cellar_cells_bytes_max(&cell->cell) + ARRAY32_BYTES));
+    packed->data[0] = ARRAY32;
+    cellar_put_u32be(packed->data + 1, CELLAR_CELL_ELEMENTS);
+    uint8_t *end =
+        cellar_cells_put_head(packed->data + ARRAY32_BYTES, &cell->cell, (uint32_t)blob.bytes);
+    packed->bytes = (size_t)(end - packed->data);
+    CELLAR_ASSERT(packed->bytes <= packed->capacity);
+    return tablet_spool_put_blob(&reader->spool, cellar_slice_of(packed), reader->blobs, &blob);
+}
+
 /* ---- choosing -------------------------------------------------------------------------------- */
 
 /* < 0 when the cell lies before the wanted column, 0 in it, > 0 behind it. */
@@ -188,10 +214,10 @@ static enum cellar_status cell_take(struct tablet_row_reader *reader, const stru
         return CELLAR_OK;
     }
     CELLAR_ASSERT(reader->sink != NULL);
-    if (cell->is_blob && !reader->keys_only) {
-        return CELLAR_UNIMPLEMENTED; /* a reference is not the value: never sent in its place */
+    if (reader->keys_only) {
+        return row_begin(reader);
     }
-    return reader->keys_only ? row_begin(reader) : pack_add(reader, cell);
+    return cell->is_blob ? blob_add(reader, cell) : pack_add(reader, cell);
 }
 
 /* Whether nothing of the row can matter any more. */

@@ -27,7 +27,8 @@ struct tablet_row_reader {
     size_t wanted_count; /* 0: all */
     uint64_t versions_max;
     bool keys_only;
-    struct store_filter filter; /* by the schema's rules, with one clock value a request */
+    struct store_filter filter;      /* by the schema's rules, with one clock value a request */
+    const struct store_blobs *blobs; /* where references lead */
     size_t direct_bytes_max; /* of one row, sent in the chunk that reads it; the rest is spooled */
 
     /* of the row */
@@ -65,11 +66,11 @@ void tablet_row_reader_stop(struct tablet_row_reader *reader);
 void tablet_row_reader_fini(struct tablet_row_reader *reader);
 
 /**
- * Reads the cursor's current row whole: what fits goes to the sink, what does not into the spool.
+ * Reads the cursor's current row whole: what fits goes to the sink, what does not, and what follows
+ * the first blob, into the spool.
  *
  * @return CELLAR_OK, with has_begun telling whether any cell survived; FAILED_PRECONDITION (over
- * 256 MiB), UNIMPLEMENTED (a value that is a blob), DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED,
- * NO_MEMORY, or the sink's
+ * 256 MiB), DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or the sink's
  */
 enum cellar_status tablet_row_read(struct tablet_row_reader *reader, struct store_rows *rows,
                                    const struct tablet_sink *sink) CELLAR_MUST_USE;

@@ -1,5 +1,6 @@
 /*
- * A spool is a queue of byte pieces, each behind its length. While all fits into 8 MiB it stays in
+ * A spool is a queue of byte pieces, each behind its length, whose highest bit marks one that a
+ * blob follows. While all fits into 8 MiB it stays in
  * memory; then everything goes to a file, memory only gathers a megabyte at a time before it is
  * written behind. Reading begins after the last put.
  *
@@ -16,9 +17,11 @@
 
 #define GATHER_BYTES 1048576u
 #define LENGTH_BYTES 4u
+#define BLOB_MARK 0x80000000u
 
-static _Atomic unsigned
-    file_count; /* spool files that exist: a limit of the process, not state of a row */
+/* Spool files, and blobs open: limits of the process, not state of a row. */
+static _Atomic unsigned file_count;
+static _Atomic unsigned blob_count;
 
 void tablet_spool_init(struct tablet_spool *spool, const char *directory)
 {
@@ -28,8 +31,35 @@ void tablet_spool_init(struct tablet_spool *spool, const char *directory)
     CELLAR_ASSERT(directory != NULL);
 }
 
+static size_t blobs_held(const struct tablet_spool *spool)
+{
+    return spool->blobs.bytes / sizeof(struct store_blob_reader);
+}
+
+static struct store_blob_reader *blob_at(const struct tablet_spool *spool, size_t index)
+{
+    CELLAR_ASSERT(index < blobs_held(spool));
+    return (struct store_blob_reader *)(void *)spool->blobs.data + index;
+}
+
+/* Closes all blobs. */
+static void blobs_close(struct tablet_spool *spool)
+{
+    size_t count = blobs_held(spool);
+    for (size_t i = 0; i < count; i++) {
+        store_blob_close(blob_at(spool, i));
+    }
+    unsigned before = atomic_fetch_sub(&blob_count, (unsigned)count);
+    CELLAR_ASSERT(before >= count);
+    spool->blob_next = 0;
+    cellar_buffer_fini(&spool->blobs);
+}
+
 void tablet_spool_reset(struct tablet_spool *spool)
 {
+    if (spool->blobs.bytes > 0) {
+        blobs_close(spool);
+    }
     if (spool->descriptor >= 0) {
         (void)close(spool->descriptor);
         unsigned before = atomic_fetch_sub(&file_count, 1);
@@ -53,6 +83,7 @@ void tablet_spool_fini(struct tablet_spool *spool)
     tablet_spool_reset(spool);
     cellar_buffer_fini(&spool->memory);
     cellar_buffer_fini(&spool->piece);
+    cellar_buffer_fini(&spool->blobs);
     CELLAR_ASSERT(spool->descriptor < 0);
 }
 
@@ -82,11 +113,12 @@ static enum cellar_status memory_flush(struct tablet_spool *spool)
     return CELLAR_OK;
 }
 
-enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_slice piece)
+static enum cellar_status piece_put(struct tablet_spool *spool, struct cellar_slice piece,
+                                    uint32_t mark)
 {
     uint8_t length[LENGTH_BYTES];
-    CELLAR_ASSERT(spool->read_offset == 0 && piece.bytes <= UINT32_MAX);
-    cellar_put_u32le(length, (uint32_t)piece.bytes);
+    CELLAR_ASSERT(spool->read_offset == 0 && piece.bytes < BLOB_MARK);
+    cellar_put_u32le(length, (uint32_t)piece.bytes | mark);
     CELLAR_TRY(cellar_buffer_reserve(&spool->memory, sizeof length + piece.bytes));
     CELLAR_TRY(cellar_buffer_append(&spool->memory, length, sizeof length));
     CELLAR_TRY(cellar_buffer_append(&spool->memory, piece.data, piece.bytes));
@@ -98,42 +130,96 @@ enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_sl
                                                                         : CELLAR_OK;
 }
 
-static enum cellar_status file_get(struct tablet_spool *spool, struct cellar_slice *piece)
+enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_slice piece)
 {
-    uint8_t length[LENGTH_BYTES];
+    CELLAR_ASSERT(piece.bytes > 0);
+    return piece_put(spool, piece, 0);
+}
+
+/* The room for the reader comes first: an open file is never without an owner. */
+enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cellar_slice before,
+                                         const struct store_blobs *blobs,
+                                         const struct store_blob *blob)
+{
+    CELLAR_ASSERT(blobs != NULL && before.bytes > 0);
+    CELLAR_TRY(cellar_buffer_reserve(&spool->blobs, sizeof(struct store_blob_reader)));
+    if (atomic_fetch_add(&blob_count, 1) >= TABLET_SPOOL_BLOB_COUNT_MAX) {
+        atomic_fetch_sub(&blob_count, 1);
+        return CELLAR_RESOURCE_EXHAUSTED;
+    }
+    spool->blobs.bytes += sizeof(struct store_blob_reader);
+    struct store_blob_reader *reader = blob_at(spool, blobs_held(spool) - 1);
+    reader->descriptor = -1;
+    reader->at = 0;
+    reader->blob = *blob;
+    CELLAR_TRY(store_blob_open(blobs, blob, reader));
+    return piece_put(spool, before, BLOB_MARK);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+/* The length of the file's next piece, with its mark. */
+static enum cellar_status length_get(const struct tablet_spool *spool, uint32_t *length)
+{
+    uint8_t bytes[LENGTH_BYTES];
     size_t got = 0;
-    CELLAR_TRY(store_file_read(spool->descriptor, spool->read_offset, length, sizeof length, &got));
-    size_t bytes = got == sizeof length ? cellar_get_u32le(length) : 0;
+    CELLAR_ASSERT(spool->descriptor >= 0);
+    CELLAR_TRY(store_file_read(spool->descriptor, spool->read_offset, bytes, sizeof bytes, &got));
+    *length = got == sizeof bytes ? cellar_get_u32le(bytes) : 0;
+    return *length == 0 ? CELLAR_IO_ERROR : CELLAR_OK;
+}
+
+static enum cellar_status file_get(struct tablet_spool *spool, uint32_t *length,
+                                   struct cellar_slice *bytes)
+{
+    size_t got = 0;
+    CELLAR_TRY(length_get(spool, length));
+    size_t wanted = *length & ~BLOB_MARK;
     cellar_buffer_clear(&spool->piece);
-    CELLAR_TRY(cellar_buffer_reserve(&spool->piece, bytes));
-    CELLAR_TRY(store_file_read(spool->descriptor, spool->read_offset + sizeof length,
-                               spool->piece.data, bytes, &got));
-    if (got != bytes || bytes == 0) {
+    CELLAR_TRY(cellar_buffer_reserve(&spool->piece, wanted));
+    CELLAR_TRY(store_file_read(spool->descriptor, spool->read_offset + LENGTH_BYTES,
+                               spool->piece.data, wanted, &got));
+    if (got != wanted) {
         return CELLAR_IO_ERROR;
     }
     CELLAR_ASSERT(spool->read_offset < spool->total_bytes);
-    spool->read_offset += sizeof length + bytes;
-    *piece = cellar_slice_make(spool->piece.data, bytes);
+    *bytes = cellar_slice_make(spool->piece.data, wanted);
     return CELLAR_OK;
 }
 
-enum cellar_status tablet_spool_get(struct tablet_spool *spool, struct cellar_slice *piece,
-                                    bool *has_piece)
+enum cellar_status tablet_spool_get(struct tablet_spool *spool, struct tablet_spool_piece *piece)
 {
-    *has_piece = !tablet_spool_is_drained(spool);
-    if (!*has_piece) {
-        return CELLAR_OK;
-    }
+    uint32_t length = 0;
+    CELLAR_ASSERT(!tablet_spool_is_drained(spool));
     if (spool->descriptor >= 0) {
         CELLAR_TRY(spool->memory.bytes > 0 ? memory_flush(spool) : CELLAR_OK);
-        return file_get(spool, piece);
+        CELLAR_TRY(file_get(spool, &length, &piece->bytes));
+    } else {
+        const uint8_t *at = spool->memory.data + spool->read_offset;
+        length = cellar_get_u32le(at);
+        piece->bytes = cellar_slice_make(at + LENGTH_BYTES, length & ~BLOB_MARK);
     }
-    const uint8_t *at = spool->memory.data + spool->read_offset;
-    size_t bytes = cellar_get_u32le(at);
-    CELLAR_ASSERT(spool->read_offset + LENGTH_BYTES + bytes <= spool->memory.bytes);
-    *piece = cellar_slice_make(at + LENGTH_BYTES, bytes);
-    spool->read_offset += LENGTH_BYTES + bytes;
+    spool->read_offset += LENGTH_BYTES + piece->bytes.bytes;
+    CELLAR_ASSERT(spool->read_offset <= spool->total_bytes);
+    piece->blob = (length & BLOB_MARK) != 0 ? blob_at(spool, spool->blob_next++) : NULL;
     return CELLAR_OK;
+}
+
+/* A failure to look shows when the piece is taken. */
+bool tablet_spool_next_is_blob(struct tablet_spool *spool)
+{
+    uint32_t length = 0;
+    CELLAR_ASSERT(spool->blob_next <= blobs_held(spool));
+    if (tablet_spool_is_drained(spool) || spool->blob_next == blobs_held(spool)) {
+        return false;
+    }
+    if (spool->descriptor < 0) {
+        length = cellar_get_u32le(spool->memory.data + spool->read_offset);
+    } else if ((spool->memory.bytes > 0 && memory_flush(spool) != CELLAR_OK) ||
+               length_get(spool, &length) != CELLAR_OK) {
+        return false;
+    }
+    return (length & BLOB_MARK) != 0;
 }
 
 bool tablet_spool_is_drained(const struct tablet_spool *spool)

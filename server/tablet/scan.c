@@ -39,6 +39,7 @@ struct tablet_scan {
     bool place_is_open; /* backwards: the place is the end of the rows (no bound) */
     struct tablet_row_reader reader;
     struct cellar_buffer spooled_row; /* key of the row whose rest is in the spool */
+    struct store_blob_reader *blob;   /* that is being sent, the spool's; NULL: none */
     enum cellar_status late_status;   /* to be returned by the next call */
     struct cellar_error late_error;
     struct tablet_wanted *wanted;
@@ -385,29 +386,62 @@ static enum cellar_status chunk_fill_guarded(struct tablet_scan *scan, struct ch
     return store_map_guard(filling_run, &filling);
 }
 
-/* Sends the next pieces of a large row. */
+/* The spool's next piece is a blob: the sink gets what stands before its value, and the chunk ends;
+ * the value follows by tablet_scan_blob(). */
+static enum cellar_status blob_send(struct tablet_scan *scan, struct chunk *chunk)
+{
+    struct tablet_spool_piece piece;
+    struct tablet_spool *spool = &scan->reader.spool;
+    CELLAR_TRY(tablet_spool_get(spool, &piece));
+    CELLAR_ASSERT(piece.blob != NULL && chunk->sink->blob != NULL);
+    scan->blob = piece.blob;
+    chunk->row_count++;
+    return chunk->sink->blob(chunk->sink->context, cellar_slice_of(&scan->spooled_row),
+                             !tablet_spool_is_drained(spool), piece.bytes);
+}
+
+/* Sends the next pieces of a large row, up to a blob. */
 static enum cellar_status spool_send(struct tablet_scan *scan, struct chunk *chunk)
 {
     const struct tablet_sink *sink = chunk->sink;
     struct tablet_spool *spool = &scan->reader.spool;
-    CELLAR_ASSERT(!tablet_spool_is_drained(spool));
-    CELLAR_TRY(sink->row_begin(sink->context, cellar_slice_of(&scan->spooled_row), true));
-    while (chunk->bytes < chunk->bytes_max) {
-        struct cellar_slice piece;
-        bool has_piece = false;
-        CELLAR_TRY(tablet_spool_get(spool, &piece, &has_piece));
-        if (!has_piece) {
-            break;
-        }
-        CELLAR_TRY(sink->cells(sink->context, piece));
-        chunk->bytes += piece.bytes;
+    CELLAR_ASSERT(!tablet_spool_is_drained(spool) && scan->blob == NULL);
+    if (tablet_spool_next_is_blob(spool)) {
+        return blob_send(scan, chunk);
     }
+    CELLAR_TRY(sink->row_begin(sink->context, cellar_slice_of(&scan->spooled_row), true));
+    do {
+        struct tablet_spool_piece piece;
+        CELLAR_TRY(tablet_spool_get(spool, &piece));
+        CELLAR_TRY(sink->cells(sink->context, piece.bytes));
+        chunk->bytes += piece.bytes.bytes;
+    } while (chunk->bytes < chunk->bytes_max && !tablet_spool_is_drained(spool) &&
+             !tablet_spool_next_is_blob(spool));
     bool has_more = !tablet_spool_is_drained(spool);
     if (!has_more) {
         tablet_spool_reset(spool);
     }
     chunk->row_count++;
     return sink->row_end(sink->context, has_more);
+}
+
+enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buffer *to,
+                                    bool *is_done, struct cellar_error *error)
+{
+    CELLAR_ASSERT(scan->blob != NULL);
+    enum cellar_status status = store_blob_next(scan->blob, to);
+    *is_done = status == CELLAR_OK && store_blob_is_done(scan->blob);
+    if (status != CELLAR_OK) {
+        return row_fail(scan, cellar_slice_of(&scan->spooled_row), status, error);
+    }
+    if (*is_done) {
+        store_blob_close(scan->blob);
+        scan->blob = NULL;
+        if (tablet_spool_is_drained(&scan->reader.spool)) {
+            tablet_spool_reset(&scan->reader.spool);
+        }
+    }
+    return CELLAR_OK;
 }
 
 /* ---- the scan -------------------------------------------------------------------------------- */
@@ -440,6 +474,8 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
     tablet_row_reader_start(&scan->reader, tablet_db_schema(db, table), tablet_db_time(db),
                             options->versions_max, options->keys_only);
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
+    scan->reader.blobs = store_engine_blobs(tablet_db_engine(db));
+    scan->blob = NULL;
     enum cellar_status status = wanted_make(scan, options, error);
     if (status == CELLAR_OK && range_enter(scan) != CELLAR_OK) {
         status = cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
@@ -508,7 +544,7 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     chunk_leave(&chunk);
     tablet_table_leave(scan->table);
     *is_done = status == CELLAR_OK && scan->late_status == CELLAR_OK && scan->is_done &&
-               tablet_spool_is_drained(&scan->reader.spool);
+               scan->blob == NULL && tablet_spool_is_drained(&scan->reader.spool);
     return status;
 }
 
@@ -518,6 +554,7 @@ void tablet_scan_stop(struct tablet_scan *scan)
         return;
     }
     tablet_row_reader_stop(&scan->reader);
+    scan->blob = NULL;
     tablet_table_unref(scan->table);
     scan->table = NULL;
     cellar_mem_free(scan->wanted);

@@ -45,13 +45,23 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
  *
  * @param bytes_max  about so many bytes of packed cells
  * @param is_done    receives true when nothing follows
- * @return CELLAR_OK; NOT_FOUND (dropped), FAILED_PRECONDITION (a row over 256 MiB), UNIMPLEMENTED
- * (a value that is a blob), DATA_LOSS naming table and row, IO_ERROR, RESOURCE_EXHAUSTED,
- * NO_MEMORY, or what the sink returned
+ * @return CELLAR_OK; NOT_FOUND (dropped), FAILED_PRECONDITION (a row over 256 MiB), DATA_LOSS
+ * naming table and row, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or what the sink returned
  */
 enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct tablet_sink *sink,
                                     size_t bytes_max, bool *is_done, struct cellar_error *error)
     CELLAR_MUST_USE;
+
+/**
+ * Appends the next piece of the blob whose cell was sent last. The caller goes on until it is done,
+ * before the next chunk.
+ *
+ * @param to       receives at most STORE_BLOB_PIECE_BYTES more
+ * @param is_done  receives whether that was the last piece
+ * @return CELLAR_OK; DATA_LOSS naming table and row, IO_ERROR, NO_MEMORY: the scan is at its end
+ */
+enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buffer *to,
+                                    bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Ends a scan, which is idle again and keeps a little memory for the next one. Nothing for an idle
  * one. */

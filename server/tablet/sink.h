@@ -10,6 +10,8 @@ struct tablet_sink {
     enum cellar_status (*row_begin)(void *context, struct cellar_slice row, bool is_continued);
     enum cellar_status (*cells)(void *context, struct cellar_slice packed);
     enum cellar_status (*row_end)(void *context, bool has_more);
+    enum cellar_status (*blob)(void *context, struct cellar_slice row, bool has_more,
+                               struct cellar_slice before);
 };
 
 #endif

@@ -191,7 +191,7 @@ static enum cellar_status sink_end(struct svc_row_sink *sink, bool has_more)
 static void r_err_05_a_deadline_ends_a_scan_between_its_chunks(void **state)
 {
     struct model_fixture *fixture = *state;
-    struct svc_row_sink sink = {sink_begin, sink_cells, sink_end};
+    struct svc_row_sink sink = {.row_begin = sink_begin, .cells = sink_cells, .row_end = sink_end};
     struct cellar_arena arena = {0};
     struct cellar_rowset rows;
     struct svc_read *read = NULL;

@@ -177,7 +177,8 @@ static void r_gc_06_one_request_uses_one_value_of_the_clock(void **state)
 {
     struct model_fixture *fixture = *state;
     static const int64_t now_us = NOW_US;
-    struct counting_sink counting = {.sink = {count_begin, count_cells, count_end}};
+    struct counting_sink counting = {
+        .sink = {.row_begin = count_begin, .cells = count_cells, .row_end = count_end}};
     struct cellar_arena arena = {0};
     struct cellar_rowset set;
     struct svc_read *read = NULL;

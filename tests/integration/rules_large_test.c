@@ -77,7 +77,8 @@ static void r_row_13_r_key_09_a_row_of_100000_columns_is_read_from_one_moment(vo
     const struct svc_read_options options = {.table = cellar_slice_text("t"), .rows = &rows};
     wide_write(fixture, "a");
     for (unsigned pass = 0; pass < 2; pass++) {
-        struct wide_sink wide = {.sink = {wide_begin, wide_cells, wide_end}};
+        struct wide_sink wide = {
+            .sink = {.row_begin = wide_begin, .cells = wide_cells, .row_end = wide_end}};
         struct svc_read *read = NULL;
         bool is_done = false;
         unsigned chunk_count = 0;

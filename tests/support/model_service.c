@@ -241,7 +241,9 @@ enum cellar_status model_svc_batch_wire(struct svc *svc, const char *table,
 struct gather {
     struct svc_row_sink sink; /* first */
     struct model_answer *answer;
-    bool is_open; /* a row ended with more to come */
+    bool is_open;                /* a row ended with more to come */
+    bool has_blob;               /* the rest of a cell is to be read */
+    struct cellar_buffer packed; /* of that cell */
 };
 
 static enum cellar_status gather_begin(struct svc_row_sink *sink, struct cellar_slice row,
@@ -272,6 +274,33 @@ static enum cellar_status gather_cells(struct svc_row_sink *sink, struct cellar_
     return CELLAR_OK;
 }
 
+static enum cellar_status gather_blob(struct svc_row_sink *sink, struct cellar_slice row,
+                                      bool has_more, struct cellar_slice before)
+{
+    struct gather *gather = (struct gather *)(void *)sink;
+    assert_false(gather->has_blob);
+    assert_int_equal(gather_begin(sink, row, true), CELLAR_OK);
+    gather->is_open = has_more;
+    gather->has_blob = true;
+    cellar_buffer_clear(&gather->packed);
+    return cellar_buffer_append(&gather->packed, before.data, before.bytes);
+}
+
+/* The rest of a cell. */
+static enum cellar_status blob_run(struct svc_read *read, struct gather *gather,
+                                   struct cellar_error *error)
+{
+    bool is_done = false;
+    while (!is_done) {
+        enum cellar_status status = svc_read_blob(read, &gather->packed, &is_done, error);
+        if (status != CELLAR_OK) {
+            return status;
+        }
+    }
+    gather->has_blob = false;
+    return gather_cells(&gather->sink, cellar_slice_of(&gather->packed));
+}
+
 static enum cellar_status gather_end(struct svc_row_sink *sink, bool has_more)
 {
     struct gather *gather = (struct gather *)(void *)sink;
@@ -286,6 +315,9 @@ static enum cellar_status read_run(struct svc_read *read, struct gather *gather,
     while (!is_done) {
         enum cellar_status status =
             svc_read_next(read, &gather->sink, chunk_bytes, &is_done, error);
+        if (status == CELLAR_OK && gather->has_blob) {
+            status = blob_run(read, gather, error);
+        }
         if (status != CELLAR_OK) {
             return status;
         }
@@ -301,7 +333,11 @@ enum cellar_status model_svc_read(struct svc *svc, const char *table, const stru
     struct cellar_arena arena = {0};
     struct cellar_rowset set;
     struct svc_read *opened = NULL;
-    struct gather gather = {.sink = {gather_begin, gather_cells, gather_end}, .answer = answer};
+    struct gather gather = {.sink = {.row_begin = gather_begin,
+                                     .cells = gather_cells,
+                                     .row_end = gather_end,
+                                     .blob = gather_blob},
+                            .answer = answer};
     model_answer_clear(answer);
     enum cellar_status status = model_rowset_make(read, &arena, &set, error);
     if (status == CELLAR_OK) {

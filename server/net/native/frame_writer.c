@@ -46,7 +46,7 @@ static void put_header(uint8_t *message, size_t index, size_t payload_bytes,
     CELLAR_ASSERT(before <= payload_bytes);
     struct cellar_frame piece = *frame;
     piece.payload_bytes = (uint32_t)CELLAR_MIN(max, payload_bytes - before);
-    piece.has_more = before + piece.payload_bytes < payload_bytes;
+    piece.has_more = frame->has_more || before + piece.payload_bytes < payload_bytes;
     cellar_frame_encode(&piece, message + before + index * CELLAR_FRAME_HEADER_BYTES);
 }
 

@@ -13,6 +13,10 @@
  * it was read, so a step needs credit also where it will turn out to be the REPLY. An error in the
  * middle takes the unfinished part out of the output again and is answered instead.
  *
+ * A value that is a blob goes out piece by piece, each in a frame of one PART, as fast as the
+ * connection takes it: a step is one piece then, and needs room, but no credit, as the part was
+ * begun with it. What the client has of a part that an error cuts off is void.
+ *
  * The request's body is copied, since a row set borrows from it for as long as the read lives; copy
  * and row set are counted against the request budget. One loop's thread owns all of it.
  */
@@ -43,6 +47,7 @@ struct read {
     uint64_t part;
     int64_t credit_bytes; /* below or at 0: no step runs */
     uint64_t charged_bytes;
+    bool is_in_blob; /* the rest of a part is to be sent */
     struct net_rows_writer writer;
 };
 
@@ -91,57 +96,92 @@ static enum cellar_status write_chunk(struct read *read, struct cellar_buffer *o
     return CELLAR_OK;
 }
 
-/* Turns a written chunk into the frames of a PART or the REPLY. Credit may go below zero by what
- * the last part was larger than it: a part is cut by rows, not by bytes. */
-static void send_chunk(struct read *read, struct cellar_buffer *output, size_t start, bool is_done)
+/* Writes one piece of a blob behind a header at `start`. */
+static enum cellar_status write_piece(struct read *read, struct cellar_buffer *output,
+                                      size_t *start, bool *is_last, struct cellar_error *error)
+{
+    CELLAR_ASSERT(read->is_in_blob);
+    if (net_message_begin(output, start) != CELLAR_OK) {
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for a part of the answer");
+    }
+    return svc_read_blob(read->svc_read, output, is_last, error);
+}
+
+/* Turns what was written into frames: a PART, the REPLY, or some of a part with more to come.
+ * Credit may go below zero by what the last part was larger than it: a part is cut by rows, not by
+ * bytes. */
+static void send_written(struct read *read, struct cellar_buffer *output, size_t start,
+                         struct cellar_frame frame)
 {
     struct net_call *call = &read->call;
-    struct cellar_frame frame = {.request_id = call->request_id,
-                                 .operation = call->operation,
-                                 .kind = is_done ? CELLAR_FRAME_REPLY : CELLAR_FRAME_PART};
+    bool is_reply = frame.kind == CELLAR_FRAME_REPLY;
     size_t payload_bytes = net_message_payload_bytes(output, start);
+    frame.request_id = call->request_id;
+    frame.operation = call->operation;
     enum cellar_status status = net_message_end(output, start, &frame);
     if (status != CELLAR_OK) {
         net_message_undo(output, start);
     }
     CELLAR_ASSERT(payload_bytes <= INT64_MAX);
     read->credit_bytes -= (int64_t)payload_bytes;
-    read->part++;
-    net_session_outcome_set(call->session, is_done ? CELLAR_OK : CELLAR_CANCELLED);
+    read->part += frame.has_more ? 0 : 1;
+    net_session_outcome_set(call->session, is_reply ? CELLAR_OK : CELLAR_CANCELLED);
     net_session_wrote(call->session, status);
 }
 
-/* One chunk. The read may be gone when this returns. An empty chunk that is not the last (all rows
+/* One piece of a blob, or one chunk. @param frame  receives its kind, and whether the part goes on
+ */
+static enum cellar_status write_next(struct read *read, struct cellar_buffer *output, size_t *start,
+                                     struct cellar_frame *frame, struct cellar_error *error)
+{
+    bool is_last = false;
+    *frame = (struct cellar_frame){.kind = CELLAR_FRAME_PART};
+    if (read->is_in_blob) {
+        CELLAR_TRY(write_piece(read, output, start, &is_last, error));
+        read->is_in_blob = !is_last;
+    } else {
+        CELLAR_TRY(write_chunk(read, output, start, &is_last, error));
+        CELLAR_ASSERT(!is_last || !read->writer.has_blob);
+        frame->kind = is_last ? CELLAR_FRAME_REPLY : CELLAR_FRAME_PART;
+        read->is_in_blob = read->writer.has_blob;
+    }
+    frame->has_more = read->is_in_blob;
+    return CELLAR_OK;
+}
+
+/* One step. The read may be gone when this returns. An empty chunk that is not the last (all rows
  * looked at were deleted) sends nothing, and the read goes on in the next turn. */
 static void run_chunk(struct read *read)
 {
     struct net_session *session = read->call.session;
     struct cellar_error error;
+    struct cellar_frame frame;
     struct cellar_buffer *output = net_session_output(session);
     if (output == NULL) {
         end_read(read);
         return;
     }
-    bool is_done = false;
     size_t start = 0;
     size_t bytes_before = output->bytes;
+    bool was_in_blob = read->is_in_blob;
     cellar_error_clear(&error);
-    enum cellar_status status = write_chunk(read, output, &start, &is_done, &error);
+    enum cellar_status status = write_next(read, output, &start, &frame, &error);
     if (status != CELLAR_OK) {
         net_message_undo(output, bytes_before);
         error.code = status; /* also where a sink's error carried no text */
         fail_read(read, &error);
         return;
     }
-    if (is_done || read->writer.row_count > 0) {
-        send_chunk(read, output, start, is_done);
+    bool is_done = frame.kind == CELLAR_FRAME_REPLY;
+    if (is_done || was_in_blob || read->writer.row_count > 0) {
+        send_written(read, output, start, frame);
     } else {
         net_message_undo(output, bytes_before);
     }
     CELLAR_ASSERT(read->call.session == session);
     if (is_done) {
         end_read(read);
-    } else if (read->credit_bytes > 0) {
+    } else if (read->credit_bytes > 0 || read->is_in_blob) {
         io_loop_run_later(net_session_loop(session), &read->work);
     }
 }
@@ -152,7 +192,7 @@ static void step(struct read *read)
 {
     struct net_session *session = read->call.session;
     CELLAR_ASSERT(!io_work_is_queued(&read->work));
-    if (read->credit_bytes <= 0) {
+    if (read->credit_bytes <= 0 && !read->is_in_blob) {
         return;
     }
     if (net_session_output(session) != NULL && !net_session_has_room(session, &read->work)) {
@@ -204,7 +244,7 @@ static void on_ended(struct net_call *call)
 {
     struct read *read = read_of(call);
     CELLAR_ASSERT(read->svc_read != NULL);
-    if (read->credit_bytes <= 0) {
+    if (read->credit_bytes <= 0 && !read->is_in_blob) {
         end_read(read);
     }
 }
@@ -340,7 +380,8 @@ static enum cellar_status open_read(struct read *read, const struct net_context 
     bool has_credit = (message.present & (1u << FIELD_CREDIT)) != 0;
     uint64_t credit_bytes = has_credit ? message.credit_bytes : NET_CREDIT_BYTES;
     read->credit_bytes = (int64_t)CELLAR_MIN(credit_bytes, (uint64_t)INT64_MAX);
-    struct svc_request limits = net_request_limits(message.timeout_us);
+    struct svc_request limits =
+        net_request_limits(read->call.session->input_us, message.timeout_us);
     read->deadline_us = limits.deadline_us;
     struct svc_read_options options = {
         .table = message.table,

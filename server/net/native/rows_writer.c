@@ -86,12 +86,26 @@ static enum cellar_status row_end(struct svc_row_sink *sink, bool has_more)
     return CELLAR_OK;
 }
 
+/* A row's piece of one array of one cell; all counts are known. */
+static enum cellar_status row_blob(struct svc_row_sink *sink, struct cellar_slice row,
+                                   bool has_more, struct cellar_slice before)
+{
+    struct net_rows_writer *writer = CELLAR_CONTAINER_OF(sink, struct net_rows_writer, sink);
+    CELLAR_ASSERT(writer->row_count == 0 && !writer->has_blob);
+    CELLAR_TRY(row_begin(sink, row, true));
+    CELLAR_TRY(row_cells(sink, before));
+    CELLAR_TRY(row_end(sink, has_more));
+    writer->has_blob = true;
+    return CELLAR_OK;
+}
+
 enum cellar_status net_rows_begin(struct net_rows_writer *writer, struct cellar_buffer *to,
                                   uint64_t part)
 {
     CELLAR_ASSERT(to->bytes > 0); /* a message's header, so that no offset below is 0 */
     *writer = (struct net_rows_writer){
-        .sink = {.row_begin = row_begin, .cells = row_cells, .row_end = row_end}, .to = to};
+        .sink = {.row_begin = row_begin, .cells = row_cells, .row_end = row_end, .blob = row_blob},
+        .to = to};
     CELLAR_TRY(cellar_buffer_reserve(to, 3 + 9 + ARRAY_HEAD_BYTES));
     uint8_t *at = to->data + to->bytes;
     *at++ = 0x82;

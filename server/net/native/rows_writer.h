@@ -7,7 +7,8 @@
 /*
  * One part of a read's answer, written row by row behind a message's header: the map `{1: part, 2:
  * rows}` of PROTOCOL.md, "Rows". Counts are not known in front, so their places are left open and
- * filled in.
+ * filled in. A cell whose value is a blob is a part of its own, which ends with what stands before
+ * the value: the value's bytes follow in further frames.
  */
 
 /** A row sink that appends to a buffer; used by one part at a time. */
@@ -19,6 +20,7 @@ struct net_rows_writer {
     size_t cells_at;    /* where its array of cells arrays begins */
     uint32_t row_count; /* rows and pieces of rows, ended */
     uint32_t cells_count;
+    bool has_blob; /* the part is a blob's beginning */
 };
 
 /** Begins a part at the end of `to`, which nobody else appends to before the end. CELLAR_NO_MEMORY.

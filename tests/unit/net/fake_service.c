@@ -23,6 +23,7 @@ struct svc {
 struct svc_read {
     uint64_t row;
     uint64_t piece;
+    uint64_t blob_piece;
     uint64_t rows_limit;
     bool keys_only;
     bool had_empty_chunk;
@@ -32,6 +33,7 @@ void fake_reset(void)
 {
     memset(&fake, 0, sizeof fake);
     fake.fail_at_row = UINT64_MAX;
+    fake.fail_at_piece = UINT64_MAX;
     fake.is_ready = true;
 }
 
@@ -185,6 +187,36 @@ static enum cellar_status fake_send_row(struct svc_read *read, struct svc_row_si
     return CELLAR_OK;
 }
 
+/* A row whose one cell is a blob: begun in one chunk, the cell's beginning in the next. */
+static enum cellar_status fake_send_blob(struct svc_read *read, struct svc_row_sink *sink)
+{
+    /* ["f", "q", 1, 5 bytes a piece] in an array */
+    uint8_t before[] = {0xDD, 0, 0, 0, 4, 0xA1, 'f', 0xC4, 1, 'q', 1, 0xC6, 0, 0, 0, 0};
+    const struct cellar_slice row = cellar_slice_text("row");
+    if (read->piece == 0) {
+        read->piece = 1;
+        CELLAR_TRY(sink->row_begin(sink, row, false));
+        return sink->row_end(sink, true);
+    }
+    cellar_put_u32be(before + sizeof before - 4, (uint32_t)fake.blob_piece_count * 5);
+    read->piece = 0;
+    read->row++;
+    read->blob_piece = 0;
+    return sink->blob(sink, row, false, cellar_slice_make(before, sizeof before));
+}
+
+enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to, bool *is_done,
+                                 struct cellar_error *error)
+{
+    CELLAR_ASSERT(read->blob_piece < fake.blob_piece_count);
+    *is_done = false;
+    if (read->blob_piece == fake.fail_at_piece) {
+        return fake_fail(error, CELLAR_DATA_LOSS);
+    }
+    *is_done = ++read->blob_piece == fake.blob_piece_count;
+    return cellar_buffer_append(to, "piece", 5);
+}
+
 enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
                                  bool *is_done, struct cellar_error *error)
 {
@@ -195,6 +227,9 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
     if (fake.is_empty_chunk_first && !read->had_empty_chunk) {
         read->had_empty_chunk = true;
         return CELLAR_OK;
+    }
+    if (fake.blob_piece_count > 0 && read->row < rows) {
+        return fake_send_blob(read, sink);
     }
     for (int i = 0; i < 100 && read->row < rows && bytes < bytes_max; i++) {
         if (read->row == fake.fail_at_row) {

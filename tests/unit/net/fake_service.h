@@ -33,6 +33,8 @@ struct fake_service {
     uint64_t row_count;        /* rows of every read */
     size_t value_bytes;        /* of each row's one cell */
     uint64_t piece_count;      /* pieces a row comes in; 0 is 1 */
+    uint64_t blob_piece_count; /* each row's cell is a blob of so many pieces, "piece"; 0: none */
+    uint64_t fail_at_piece;    /* svc_read_blob() fails before this one; UINT64_MAX: never */
     uint64_t fail_at_row;      /* svc_read_next() fails before this row; UINT64_MAX: never */
     bool is_empty_chunk_first; /* the first chunk holds no row */
     size_t open_read_count;

@@ -89,7 +89,7 @@ static void r_tab_18_a_drop_of_rows_has_exactly_one_target(void **state)
 
 static void a_deadline_that_has_passed_changes_nothing(void **state)
 {
-    const struct svc_request late = {1};
+    const struct svc_request late = {.deadline_us = 1};
     const struct svc_family_change change = {SVC_FAMILY_DROP, {.name = cellar_slice_text("f")}};
     const struct svc_family_changes changes = {cellar_slice_text("t"), &change, 1};
     const struct svc_rows_drop drop = {.table = cellar_slice_text("t"), .is_all = true};

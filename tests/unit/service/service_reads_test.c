@@ -23,7 +23,7 @@ static void a_read_is_checked_before_its_first_row(void **state)
 {
     static uint8_t long_qualifier[CELLAR_QUALIFIER_BYTES_MAX + 1];
     struct model_service service;
-    const struct svc_request late = {1};
+    const struct svc_request late = {.deadline_us = 1};
     const struct svc_column unknown = {.family = cellar_slice_text("g"), .is_family = true};
     const struct svc_column too_long = {
         .family = cellar_slice_text("f"),

@@ -94,8 +94,8 @@ static void a_deadline_that_has_passed_stops_every_operation(void **state)
     struct cellar_error error;
     struct svc_table found;
     struct svc_table_names names;
-    const struct svc_request late = {1};
-    const struct svc_request timely = {cellar_clock_monotonic_us() + 60000000};
+    const struct svc_request late = {.deadline_us = 1};
+    const struct svc_request timely = {.deadline_us = cellar_clock_monotonic_us() + 60000000};
     const struct svc_page page = {0};
     const struct svc_table table = {.name = cellar_slice_text("t")};
     (void)state;

@@ -183,7 +183,7 @@ static void a_late_or_draining_write_is_refused_and_never_ends(void **state)
 {
     struct model_service service;
     struct cellar_error error;
-    const struct svc_request late = {1};
+    const struct svc_request late = {.deadline_us = 1};
     const struct svc_row_write write = {.table = cellar_slice_text("t"),
                                         .row = cellar_slice_text("r"),
                                         .mutations = cellar_slice_text("\x91\x91\x03"),

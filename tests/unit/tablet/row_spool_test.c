@@ -41,22 +41,19 @@ static enum cellar_status put(struct tablet_spool *spool, size_t bytes)
 /* Takes one piece, which must be `bytes` bytes of the source from `offset`. */
 static void take(struct tablet_spool *spool, size_t offset, size_t bytes)
 {
-    struct cellar_slice piece;
-    bool has_piece = false;
+    struct tablet_spool_piece piece;
     assert_false(tablet_spool_is_drained(spool));
-    assert_int_equal(tablet_spool_get(spool, &piece, &has_piece), CELLAR_OK);
-    assert_true(has_piece);
-    assert_int_equal(piece.bytes, bytes);
-    assert_int_equal(memcmp(piece.data, source + offset, bytes), 0);
+    assert_false(tablet_spool_next_is_blob(spool));
+    assert_int_equal(tablet_spool_get(spool, &piece), CELLAR_OK);
+    assert_null(piece.blob);
+    assert_int_equal(piece.bytes.bytes, bytes);
+    assert_int_equal(memcmp(piece.bytes.data, source + offset, bytes), 0);
 }
 
 static void take_end(struct tablet_spool *spool)
 {
-    struct cellar_slice piece;
-    bool has_piece = true;
     assert_true(tablet_spool_is_drained(spool));
-    assert_int_equal(tablet_spool_get(spool, &piece, &has_piece), CELLAR_OK);
-    assert_false(has_piece);
+    assert_false(tablet_spool_next_is_blob(spool));
 }
 
 static void an_empty_spool_is_drained(void **state)
@@ -208,14 +205,13 @@ static void a_file_that_was_cut_is_an_io_error(void **state)
 {
     (void)state;
     struct tablet_spool spool;
-    struct cellar_slice piece;
-    bool has_piece = false;
+    struct tablet_spool_piece piece;
     tablet_spool_init(&spool, directory);
     assert_int_equal(put(&spool, TABLET_SPOOL_MEMORY_BYTES_MAX), CELLAR_OK);
     assert_int_equal(ftruncate(spool.descriptor, 1000), 0);
-    assert_int_equal(tablet_spool_get(&spool, &piece, &has_piece), CELLAR_IO_ERROR);
+    assert_int_equal(tablet_spool_get(&spool, &piece), CELLAR_IO_ERROR);
     assert_int_equal(ftruncate(spool.descriptor, 2), 0);
-    assert_int_equal(tablet_spool_get(&spool, &piece, &has_piece), CELLAR_IO_ERROR);
+    assert_int_equal(tablet_spool_get(&spool, &piece), CELLAR_IO_ERROR);
     tablet_spool_fini(&spool);
 }
 
@@ -224,15 +220,14 @@ static enum cellar_status spool_run(void *context)
 {
     const size_t *bytes = context;
     struct tablet_spool spool;
-    struct cellar_slice piece;
-    bool has_piece = true;
+    struct tablet_spool_piece piece;
     tablet_spool_init(&spool, directory);
     enum cellar_status status = put(&spool, *bytes);
     if (status == CELLAR_OK) {
         status = put(&spool, *bytes);
     }
-    while (status == CELLAR_OK && has_piece) {
-        status = tablet_spool_get(&spool, &piece, &has_piece);
+    while (status == CELLAR_OK && !tablet_spool_is_drained(&spool)) {
+        status = tablet_spool_get(&spool, &piece);
     }
     tablet_spool_fini(&spool);
     return status;

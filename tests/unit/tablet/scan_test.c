@@ -132,6 +132,9 @@ struct sink {
     bool is_inside;
     bool is_open; /* the row goes on in another piece */
     bool has_cells;
+    bool has_blob; /* the rest of a cell is to be read */
+    bool blob_has_more;
+    struct cellar_buffer blob; /* that cell, packed */
 };
 
 static void sink_add(struct sink *sink, struct cellar_slice bytes)
@@ -202,9 +205,38 @@ static enum cellar_status sink_row_end(void *context, bool has_more)
     return CELLAR_OK;
 }
 
+static enum cellar_status sink_blob(void *context, struct cellar_slice row, bool has_more,
+                                    struct cellar_slice before)
+{
+    struct sink *sink = context;
+    CELLAR_TRY(sink_row_begin(context, row, true));
+    sink->has_blob = true;
+    sink->blob_has_more = has_more;
+    cellar_buffer_clear(&sink->blob);
+    return cellar_buffer_append(&sink->blob, before.data, before.bytes);
+}
+
 static struct tablet_sink sink_of(struct sink *sink)
 {
-    return (struct tablet_sink){sink, sink_row_begin, sink_cells, sink_row_end};
+    return (struct tablet_sink){.context = sink,
+                                .row_begin = sink_row_begin,
+                                .cells = sink_cells,
+                                .row_end = sink_row_end,
+                                .blob = sink_blob};
+}
+
+/* Reads the rest of a cell whose beginning the sink has got. */
+static enum cellar_status blob_take(struct tablet_scan *scan, struct sink *sink,
+                                    struct cellar_error *error)
+{
+    bool is_done = false;
+    while (!is_done) {
+        CELLAR_TRY(tablet_scan_blob(scan, &sink->blob, &is_done, error));
+    }
+    sink->has_blob = false;
+    CELLAR_TRY(sink_cells(sink, cellar_slice_of(&sink->blob)));
+    cellar_buffer_fini(&sink->blob);
+    return sink_row_end(sink, sink->blob_has_more);
 }
 
 static struct cellar_range every_range[1];
@@ -239,7 +271,11 @@ static enum cellar_status scan_run(struct rig *rig, const struct tablet_scan_opt
     enum cellar_status status = CELLAR_OK;
     while (status == CELLAR_OK && !is_done) {
         status = tablet_scan_next(scan, &inner, bytes_max, &is_done, error);
+        if (status == CELLAR_OK && sink->has_blob) {
+            status = blob_take(scan, sink, error);
+        }
     }
+    cellar_buffer_fini(&sink->blob);
     tablet_scan_free(scan);
     return status;
 }
@@ -316,31 +352,71 @@ static void ranges_and_keys_choose_rows_across_the_borders_of_tablets(void **sta
     rig_end(&rig);
 }
 
-/* A reference is never given out in the place of its value: from a memtable and from a segment. */
-static void reference_of_a_blob_is_never_sent_as_a_value(void **state)
+/* Makes an item's value a blob of so many bytes `letter`, which the item borrows as `reference`. */
+static void blob_make(struct rig *rig, struct store_item *item, uint8_t *reference, size_t bytes)
 {
-    uint8_t bytes[STORE_BLOB_REFERENCE_BYTES];
+    struct store_blob blob = {0};
+    uint8_t *value = malloc(bytes);
+    assert_non_null(value);
+    memset(value, 'v', bytes);
+    assert_int_equal(store_blobs_write(store_engine_blobs(tablet_db_engine(rig->db)),
+                                       cellar_slice_make(value, bytes), false, &blob),
+                     CELLAR_OK);
+    free(value);
+    store_blob_encode(reference, &blob);
+    item->type = STORE_ITEM_SET_BLOB;
+    item->value = cellar_slice_make(reference, STORE_BLOB_REFERENCE_BYTES);
+}
+
+/* A value with a file of its own comes in its place among the cells: from a memtable and from a
+ * segment, first in its row, in the middle, and last. */
+static void values_in_files_are_sent_in_their_place(void **state)
+{
+    uint8_t references[3][STORE_BLOB_REFERENCE_BYTES];
     struct rig rig;
     (void)state;
     rig_begin(&rig);
-    struct store_engine *engine = tablet_db_engine(rig.db);
-    struct store_blob blob = {0};
-    struct store_item item = test_set("f", "q", 1, "");
-    assert_int_equal(store_blobs_write(store_engine_blobs(engine), cellar_slice_text("v"), &blob),
-                     CELLAR_OK);
-    store_blob_encode(bytes, &blob);
-    item.type = STORE_ITEM_SET_BLOB;
-    item.value = cellar_slice_make(bytes, sizeof bytes);
-    items_write(&rig, "a", &item, 1);
+    struct store_item items[] = {test_set("f", "o", 1, "1"), test_set("f", "p", 1, ""),
+                                 test_set("f", "q", 1, ""), test_set("f", "r", 1, "2")};
+    struct store_item alone = test_set("f", "q", 1, "");
+    blob_make(&rig, &alone, references[0], 1);
+    blob_make(&rig, &items[1], references[1], 300);
+    blob_make(&rig, &items[2], references[2], STORE_BLOB_PIECE_BYTES + 7);
+    items_write(&rig, "a", &alone, 1);
+    items_write(&rig, "b", items, CELLAR_ARRAY_COUNT(items));
     for (unsigned i = 0; i < 2; i++) {
         struct sink sink = {0};
         struct cellar_error error;
         const struct tablet_scan_options options = {.rows = &every_row};
-        assert_int_equal(scan_run(&rig, &options, 1u << 20, &sink, &error), CELLAR_UNIMPLEMENTED);
-        assert_string_equal(sink.text, "");
-        scan_check(&rig, &(struct tablet_scan_options){.keys_only = true}, "a[]");
-        assert_int_equal(store_engine_checkpoint_all(engine), CELLAR_OK);
+        assert_int_equal(scan_run(&rig, &options, 1u << 20, &sink, &error), CELLAR_OK);
+        assert_string_equal(sink.text, "a[f:q@1 ]b[f:o@1 f:r@1 ]"); /* short values only */
+        assert_int_equal(sink.value_bytes, 1 + 1 + 300 + STORE_BLOB_PIECE_BYTES + 7 + 1);
+        scan_check(&rig, &(struct tablet_scan_options){.keys_only = true}, "a[]b[]");
+        scan_check(&rig, &(struct tablet_scan_options){.is_reversed = true, .rows_limit = 2},
+                   "b[f:o@1 f:r@1 ]a[f:q@1 ]");
+        assert_int_equal(store_engine_checkpoint_all(tablet_db_engine(rig.db)), CELLAR_OK);
     }
+    rig_end(&rig);
+}
+
+/* A damaged file ends the read and names the row; nothing of the value passes for it. */
+static void a_damaged_file_ends_the_read_with_its_row(void **state)
+{
+    uint8_t reference[STORE_BLOB_REFERENCE_BYTES];
+    struct rig rig;
+    struct sink sink = {0};
+    struct cellar_error error;
+    (void)state;
+    rig_begin(&rig);
+    struct store_item item = test_set("f", "q", 1, "");
+    blob_make(&rig, &item, reference, 100);
+    items_write(&rig, "a", &item, 1);
+    reference[8] ^= 1; /* of the length */
+    items_write(&rig, "b", &item, 1);
+    const struct tablet_scan_options options = {.rows = &every_row};
+    assert_int_equal(scan_run(&rig, &options, 1u << 20, &sink, &error), CELLAR_DATA_LOSS);
+    assert_non_null(strstr(error.text, "row b"));
+    assert_string_equal(sink.text, "a[]b[");
     rig_end(&rig);
 }
 
@@ -561,7 +637,8 @@ int main(void)
         cmocka_unit_test(a_scan_crosses_tablets_in_both_directions),
         cmocka_unit_test(a_limit_counts_rows_over_tablets),
         cmocka_unit_test(ranges_and_keys_choose_rows_across_the_borders_of_tablets),
-        cmocka_unit_test(reference_of_a_blob_is_never_sent_as_a_value),
+        cmocka_unit_test(values_in_files_are_sent_in_their_place),
+        cmocka_unit_test(a_damaged_file_ends_the_read_with_its_row),
         cmocka_unit_test(columns_families_and_versions_restrict_cells),
         cmocka_unit_test(an_unknown_family_is_refused_with_its_index),
         cmocka_unit_test(a_drop_ends_a_scan_with_not_found),
