@@ -14,7 +14,7 @@
 #define CELLAR_FAMILY_BYTES_MAX 64u
 #define CELLAR_QUALIFIER_BYTES_MAX 16384u
 #define CELLAR_VALUE_BYTES_MAX 104857600u      /* the API's limit, 100 MiB */
-#define CELLAR_INLINE_VALUE_BYTES_MAX 1048576u /* the largest taken until blobs exist */
+#define CELLAR_INLINE_VALUE_BYTES_MAX 1048576u /* the largest that is no blob */
 #define CELLAR_BLOB_BYTES 20u                  /* of a reference: FORMAT.md, "Blobs" */
 #define CELLAR_MUTATION_COUNT_MAX 100000u
 #define CELLAR_REQUEST_BYTES_MAX 268435456u

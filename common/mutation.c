@@ -95,16 +95,11 @@ static enum cellar_status time_decode(struct cellar_cursor *from, const char *na
 
 static enum cellar_status value_check(struct cellar_slice value, struct cellar_error *error)
 {
-    static_assert(CELLAR_INLINE_VALUE_BYTES_MAX <= CELLAR_VALUE_BYTES_MAX, "a part of the limit");
+    CELLAR_ASSERT(value.data != NULL || value.bytes == 0);
     if (value.bytes > CELLAR_VALUE_BYTES_MAX) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Cell values must be at most %u bytes, but got %zu",
                                 CELLAR_VALUE_BYTES_MAX, value.bytes);
-    }
-    if (value.bytes > CELLAR_INLINE_VALUE_BYTES_MAX) {
-        return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
-                                "Cell values above %u bytes are not taken yet, but got %zu",
-                                CELLAR_INLINE_VALUE_BYTES_MAX, value.bytes);
     }
     return CELLAR_OK;
 }

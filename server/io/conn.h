@@ -24,7 +24,8 @@ struct io_conn;
 enum io_pause {
     IO_PAUSE_REQUESTS = 1, /* as many requests in flight as are allowed */
     IO_PAUSE_BUDGET = 2,   /* no room for the next bytes */
-    IO_PAUSE_OUTPUT = 4    /* the peer does not read what it asked for */
+    IO_PAUSE_OUTPUT = 4,   /* the peer does not read what it asked for */
+    IO_PAUSE_ORDER = 8     /* what comes next must wait for what came before */
 };
 
 /** What a protocol does with a connection. Every function is called with the handler's context and

@@ -14,7 +14,6 @@
 #include "common/sync.h"
 #include "server/service/service_internal.h"
 #include "server/tablet/append.h"
-#include "server/tablet/mutate.h"
 
 #define DRAIN_DELAY_MS 1000u
 #define RECHECK_COUNT_MAX 100u
@@ -26,6 +25,7 @@ struct submit {
     struct tablet_table *table; /* a reference; NULL until found */
     struct svc_scratch *scratch;
     struct cellar_error *error;
+    bool is_mapped;
     int64_t token_now_us; /* when their life was checked */
     int64_t token_expiry_us;
 };
@@ -82,6 +82,7 @@ static enum cellar_status submit_begin(struct submit *submit, const struct svc_r
     }
     svc_scratch_clear(submit->scratch);
     CELLAR_ASSERT(submit->table == NULL);
+    submit->is_mapped = request != NULL && request->is_mapped;
     return svc_table_find(submit->svc, request, table, &submit->table, submit->error);
 }
 
@@ -100,24 +101,26 @@ static void result_set(struct cellar_error *result, enum cellar_status status)
     }
 }
 
-/* Checked items into a payload in the scratch. The server's time is asked for only where a cell
- * needs it. The payload is copied once more into the batch; the scratch is used again by the next
- * entry. */
+/* Checked items into a payload in the scratch; values and payloads that are too large for the log
+ * into files. The server's time is asked for only where a cell needs it. The payload is copied once
+ * more into the batch; the scratch is used again by the next entry. */
 static enum cellar_status payload_make(struct submit *submit, struct entry *entry,
-                                       struct cellar_error *error)
+                                       struct tablet_large *large, struct cellar_error *error)
 {
     struct tablet_db *db = submit->svc->db;
     struct cellar_buffer *payload = &submit->scratch->payload;
-    uint64_t bytes_max = store_engine_record_bytes_max(tablet_db_engine(db));
     int64_t time_us = entry->items.needs_time ? tablet_db_time(db) : 0;
-    CELLAR_ASSERT(bytes_max > 0);
+    CELLAR_TRY(tablet_items_settle(entry->schema, &entry->items, time_us, error));
+    CELLAR_TRY(tablet_large_values_write(large, &entry->items, error));
     cellar_buffer_clear(payload);
-    const struct tablet_record_facts facts = {entry->row, time_us, bytes_max, entry->token,
+    const struct tablet_record_facts facts = {entry->row, time_us, entry->token,
                                               submit->token_expiry_us};
-    enum cellar_status status =
-        tablet_items_encode(entry->schema, &entry->items, &facts, payload, error);
-    return status == CELLAR_NO_MEMORY ? cellar_error_set(error, status, "no memory for a write")
-                                      : status;
+    if (tablet_items_encode(entry->schema, &entry->items, &facts, payload) != CELLAR_OK) {
+        tablet_large_drop(large);
+        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a write");
+    }
+    CELLAR_ASSERT(payload->bytes > entry->row.bytes);
+    return tablet_large_payload_write(large, cellar_slice_of(payload), error);
 }
 
 /* Checks an entry's list against the schema of now. */
@@ -133,12 +136,19 @@ static enum cellar_status entry_check(const struct submit *submit, struct entry 
 static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
                                     struct tablet_write *write, struct cellar_error *error)
 {
+    struct tablet_large large;
     CELLAR_TRY(tablet_items_family_error(&entry->items, error));
-    CELLAR_TRY(payload_make(submit, entry, error));
-    const struct tablet_payload payload = {
-        entry->schema,         entry->row,   cellar_slice_of(&submit->scratch->payload),
-        entry->items.has_sets, entry->token, submit->token_now_us,
-        &submit->scratch->slab};
+    tablet_large_init(&large, tablet_db_engine(submit->svc->db), &submit->scratch->arena,
+                      submit->is_mapped);
+    CELLAR_TRY(payload_make(submit, entry, &large, error));
+    const struct tablet_payload payload = {.schema = entry->schema,
+                                           .row = entry->row,
+                                           .bytes = cellar_slice_of(&submit->scratch->payload),
+                                           .large = &large,
+                                           .has_sets = entry->items.has_sets,
+                                           .token = entry->token,
+                                           .token_now_us = submit->token_now_us,
+                                           .slab = &submit->scratch->slab};
     CELLAR_ASSERT(payload.bytes.bytes > 0);
     return tablet_append(submit->svc->db, submit->table, &payload, write, error);
 }

@@ -25,6 +25,7 @@ struct append {
     struct tablet_write *write;
     struct store_batch *batch; /* NULL once it is queued */
     struct cellar_error *error;
+    bool is_repeat; /* as write->is_repeat, which is the log's once it is queued */
 };
 
 /* With the append lock: queues the record, if the store takes it. */
@@ -34,7 +35,10 @@ static enum cellar_status record_queue(struct append *append, struct store *stor
     CELLAR_TRY(store_engine_admit(engine, store, append->payload->has_sets, append->error));
     CELLAR_ASSERT(append->batch != NULL);
     append->write->record.entry = (struct store_log_entry){
-        .store_id = store->id, .type = STORE_RECORD_MUTATION, .payload = append->batch->payload};
+        .store_id = store->id,
+        .type = append->batch->reference.bytes == 0 ? STORE_RECORD_MUTATION
+                                                    : STORE_RECORD_MUTATION_BLOB,
+        .payload = store_batch_record(append->batch)};
     store_engine_append(engine, store, &append->write->record, append->batch);
     append->batch = NULL;
     return CELLAR_OK;
@@ -45,6 +49,7 @@ static enum cellar_status repeat_queue(struct append *append)
 {
     struct store_engine *engine = tablet_db_engine(append->db);
     append->write->is_repeat = true;
+    append->is_repeat = true;
     if (store_log_check(store_engine_log(engine)) != CELLAR_OK) {
         return cellar_error_set(append->error, CELLAR_OUTCOME_UNKNOWN,
                                 "the commit log takes no more records: the write may or may not "
@@ -99,7 +104,7 @@ static bool token_decide(struct append *append, struct store *store,
         *status = *status == CELLAR_OK ? record_queue(append, store) : *status;
         break;
     }
-    CELLAR_ASSERT(append->write->is_repeat || *status != CELLAR_OK || append->batch == NULL);
+    CELLAR_ASSERT(append->is_repeat || *status != CELLAR_OK || append->batch == NULL);
     return true;
 }
 
@@ -146,21 +151,36 @@ static enum cellar_status token_append(struct append *append)
     return status;
 }
 
+static enum cellar_status batch_make(struct append *append)
+{
+    const struct tablet_payload *payload = append->payload;
+    uint32_t store_id = tablet_table_find(append->table, payload->row)->store_id;
+    const uint8_t *reference = payload->large == NULL ? NULL : payload->large->reference;
+    CELLAR_ASSERT(append->batch == NULL);
+    return reference == NULL
+               ? store_batch_new_in(payload->bytes, payload->slab, store_id, &append->batch)
+               : store_batch_new_blob(payload->bytes,
+                                      cellar_slice_make(reference, STORE_BLOB_REFERENCE_BYTES),
+                                      &append->batch);
+}
+
 enum cellar_status tablet_append(struct tablet_db *db, struct tablet_table *table,
                                  const struct tablet_payload *payload, struct tablet_write *write,
                                  struct cellar_error *error)
 {
-    struct append append = {db, table, payload, write, NULL, error};
-    uint32_t store_id = tablet_table_find(table, payload->row)->store_id;
+    struct append append = {db, table, payload, write, NULL, error, false};
     write->is_repeat = false;
-    enum cellar_status status =
-        store_batch_new_in(payload->bytes, payload->slab, store_id, &append.batch);
+    enum cellar_status status = batch_make(&append);
     if (status != CELLAR_OK) {
         CELLAR_ASSERT(status == CELLAR_NO_MEMORY); /* the payload is ours */
+        tablet_large_drop(payload->large);
         return cellar_error_set(error, status, "no memory for a write of %zu bytes",
                                 payload->bytes.bytes);
     }
     status = payload->token.bytes == 0 ? plain_append(&append) : token_append(&append);
     store_batch_free(append.batch);
+    if (status != CELLAR_OK || append.is_repeat) {
+        tablet_large_drop(payload->large);
+    }
     return status == CELLAR_NOT_FOUND ? tablet_name_not_found(&table->name, error) : status;
 }

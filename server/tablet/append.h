@@ -2,6 +2,7 @@
 #define CELLAR_TABLET_APPEND_H
 
 #include "server/tablet/db.h"
+#include "server/tablet/large.h"
 
 /* One row's checked mutation into the log and the memtable of its store. */
 
@@ -17,6 +18,7 @@ struct tablet_payload {
     const struct tablet_schema *schema; /* that it was checked against */
     struct cellar_slice row;            /* for routing */
     struct cellar_slice bytes;          /* made by tablet_items_encode() */
+    struct tablet_large *large;         /* what of it was written into files; may be NULL */
     bool has_sets;                      /* it adds data */
     struct cellar_slice token;          /* idempotency token; empty: none */
     int64_t token_now_us;               /* the server's time when the token's life was checked */
@@ -24,7 +26,8 @@ struct tablet_payload {
 };
 
 /**
- * Appends a payload, unless its token says that it was appended before.
+ * Appends a payload, unless its token says that it was appended before. Files that no record names
+ * in the end are removed.
  *
  * @param write  write->is_repeat is set
  * @return CELLAR_OK: queued, record.done follows. OUTCOME_UNKNOWN: the token is known, but the log

@@ -97,6 +97,7 @@ static void item_fill(const struct tablet_schema *schema, const struct cellar_mu
         item->start_us = mutation->timestamp_us;
         items->has_sets = true;
         items->needs_time = items->needs_time || mutation->timestamp_us == CELLAR_TIMESTAMP_SERVER;
+        items->value_bytes_max = CELLAR_MAX(items->value_bytes_max, mutation->value.bytes);
     } else if (mutation->kind == CELLAR_MUTATION_DELETE_COLUMN) {
         item->start_us = mutation->start_us;
         item->end_us = mutation->end_us;
@@ -390,25 +391,11 @@ static struct store_item token_item(const struct tablet_record_facts *facts)
         .type = STORE_ITEM_TOKEN, .qualifier = facts->token, .start_us = facts->token_expiry_us};
 }
 
-static uint64_t payload_bytes(const struct tablet_items *items,
-                              const struct tablet_record_facts *facts)
+enum cellar_status tablet_items_settle(const struct tablet_schema *schema,
+                                       struct tablet_items *items, int64_t server_time_us,
+                                       struct cellar_error *error)
 {
-    const struct store_item token = token_item(facts);
-    uint64_t bytes = STORE_MUTATION_HEADER_BYTES + facts->row.bytes;
-    bytes += facts->token.bytes > 0 ? store_item_bytes(&token) : 0;
-    for (uint32_t i = 0; i < items->count; i++) {
-        bytes += store_item_bytes(&items->items[i]);
-    }
-    CELLAR_ASSERT(bytes > facts->row.bytes);
-    return bytes;
-}
-
-enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
-                                       struct tablet_items *items,
-                                       const struct tablet_record_facts *facts,
-                                       struct cellar_buffer *to, struct cellar_error *error)
-{
-    int64_t time_us = tablet_schema_time(schema, facts->server_time_us);
+    int64_t time_us = tablet_schema_time(schema, server_time_us);
     CELLAR_ASSERT(items->family_status == CELLAR_OK);
     for (uint32_t i = 0; items->needs_time && i < items->count; i++) {
         if (items->items[i].type == STORE_ITEM_SET &&
@@ -416,21 +403,21 @@ enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
             items->items[i].start_us = time_us;
         }
     }
-    CELLAR_TRY(items_sort(items, error));
-    uint64_t bytes = payload_bytes(items, facts);
-    if (bytes > facts->bytes_max) {
-        return cellar_error_set(error, CELLAR_UNIMPLEMENTED,
-                                "Error in field 'Mutation list' : the row's mutations take %llu "
-                                "bytes in one log record, the limit is %llu; send them in several "
-                                "requests",
-                                (unsigned long long)bytes, (unsigned long long)facts->bytes_max);
-    }
+    return items_sort(items, error);
+}
+
+enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
+                                       const struct tablet_items *items,
+                                       const struct tablet_record_facts *facts,
+                                       struct cellar_buffer *to)
+{
     struct store_mutation mutation = {
         .row = facts->row,
         .schema_version = schema->version,
         .item_count = items->count + (facts->token.bytes > 0 ? 1 : 0),
-        .server_time_us = items->needs_time ? time_us : 0,
+        .server_time_us = items->needs_time ? tablet_schema_time(schema, facts->server_time_us) : 0,
     };
+    CELLAR_ASSERT(items->count > 0);
     CELLAR_TRY(store_mutation_encode(to, &mutation));
     for (uint32_t i = 0; i < items->count; i++) {
         CELLAR_TRY(store_item_encode(to, &items->items[i]));

@@ -18,6 +18,7 @@ struct tablet_items {
     uint32_t count;
     bool has_sets;
     bool needs_time;                  /* some timestamp is the server's */
+    size_t value_bytes_max;           /* of the largest value set */
     enum cellar_status family_status; /* CELLAR_NOT_FOUND when a family is unknown ... */
     uint32_t family_index;            /* ... that of this mutation */
 };
@@ -38,26 +39,30 @@ enum cellar_status tablet_items_check(const struct tablet_schema *schema, struct
 enum cellar_status tablet_items_family_error(const struct tablet_items *items,
                                              struct cellar_error *error);
 
+/**
+ * Fills in the server's time and normalises: what a later item makes void goes, tombstones come
+ * first, then sets in cell order.
+ *
+ * @param items           checked; of a known family each
+ * @param server_time_us  for this mutation; read where items->needs_time
+ * @return CELLAR_OK; NO_MEMORY
+ */
+enum cellar_status tablet_items_settle(const struct tablet_schema *schema,
+                                       struct tablet_items *items, int64_t server_time_us,
+                                       struct cellar_error *error) CELLAR_MUST_USE;
+
 /** What a record holds besides its items. */
 struct tablet_record_facts {
     struct cellar_slice row;
-    int64_t server_time_us;    /* the server's time for this mutation */
-    uint64_t bytes_max;        /* the largest payload */
+    int64_t server_time_us;    /* as the items were settled with */
     struct cellar_slice token; /* idempotency token; empty: none */
     int64_t token_expiry_us;
 };
 
-/**
- * Normalises checked items and appends the record's payload.
- *
- * @param items  changed: sorted, times filled in
- * @return CELLAR_OK; UNIMPLEMENTED naming limit and size (too large for one record, until blobs
- *         exist); NO_MEMORY
- */
+/** Appends the record's payload. @param items  settled. @return CELLAR_OK; NO_MEMORY */
 enum cellar_status tablet_items_encode(const struct tablet_schema *schema,
-                                       struct tablet_items *items,
+                                       const struct tablet_items *items,
                                        const struct tablet_record_facts *facts,
-                                       struct cellar_buffer *to, struct cellar_error *error)
-    CELLAR_MUST_USE;
+                                       struct cellar_buffer *to) CELLAR_MUST_USE;
 
 #endif

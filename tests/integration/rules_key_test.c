@@ -109,27 +109,26 @@ static void r_key_05_an_empty_value_is_a_cell(void **state)
     model_fixture_expect_all(fixture, "r[f:q@1000=]");
 }
 
-static void r_key_06_values_up_to_1_mib_are_kept_and_above_100_mib_refused(void **state)
+static void r_key_06_values_up_to_100_mib_are_kept_and_above_refused(void **state)
 {
+    static const size_t sizes[] = {INLINE_LIMIT, INLINE_LIMIT + 1, VALUE_LIMIT};
     struct model_fixture *fixture = *state;
-    uint8_t *bytes = calloc(1, VALUE_LIMIT + 1); /* not touched: zero pages */
+    uint8_t *bytes = calloc(1, VALUE_LIMIT + 1);
     struct cellar_mutation set = model_set("f", "q", 1000, "");
     const struct model_read all = {0};
     assert_non_null(bytes);
-    set.value = cellar_slice_make(bytes, INLINE_LIMIT);
-    model_fixture_put(fixture, "r", &set, 1);
-    assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
-    assert_int_equal(fixture->answer.cell_count, 1);
-    assert_true(cellar_slice_equal(fixture->answer.cells[0].value, set.value));
-    /* Until large values have files of their own. */
-    set.value = cellar_slice_make(bytes, INLINE_LIMIT + 1);
-    model_fixture_expect_error(fixture,
-                               model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
-                               CELLAR_UNIMPLEMENTED, "1048577");
-    set.value = cellar_slice_make(bytes, VALUE_LIMIT);
-    model_fixture_expect_error(fixture,
-                               model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
-                               CELLAR_UNIMPLEMENTED, "104857600");
+    bytes[INLINE_LIMIT] = 7;
+    bytes[VALUE_LIMIT - 1] = 8;
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(sizes); i++) {
+        set.value = cellar_slice_make(bytes, sizes[i]);
+        model_fixture_put(fixture, "r", &set, 1);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+            assert_int_equal(fixture->answer.cell_count, 1);
+            assert_true(cellar_slice_equal(fixture->answer.cells[0].value, set.value));
+            model_service_restart(&fixture->service, pass == 0);
+        }
+    }
     set.value = cellar_slice_make(bytes, VALUE_LIMIT + 1);
     model_fixture_expect_error(fixture,
                                model_fixture_mutate(fixture, "t", cellar_slice_text("r"), &set, 1),
@@ -270,7 +269,7 @@ int main(void)
         RULE(r_key_03_an_empty_row_key_is_refused),
         RULE(r_key_04_qualifiers_of_0_to_16384_bytes_are_kept_and_longer_ones_refused),
         RULE(r_key_05_an_empty_value_is_a_cell),
-        RULE(r_key_06_values_up_to_1_mib_are_kept_and_above_100_mib_refused),
+        RULE(r_key_06_values_up_to_100_mib_are_kept_and_above_refused),
         RULE(r_key_07_family_names_are_checked_and_a_bad_one_creates_nothing),
         RULE(r_key_08_table_ids_are_checked),
         RULE(r_key_09_a_list_has_100000_mutations_at_most),

@@ -318,10 +318,10 @@ static void r_mut_15_an_unknown_family_is_not_found(void **state)
 static void r_mut_16_a_refused_list_changes_nothing(void **state)
 {
     struct model_fixture *fixture = *state;
-    uint8_t *huge = calloc(1, 1048576 + 1);
+    uint8_t *huge = calloc(1, CELLAR_VALUE_BYTES_MAX + 1); /* not touched: zero pages */
     struct cellar_mutation large = model_set("f", "q", 1000, "");
     assert_non_null(huge);
-    large.value = cellar_slice_make(huge, 1048576 + 1);
+    large.value = cellar_slice_make(huge, CELLAR_VALUE_BYTES_MAX + 1);
     const struct cellar_mutation bad[] = {model_set("nope", "q", 1000, ""),
                                           model_set("f", "q", -7, ""),
                                           model_set("f", "q", 7, ""),

@@ -21,8 +21,8 @@
 
 /* The most frequent ones first: the table is searched from the front. */
 static const struct net_operation operations[] = {
-    {CELLAR_OP_MUTATE_ROW, net_write_row},      {CELLAR_OP_READ_ROWS, net_read_rows},
-    {CELLAR_OP_MUTATE_ROWS, net_write_rows},    {CELLAR_OP_PING, net_server_ping},
+    {CELLAR_OP_MUTATE_ROW, net_write_run},      {CELLAR_OP_READ_ROWS, net_read_rows},
+    {CELLAR_OP_MUTATE_ROWS, net_write_run},     {CELLAR_OP_PING, net_server_ping},
     {CELLAR_OP_HELLO, net_server_hello},        {CELLAR_OP_SERVER_INFO, net_server_info},
     {CELLAR_OP_CREATE_TABLE, net_admin_run},    {CELLAR_OP_DESCRIBE_TABLE, net_admin_run},
     {CELLAR_OP_LIST_TABLES, net_admin_run},     {CELLAR_OP_DROP_TABLE, net_admin_run},

@@ -136,16 +136,36 @@ static bool append_to_join(struct net_session *session, struct net_join *join,
 /* Runs a request, given in one frame or joined. @param index of its operation in the table An
  * operation that answered within the call is fresh still, and ends here; one that became a call
  * ends with it. */
-static void run_request(struct net_session *session, size_t index, const struct cellar_frame *frame,
-                        struct cellar_slice body)
+static void run_request(struct net_session *session, const struct net_request *request,
+                        size_t index)
 {
-    struct net_request request = {
-        .id = frame->request_id, .operation = frame->operation, .body = body};
-    CELLAR_ASSERT(session->context->operations[index].number == frame->operation);
+    CELLAR_ASSERT(session->context->operations[index].number == request->operation);
     net_request_begin(session, index);
-    session->context->operations[index].run(session, &request);
+    session->context->operations[index].run(session, request);
     if (session->is_fresh) {
         net_request_end(session);
+    }
+}
+
+/* Runs a request whose last frame has come; it is in no table any more. */
+static void run_join(struct net_session *session, struct net_join *join)
+{
+    struct cellar_error error;
+    bool is_kept = false;
+    struct net_request request = {.id = join->call.request_id,
+                                  .operation = join->call.operation,
+                                  .join = join,
+                                  .is_kept = &is_kept};
+    size_t index = index_of(session->context, request.operation);
+    CELLAR_ASSERT(!join->is_refused);
+    if (net_join_body(join, &request.body, &error) != CELLAR_OK) {
+        net_reply_error(session, request.id, request.operation, &error);
+        net_request_refused(session, index);
+    } else {
+        run_request(session, &request, index);
+    }
+    if (!is_kept) {
+        net_join_free(join);
     }
 }
 
@@ -169,11 +189,11 @@ static bool take_joined_frame(struct net_session *session, struct net_join *join
         return true;
     }
     remove_join(session, join);
-    if (!join->is_refused) {
-        size_t index = index_of(session->context, frame->operation);
-        run_request(session, index, frame, cellar_slice_of(&join->body));
+    if (join->is_refused) {
+        net_join_free(join);
+    } else {
+        run_join(session, join);
     }
-    net_join_free(join);
     net_session_settle(session);
     return true;
 }
@@ -193,7 +213,7 @@ static struct net_join *begin_join(struct net_session *session, const struct cel
     }
     uint64_t bytes_max =
         CELLAR_MIN(context->request_bytes_max, io_budget_limit(context->request_budget));
-    struct net_join *join = net_join_new(context->request_budget, bytes_max);
+    struct net_join *join = net_join_new(context->data_dir, context->request_budget, bytes_max);
     if (join == NULL) {
         FAIL(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
         return NULL;
@@ -275,7 +295,9 @@ static bool take_new_request(struct net_session *session, const struct cellar_fr
         return join == NULL || take_joined_frame(session, join, frame, payload);
     }
     CELLAR_ASSERT(session->state == NET_HELLO || session->state == NET_OPEN);
-    run_request(session, index, frame, payload);
+    const struct net_request request = {
+        .id = frame->request_id, .operation = frame->operation, .body = payload};
+    run_request(session, &request, index);
     return true;
 }
 

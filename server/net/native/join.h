@@ -6,14 +6,22 @@
 #include "server/net/native/call.h"
 
 /*
- * A request that comes in several frames, while some are still missing. Its body grows in memory
- * that is counted against the budget of arriving requests. PROTOCOL.md, "Frames".
+ * A request that comes in several frames, while some are still missing. Its body grows in memory,
+ * and above NET_JOIN_MEMORY_BYTES_MAX in an unlinked file of the data directory, which is mapped
+ * when it is whole: a large request costs little memory. Both are counted against the budget of
+ * arriving requests. PROTOCOL.md, "Frames".
  */
+
+#define NET_JOIN_MEMORY_BYTES_MAX 4194304u
 
 /** `call` is entered in the session's table by the session. */
 struct net_join {
     struct net_call call;
-    struct cellar_buffer body;
+    struct cellar_buffer body; /* in memory; empty when there is a file */
+    const char *directory;     /* for the file; borrowed */
+    int descriptor;            /* -1: no file */
+    uint64_t file_bytes;
+    void *map; /* of the whole file; NULL: not mapped */
     struct io_budget *budget;
     uint64_t charged_bytes;
     uint64_t bytes_max;
@@ -23,11 +31,13 @@ struct net_join {
 /**
  * Makes a join without a body.
  *
+ * @param directory  where a large body goes; outlives the join
  * @param budget     outlives the join
  * @param bytes_max  how long the body may become
  * @return NULL without memory
  */
-struct net_join *net_join_new(struct io_budget *budget, uint64_t bytes_max) CELLAR_MUST_USE;
+struct net_join *net_join_new(const char *directory, struct io_budget *budget, uint64_t bytes_max)
+    CELLAR_MUST_USE;
 
 /** Frees the join, which is in no table any more, and its body. */
 void net_join_free(struct net_join *join);
@@ -37,10 +47,22 @@ void net_join_free(struct net_join *join);
  *
  * @return CELLAR_OK; CELLAR_UNAVAILABLE: the budget has no room now, the same payload may come
  *         again;
- *         CELLAR_RESOURCE_EXHAUSTED: longer than bytes_max; CELLAR_NO_MEMORY
+ *         CELLAR_RESOURCE_EXHAUSTED: longer than bytes_max, or no room on the disk;
+ *         CELLAR_IO_ERROR, CELLAR_NO_MEMORY
  */
 enum cellar_status net_join_append(struct net_join *join, struct cellar_slice payload,
                                    struct cellar_error *error) CELLAR_MUST_USE;
+
+/** The whole body, when the last payload was appended; it lives as long as the join. @return
+ * CELLAR_OK, CELLAR_NO_MEMORY (no map) */
+enum cellar_status net_join_body(struct net_join *join, struct cellar_slice *body,
+                                 struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Whether the body lies in a file's map. */
+static inline bool net_join_is_mapped(const struct net_join *join)
+{
+    return join->map != NULL;
+}
 
 /** Frees the body and throws away from here on what comes. */
 void net_join_refuse(struct net_join *join);

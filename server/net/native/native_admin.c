@@ -49,18 +49,6 @@ static enum cellar_status refuse_memory(struct cellar_error *error)
 
 /* ---- operations, on a thread of the pool ----------------------------------------------------- */
 
-/* The time limit counts from the request's arrival, not from when a thread is free. */
-static struct svc_request job_limits(const struct admin_job *job, uint64_t timeout_us)
-{
-    struct svc_request limits = {.deadline_us = 0};
-    CELLAR_ASSERT(job->arrived_us >= 0);
-    if (timeout_us > 0) {
-        bool is_far = timeout_us > (uint64_t)(INT64_MAX - job->arrived_us);
-        limits.deadline_us = is_far ? INT64_MAX : job->arrived_us + (int64_t)timeout_us;
-    }
-    return limits;
-}
-
 /* The granularity is checked here once more, as a number that fits no enum must not become one. */
 static enum cellar_status run_create(struct admin_job *job, struct cellar_error *error)
 {
@@ -79,7 +67,7 @@ static enum cellar_status run_create(struct admin_job *job, struct cellar_error 
                                                  : CELLAR_GRANULARITY_MILLIS};
     CELLAR_TRY(net_families_decode(message.families, &job->arena, &table, error));
     CELLAR_TRY(net_split_keys_decode(message.split_keys, &job->arena, &table, error));
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_table made = {.name = {0}};
     CELLAR_TRY(svc_create_table(job->svc, &limits, &table, &job->arena, &made, error));
     CELLAR_ASSERT(made.tablet_count >= 1);
@@ -91,7 +79,7 @@ static enum cellar_status run_describe(struct admin_job *job, struct cellar_erro
     struct cellar_msg_table_request message;
     CELLAR_TRY(cellar_message_decode(&cellar_msg_table_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_table table = {.name = {0}};
     CELLAR_TRY(svc_describe_table(job->svc, &limits, message.table, &job->arena, &table, error));
     CELLAR_ASSERT(table.tablet_count >= 1);
@@ -106,7 +94,7 @@ static enum cellar_status run_modify(struct admin_job *job, struct cellar_error 
                                      CELLAR_UNKNOWN_REFUSE, error));
     struct svc_family_changes changes = {.table = message.table};
     CELLAR_TRY(net_changes_decode(message.changes, &job->arena, &changes, error));
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_table made = {.name = {0}};
     CELLAR_TRY(svc_modify_families(job->svc, &limits, &changes, &job->arena, &made, error));
     CELLAR_ASSERT(made.tablet_count >= 1);
@@ -131,7 +119,7 @@ static enum cellar_status run_drop_rows(struct admin_job *job, struct cellar_err
     CELLAR_TRY(cellar_message_decode(&cellar_msg_drop_rows_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
     const struct svc_rows_drop drop = {message.table, message.prefix, message.all};
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_drop_rows(job->svc, &limits, &drop, error));
     return encode_empty(job, error);
@@ -144,7 +132,7 @@ static enum cellar_status run_drop(struct admin_job *job, struct cellar_error *e
     struct cellar_msg_table_request message;
     CELLAR_TRY(cellar_message_decode(&cellar_msg_table_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_drop_table(job->svc, &limits, message.table, error));
     return encode_empty(job, error);
@@ -175,7 +163,7 @@ static enum cellar_status run_list(struct admin_job *job, struct cellar_error *e
     struct cellar_msg_list_tables_request message;
     CELLAR_TRY(cellar_message_decode(&cellar_msg_list_tables_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_table_names names = {.count = 0};
     CELLAR_ASSERT(limits.deadline_us >= 0);
     const struct svc_page page = {message.instance, message.page_size, message.page_token};
@@ -194,7 +182,7 @@ static enum cellar_status run_scrub(struct admin_job *job, struct cellar_error *
         .table = message.table,
         .bytes_per_second = message.bytes_per_second,
     };
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_scrub_status status = {.state = SVC_SCRUB_NONE};
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_scrub(job->svc, &limits, &scrub, &job->arena, &status, error));
@@ -238,7 +226,7 @@ static enum cellar_status run_compact(struct admin_job *job, struct cellar_error
         .table = message.table,
         .bytes_per_second = message.bytes_per_second,
     };
-    struct svc_request limits = job_limits(job, message.timeout_us);
+    struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     struct svc_compact_status status = {.state = SVC_COMPACT_NONE};
     CELLAR_ASSERT(limits.deadline_us >= 0);
     CELLAR_TRY(svc_compact(job->svc, &limits, &compact, &job->arena, &status, error));

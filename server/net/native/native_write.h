@@ -5,10 +5,8 @@
 
 /* MUTATE_ROW and MUTATE_ROWS: PROTOCOL.md, "Mutations". Both are answered when the log says so. */
 
-/** MUTATE_ROW: hands one row's mutations to the service and answers when they are durable. */
-void net_write_row(struct net_session *session, const struct net_request *request);
-
-/** MUTATE_ROWS: likewise for many rows, with a result for each. */
-void net_write_rows(struct net_session *session, const struct net_request *request);
+/** Hands the mutations of one row or many to the service, on the loop or, for a request of several
+ * frames, on the pool; answers when they are durable, with a result for each of many rows. */
+void net_write_run(struct net_session *session, const struct net_request *request);
 
 #endif

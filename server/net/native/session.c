@@ -287,15 +287,13 @@ bool net_session_has_room(struct net_session *session, struct io_work *work)
     return false;
 }
 
-struct svc_request net_request_limits(uint64_t timeout_us)
+struct svc_request net_request_limits(int64_t arrived_us, uint64_t timeout_us)
 {
     struct svc_request request = {.deadline_us = 0};
+    CELLAR_ASSERT(arrived_us >= 0);
     if (timeout_us > 0) {
-        int64_t now_us = cellar_clock_monotonic_us();
-        CELLAR_ASSERT(now_us >= 0);
-        int64_t room_us = INT64_MAX - now_us;
-        request.deadline_us =
-            timeout_us > (uint64_t)room_us ? INT64_MAX : now_us + (int64_t)timeout_us;
+        bool is_far = timeout_us > (uint64_t)(INT64_MAX - arrived_us);
+        request.deadline_us = is_far ? INT64_MAX : arrived_us + (int64_t)timeout_us;
     }
     return request;
 }

@@ -44,12 +44,25 @@ struct net_context {
     size_t operation_count;
 };
 
-/** A complete request; the body is borrowed for the call. */
+struct net_join;
+
+/** A complete request; the body is borrowed for the call, unless the join is kept. */
 struct net_request {
     uint32_t id;
     uint16_t operation;
     struct cellar_slice body;
+    struct net_join *join; /* that holds the body of a request of several frames; else NULL */
+    bool *is_kept;         /* set by net_request_keep() */
 };
+
+/** Takes over the join of a request, with its body, to be freed by net_join_free() on the loop's
+ * thread. */
+static inline struct net_join *net_request_keep(const struct net_request *request)
+{
+    CELLAR_ASSERT(request->join != NULL && !*request->is_kept);
+    *request->is_kept = true;
+    return request->join;
+}
 
 /** An operation: answers the request before it returns, or begins a call that will. */
 struct net_operation {
@@ -166,8 +179,8 @@ void net_session_wrote(struct net_session *session, enum cellar_status status);
 /** Whether a stream may append its next part now; if not, `work` runs when it may. */
 bool net_session_has_room(struct net_session *session, struct io_work *work);
 
-/** The moment at which a request with that time limit expires, from now. @param timeout_us 0 = none
- * */
-struct svc_request net_request_limits(uint64_t timeout_us);
+/** The moment at which a request with that time limit expires. @param arrived_us monotonic. @param
+ * timeout_us  0 = none */
+struct svc_request net_request_limits(int64_t arrived_us, uint64_t timeout_us);
 
 #endif

@@ -12,7 +12,7 @@ static void join_appends_and_counts_against_the_budget(void **state)
     struct io_budget budget;
     struct cellar_error error;
     io_budget_init(&budget, 1000000);
-    struct net_join *join = net_join_new(&budget, 200000);
+    struct net_join *join = net_join_new("/tmp", &budget, 200000);
     assert_non_null(join);
     assert_int_equal(net_join_append(join, cellar_slice_text("abc"), &error), CELLAR_OK);
     assert_int_equal(net_join_append(join, cellar_slice_text(""), &error), CELLAR_OK);
@@ -29,7 +29,7 @@ static void join_says_when_a_request_is_too_long(void **state)
     struct io_budget budget;
     struct cellar_error error;
     io_budget_init(&budget, 1000000);
-    struct net_join *join = net_join_new(&budget, 5);
+    struct net_join *join = net_join_new("/tmp", &budget, 5);
     assert_int_equal(net_join_append(join, cellar_slice_text("abcde"), &error), CELLAR_OK);
     assert_int_equal(net_join_append(join, cellar_slice_text("f"), &error),
                      CELLAR_RESOURCE_EXHAUSTED);
@@ -48,7 +48,7 @@ static void join_waits_for_the_budget_and_takes_the_same_payload_later(void **st
     struct cellar_error error;
     io_budget_init(&budget, 100000);
     io_budget_charge(&budget, 50000);
-    struct net_join *join = net_join_new(&budget, 100000);
+    struct net_join *join = net_join_new("/tmp", &budget, 100000);
     assert_int_equal(net_join_append(join, cellar_slice_text("abc"), &error), CELLAR_UNAVAILABLE);
     assert_true(error.retry_delay_ms > 0);
     assert_int_equal(join->body.bytes, 0);
@@ -61,7 +61,7 @@ static enum cellar_status make_and_append(void *context)
 {
     struct io_budget *budget = context;
     struct cellar_error error;
-    struct net_join *join = net_join_new(budget, 1000);
+    struct net_join *join = net_join_new("/tmp", budget, 1000);
     if (join == NULL) {
         return CELLAR_NO_MEMORY;
     }

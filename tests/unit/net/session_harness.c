@@ -41,7 +41,7 @@ void harness_open(struct harness *harness)
         .pool = harness->pool,
         .request_budget = &harness->request_budget,
         .version = "9.9.9",
-        .data_dir = "/nowhere",
+        .data_dir = "/tmp",
         .loops = &harness->loop,
         .measures = &harness->measures,
         .loop_count = 1,

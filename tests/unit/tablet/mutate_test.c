@@ -171,19 +171,21 @@ static void the_first_unknown_family_is_noted_and_told_later(void **state)
 
 /* Checks and encodes a list for the row "row" at server time 3,999 us. */
 static enum cellar_status record_make(enum cellar_granularity granularity,
-                                      const struct cellar_buffer *list, uint64_t bytes_max,
+                                      const struct cellar_buffer *list,
                                       struct cellar_buffer *record, struct cellar_error *error)
 {
     struct tablet_schema schema = schema_of(granularity);
     struct cellar_arena arena = {0};
     struct tablet_items items;
     const struct tablet_record_facts facts = {.row = cellar_slice_text("row"),
-                                              .server_time_us = SERVER_SLOT * 1000 + 999,
-                                              .bytes_max = bytes_max};
+                                              .server_time_us = SERVER_SLOT * 1000 + 999};
     enum cellar_status status =
         tablet_items_check(&schema, cellar_slice_of(list), &arena, &items, error);
     if (status == CELLAR_OK) {
-        status = tablet_items_encode(&schema, &items, &facts, record, error);
+        status = tablet_items_settle(&schema, &items, facts.server_time_us, error);
+    }
+    if (status == CELLAR_OK) {
+        status = tablet_items_encode(&schema, &items, &facts, record);
     }
     cellar_arena_fini(&arena);
     return status;
@@ -199,7 +201,7 @@ static int64_t time_filled(enum cellar_granularity granularity, int64_t time_us,
     struct store_mutation head;
     struct store_item item;
     list_put(&list, &set, 1);
-    assert_int_equal(record_make(granularity, &list, 1000, &record, NULL), CELLAR_OK);
+    assert_int_equal(record_make(granularity, &list, &record, NULL), CELLAR_OK);
     struct cellar_cursor from = cellar_cursor_make(cellar_slice_of(&record));
     assert_true(store_mutation_decode(&from, &head));
     assert_true(store_item_decode(&from, &item));
@@ -236,19 +238,17 @@ static void minus_one_and_nil_both_mean_the_server(void **state)
     static const uint8_t minus_one[] = {0x91, 0x95, 0x00, 0xA1, 'f',  0xC4,
                                         0x01, 'q',  0xFF, 0xC4, 0x01, 'v'};
     assert_int_equal(cellar_buffer_append(&list, nil, sizeof nil), CELLAR_OK);
-    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, 1000, &records[0], NULL),
-                     CELLAR_OK);
+    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, &records[0], NULL), CELLAR_OK);
     cellar_buffer_clear(&list);
     assert_int_equal(cellar_buffer_append(&list, minus_one, sizeof minus_one), CELLAR_OK);
-    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, 1000, &records[1], NULL),
-                     CELLAR_OK);
+    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, &records[1], NULL), CELLAR_OK);
     assert_true(cellar_slice_equal(cellar_slice_of(&records[0]), cellar_slice_of(&records[1])));
     cellar_buffer_fini(&records[0]);
     cellar_buffer_fini(&records[1]);
     cellar_buffer_fini(&list);
 }
 
-static void records_above_the_limit_are_refused_with_both_sizes(void **state)
+static void a_record_is_as_long_as_its_items(void **state)
 {
     (void)state;
     const struct cellar_mutation sets[] = {set_of("f", "q", 1000, "value"),
@@ -259,21 +259,13 @@ static void records_above_the_limit_are_refused_with_both_sizes(void **state)
     struct cellar_buffer record = {0};
     struct cellar_error error;
     list_put(&list, sets, 2);
-    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, bytes - 1, &record, &error),
-                     CELLAR_UNIMPLEMENTED);
-    assert_int_equal(error.code, CELLAR_UNIMPLEMENTED);
-    assert_string_equal(error.text,
-                        "Error in field 'Mutation list' : the row's mutations take 100 bytes in "
-                        "one log record, the limit is 99; send them in several requests");
-    assert_int_equal(record.bytes, 0);
-    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, bytes, &record, &error),
-                     CELLAR_OK);
+    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, &record, &error), CELLAR_OK);
     assert_int_equal(record.bytes, bytes);
     cellar_buffer_fini(&record);
     cellar_buffer_fini(&list);
 }
 
-static void what_is_cancelled_does_not_count_towards_the_limit(void **state)
+static void what_is_cancelled_is_not_in_the_record(void **state)
 {
     (void)state;
     const struct cellar_mutation mutations[] = {set_of("f", "q", 1000, "value"),
@@ -283,8 +275,7 @@ static void what_is_cancelled_does_not_count_towards_the_limit(void **state)
     struct cellar_buffer list = {0};
     struct cellar_buffer record = {0};
     list_put(&list, mutations, 4);
-    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, 24 + 3 + 32, &record, NULL),
-                     CELLAR_OK);
+    assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, &record, NULL), CELLAR_OK);
     assert_int_equal(record.bytes, 24 + 3 + 32);
     cellar_buffer_fini(&record);
     cellar_buffer_fini(&list);
@@ -434,9 +425,7 @@ static void records_do_to_a_row_what_their_lists_do(void **state)
         }
         list_put(&list, mutations, count);
         cellar_buffer_clear(&record);
-        assert_int_equal(
-            record_make(CELLAR_GRANULARITY_MILLIS, &list, STORE_RECORD_BYTES_MAX, &record, NULL),
-            CELLAR_OK);
+        assert_int_equal(record_make(CELLAR_GRANULARITY_MILLIS, &list, &record, NULL), CELLAR_OK);
         uint32_t item_count = row_apply_record(&by_record, &record);
         assert_in_range(item_count, 1, count);
         assert_memory_equal(&by_record, &by_list, sizeof by_list);
@@ -450,8 +439,7 @@ static void records_do_to_a_row_what_their_lists_do(void **state)
 static enum cellar_status record_run(void *context)
 {
     struct cellar_buffer record = {0};
-    enum cellar_status status =
-        record_make(CELLAR_GRANULARITY_MILLIS, context, STORE_RECORD_BYTES_MAX, &record, NULL);
+    enum cellar_status status = record_make(CELLAR_GRANULARITY_MILLIS, context, &record, NULL);
     cellar_buffer_fini(&record);
     return status;
 }
@@ -479,8 +467,8 @@ int main(void)
         cmocka_unit_test(the_first_unknown_family_is_noted_and_told_later),
         cmocka_unit_test(server_time_is_filled_in_and_floored),
         cmocka_unit_test(minus_one_and_nil_both_mean_the_server),
-        cmocka_unit_test(records_above_the_limit_are_refused_with_both_sizes),
-        cmocka_unit_test(what_is_cancelled_does_not_count_towards_the_limit),
+        cmocka_unit_test(a_record_is_as_long_as_its_items),
+        cmocka_unit_test(what_is_cancelled_is_not_in_the_record),
         cmocka_unit_test(records_do_to_a_row_what_their_lists_do),
         cmocka_unit_test(out_of_memory_is_told),
     };
