@@ -14,7 +14,7 @@
 
 /* What a walk reads into memory at once. */
 #define CELLAR_JSON_WALK_VALUES_MAX 4096u
-#define CELLAR_JSON_WALK_STRING_BYTES_MAX 33554432u /* as it is written */
+#define CELLAR_JSON_WALK_STRING_BYTES_MAX 268435456u /* as it is written */
 
 enum cellar_json_kind {
     CELLAR_JSON_NULL,

@@ -207,7 +207,7 @@ static enum cellar_status cells_take(struct line *line)
         if (line->is_split) {
             CELLAR_TRY(cellar_record_check(line->defaults->table, &cell, line->error));
         } else if (line->record->cell_count > 0 &&
-                   !cellar_record_has_room(line->record, &cell, CELLAR_RECORD_BYTES_MAX)) {
+                   !cellar_record_has_room(line->record, &cell, CELLAR_RECORD_SPLIT_BYTES_MAX)) {
             cellar_record_clear_cells(line->record);
             line->is_split = true;
             line->walk = line->cells;

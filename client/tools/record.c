@@ -113,10 +113,10 @@ enum cellar_status cellar_record_check(const struct cellar_table_info *table,
                                 "A qualifier may have at most %u bytes, but got %zu",
                                 CELLAR_QUALIFIER_BYTES_MAX, cell->qualifier.bytes);
     }
-    if (cell->value.bytes > CELLAR_INLINE_VALUE_BYTES_MAX) {
+    if (cell->value.bytes > CELLAR_VALUE_BYTES_MAX) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "A value may have at most %u bytes, but got %zu",
-                                CELLAR_INLINE_VALUE_BYTES_MAX, cell->value.bytes);
+                                CELLAR_VALUE_BYTES_MAX, cell->value.bytes);
     }
     return CELLAR_OK;
 }
@@ -127,7 +127,10 @@ bool cellar_record_has_room(const struct cellar_record *record,
     size_t more = cell_bytes(cell);
     uint64_t log_bytes = record->log_bytes + LOG_CELL_BYTES + more;
     uint64_t list_bytes = cellar_mutations_bytes(record->list) + REQUEST_CELL_BYTES_MAX + more;
-    CELLAR_ASSERT(bytes_max <= CELLAR_RECORD_BYTES_MAX);
+    CELLAR_ASSERT(bytes_max <= CELLAR_RECORD_SPLIT_BYTES_MAX);
+    if (record->cell_count == 0) {
+        return true;
+    }
     /* The key may still be to come: room for the longest is left. */
     return record->cell_count < CELLAR_RECORD_CELL_COUNT_MAX &&
            CELLAR_MAX(log_bytes, list_bytes) + CELLAR_ROW_BYTES_MAX + LOG_RECORD_BYTES <= bytes_max;

@@ -7,7 +7,8 @@
 
 /* One row to import: its key, its cells and the lines it stood in. */
 
-#define CELLAR_RECORD_BYTES_MAX 4194304u /* encoded; the server's log record bounds it */
+#define CELLAR_RECORD_BYTES_MAX 267386880u     /* encoded; a request bounds it */
+#define CELLAR_RECORD_SPLIT_BYTES_MAX 4194304u /* a row above this is cut where that may be */
 #define CELLAR_RECORD_CELL_COUNT_MAX 100000u
 #define CELLAR_RECORD_PART_BYTES_MAX 2097152u /* of a row that needs several writes: each one */
 #define CELLAR_RECORD_KEPT_BYTES_MAX 65536u   /* of memory that an emptied record keeps, each */
@@ -58,7 +59,7 @@ enum cellar_status cellar_record_add(struct cellar_record *record,
                                      struct cellar_error *error) CELLAR_MUST_USE;
 
 /** True when a cell can be added so that the row stays within `bytes_max` <=
- * CELLAR_RECORD_BYTES_MAX and the number of cells. */
+ * CELLAR_RECORD_SPLIT_BYTES_MAX and the number of cells; and for a first cell, however large. */
 bool cellar_record_has_room(const struct cellar_record *record,
                             const struct cellar_record_cell *cell, size_t bytes_max);
 
