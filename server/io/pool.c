@@ -135,3 +135,12 @@ enum cellar_status io_pool_submit(struct io_pool *pool, struct io_task *task)
     cellar_mutex_unlock(&pool->lock);
     return status;
 }
+
+uint32_t io_pool_waiting_count(struct io_pool *pool)
+{
+    cellar_mutex_lock(&pool->lock);
+    uint32_t count = pool->task_count;
+    cellar_mutex_unlock(&pool->lock);
+    CELLAR_ASSERT(count <= pool->task_count_max);
+    return count;
+}

@@ -36,4 +36,7 @@ void io_pool_free(struct io_pool *pool);
  */
 enum cellar_status io_pool_submit(struct io_pool *pool, struct io_task *task) CELLAR_MUST_USE;
 
+/** How many tasks wait for a thread. Any thread. */
+uint32_t io_pool_waiting_count(struct io_pool *pool);
+
 #endif

@@ -89,8 +89,10 @@ static void pool_refuses_when_full_and_runs_all_it_took(void **state)
     assert_int_equal(io_pool_submit(pool, &make_job(&gate)->task), CELLAR_OK);
     struct job *refused = make_job(&gate);
     assert_int_equal(io_pool_submit(pool, &refused->task), CELLAR_UNAVAILABLE);
+    assert_int_equal(io_pool_waiting_count(pool), 2);
     open_gate(&gate);
     io_pool_stop(pool);
+    assert_int_equal(io_pool_waiting_count(pool), 0);
     assert_int_equal(gate.run_count, 3);
     assert_int_equal(io_pool_submit(pool, &refused->task), CELLAR_UNAVAILABLE);
     cellar_mem_free(refused);
