@@ -1,14 +1,14 @@
 /*
  * Starting and stopping a server.
  *
- * Start: bind (a taken address is found before any data is touched) -> loops and pool -> listen ->
+ * Start: bind (a taken address is found before any data is touched) -> loops and pools -> listen ->
  * open and recover the data -> serve. Until then requests are refused as UNAVAILABLE and /readyz
  * says why. Stop, in the one order in which nobody calls what is gone:
  *
  *     phase      no new requests, not ready
  *     drain      GOAWAY; connections leave as their requests end, or are left after drain_us
  *     listener   no new connections
- *     pool       administrative requests finish; later ones are refused
+ *     pools      administrative requests and steps of reads finish; later ones are refused
  *     service    queued writes finish, and their answers are posted to the loops
  *     loops      run those posts, close what connections are left, end
  *     service    checkpoint, close
@@ -37,10 +37,15 @@
 #define SPARE_CONNECTION_COUNT 16u
 #define POOL_THREAD_COUNT 2u
 #define POOL_TASK_COUNT_MAX 256u
+/* Reads that wait for the disk. So many at once that the disk has something to choose from; so many
+ * in all that their outputs, one step's each, stay a small part of the memory. */
+#define READ_POOL_THREAD_COUNT 8u
+#define READ_POOL_TASK_COUNT_MAX 256u
 
 struct cellar_server {
     struct svc *svc;
     struct io_pool *pool;
+    struct io_pool *read_pool;
     struct io_listener *listener;
     struct io_loop *loops[CELLAR_SERVER_LOOP_COUNT_MAX];
     size_t loop_count;    /* made, */
@@ -117,9 +122,10 @@ static enum cellar_status open_listener(struct cellar_server *server,
  * net_front_serve(). */
 static void init_native(struct cellar_server *server)
 {
-    CELLAR_ASSERT(server->pool != NULL && server->measures != NULL);
+    CELLAR_ASSERT(server->pool != NULL && server->read_pool != NULL && server->measures != NULL);
     struct net_front_options options = {
         .pool = server->pool,
+        .read_pool = server->read_pool,
         .request_budget = &server->request_budget,
         .version = CELLAR_SERVER_VERSION,
         .data_dir = server->data_dir,
@@ -192,6 +198,8 @@ static enum cellar_status start_all(struct cellar_server *server,
     CELLAR_TRY(make_loops(server, config->loop_count, error));
     CELLAR_TRY(open_listener(server, config, error));
     CELLAR_TRY(io_pool_start(POOL_THREAD_COUNT, POOL_TASK_COUNT_MAX, &server->pool, error));
+    CELLAR_TRY(
+        io_pool_start(READ_POOL_THREAD_COUNT, READ_POOL_TASK_COUNT_MAX, &server->read_pool, error));
     CELLAR_TRY(init_fronts(server, config, error));
     CELLAR_TRY(run_loops(server, error));
     CELLAR_ASSERT(server->running_count == server->loop_count);
@@ -310,6 +318,9 @@ void cellar_server_stop(struct cellar_server *server)
     if (server->pool != NULL) {
         io_pool_stop(server->pool);
     }
+    if (server->read_pool != NULL) {
+        io_pool_stop(server->read_pool);
+    }
     if (server->svc != NULL) {
         svc_drain(server->svc);
     }
@@ -322,6 +333,7 @@ void cellar_server_stop(struct cellar_server *server)
     }
     CELLAR_ASSERT(io_budget_bytes(&server->request_budget) == 0);
     io_pool_free(server->pool);
+    io_pool_free(server->read_pool);
     svc_close(server->svc);
     cellar_mem_free(server->measures);
     cellar_mem_free(server);

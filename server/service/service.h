@@ -12,7 +12,8 @@
  * and encodes what comes back; it includes no header of tablet or storage.
  *
  * Three manners of call:
- *   - reads (svc_read_*) run on the calling thread, one bounded chunk a call;
+ *   - reads (svc_read_*) run on the calling thread, one bounded chunk a call, from one thread to
+ *     the next if need be; opened and closed by the same one, they cost least;
  *   - writes (svc_mutate_*) are checked and queued on the calling thread and end in one call of
  *     `done` on a thread of the log, never inside the submitting call;
  *   - administration and server start and stop (svc_create_table ...) wait for the disk: never call
@@ -342,6 +343,10 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
  */
 enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to, bool *is_done,
                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Whether the next chunk or piece may wait for the disk, as far as can be told without reading it:
+ * call for it on a thread that may. */
+bool svc_read_is_cold(const struct svc_read *read);
 
 /** Ends a read; takes NULL. */
 void svc_read_close(struct svc_read *read);

@@ -191,6 +191,12 @@ enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to
     return tablet_scan_blob(read->scan, to, is_done, error);
 }
 
+bool svc_read_is_cold(const struct svc_read *read)
+{
+    CELLAR_ASSERT(read->scan != NULL);
+    return tablet_scan_reads_file(read->scan);
+}
+
 /* Also for a read that never began: tablet_scan_stop() takes one in any state. */
 void svc_read_close(struct svc_read *read)
 {

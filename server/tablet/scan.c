@@ -444,6 +444,14 @@ enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buff
     return CELLAR_OK;
 }
 
+/* A spool that is left from the last chunk is in the way of everything else. */
+bool tablet_scan_reads_file(const struct tablet_scan *scan)
+{
+    const struct tablet_spool *spool = &scan->reader.spool;
+    CELLAR_ASSERT(scan->table != NULL);
+    return scan->blob != NULL || (spool->descriptor >= 0 && !tablet_spool_is_drained(spool));
+}
+
 /* ---- the scan -------------------------------------------------------------------------------- */
 
 struct tablet_scan *tablet_scan_new(void)

@@ -63,6 +63,9 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
 enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buffer *to,
                                     bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;
 
+/** Whether the next chunk or piece is read from a file: a blob's, or the spool's of a large row. */
+bool tablet_scan_reads_file(const struct tablet_scan *scan);
+
 /** Ends a scan, which is idle again and keeps a little memory for the next one. Nothing for an idle
  * one. */
 void tablet_scan_stop(struct tablet_scan *scan);

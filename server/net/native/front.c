@@ -32,7 +32,8 @@ static const struct net_operation operations[] = {
 
 void net_front_init(struct net_context *context, const struct net_front_options *options)
 {
-    CELLAR_ASSERT(options->pool != NULL && options->measures != NULL && options->loop_count > 0);
+    CELLAR_ASSERT(options->pool != NULL && options->read_pool != NULL);
+    CELLAR_ASSERT(options->measures != NULL && options->loop_count > 0);
     static_assert(CELLAR_ARRAY_COUNT(operations) <= NET_OPERATION_COUNT_MAX, "each is counted");
     CELLAR_ASSERT(options->version != NULL && options->data_dir != NULL);
     CELLAR_ASSERT(io_budget_limit(options->request_budget) > INPUT_BYTES_MAX);
@@ -43,6 +44,7 @@ void net_front_init(struct net_context *context, const struct net_front_options 
         .measures = options->measures,
         .loop_count = options->loop_count,
         .pool = options->pool,
+        .read_pool = options->read_pool,
         .request_budget = options->request_budget,
         .version = options->version,
         .data_dir = options->data_dir,
@@ -76,6 +78,9 @@ void net_front_show(const struct net_context *context, struct cellar_metric_page
     }
     net_measures_show(context->measures, context->loop_count, names, context->operation_count,
                       page);
+    cellar_metric_gauge(page, "cellar_cold_reads_waiting",
+                        "Steps of reads that wait for a thread of the read pool.",
+                        io_pool_waiting_count(context->read_pool));
 }
 
 void net_front_take(struct io_conn *conn, void *context)

@@ -9,6 +9,7 @@
 struct net_front_options {
     struct svc *svc; /* NULL: it comes with net_front_serve() */
     struct io_pool *pool;
+    struct io_pool *read_pool; /* for nothing but reads, so that neither keeps the other waiting */
     struct io_budget *request_budget;
     const char *version;
     const char *data_dir;

@@ -590,5 +590,6 @@ void net_inbound_start(const struct net_context *context, struct io_conn *conn)
     session->measures = measures_of(context, session->loop);
     net_calls_init(&session->calls);
     io_list_init(&session->parked);
+    io_list_init(&session->away_waiting);
     io_conn_handler_set(conn, &session_handler, session);
 }

@@ -56,6 +56,16 @@ static uint64_t running_count(const struct net_measures *measures, size_t count)
     return begun > ended.count ? begun - ended.count : 0;
 }
 
+static uint64_t away_sum(const struct net_measures *measures, size_t count)
+{
+    uint64_t sum = 0;
+    CELLAR_ASSERT(measures != NULL || count == 0);
+    for (size_t i = 0; i < count; i++) {
+        sum += cellar_counter_get(&measures[i].steps_away);
+    }
+    return sum;
+}
+
 static void show_session_errors(const struct net_measures *measures, size_t count,
                                 struct cellar_metric_page *page)
 {
@@ -107,6 +117,9 @@ void net_measures_show(const struct net_measures *measures, size_t count, const 
     cellar_metric_gauge(page, "cellar_requests_in_flight",
                         "Requests of the native protocol that are not answered yet.",
                         running_count(measures, count));
+    cellar_metric_counter(page, "cellar_cold_reads_total",
+                          "Steps of reads that ran on the read pool: they might wait for the disk.",
+                          away_sum(measures, count));
     show_session_errors(measures, count, page);
     show_latencies(measures, count, names, name_count, page);
 }

@@ -16,6 +16,7 @@
  * the front end's table. */
 struct net_measures {
     struct cellar_counter begun;                               /* requests that began to run */
+    struct cellar_counter steps_away;                          /* of reads, on the read pool */
     struct cellar_counter session_errors[CELLAR_STATUS_COUNT]; /* that ended a connection */
     struct cellar_counter outcomes[NET_OPERATION_COUNT_MAX + 1][CELLAR_STATUS_COUNT];
     struct cellar_histogram latencies[NET_OPERATION_COUNT_MAX];

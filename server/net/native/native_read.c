@@ -17,6 +17,16 @@
  * connection takes it: a step is one piece then, and needs room, but no credit, as the part was
  * begun with it. What the client has of a part that an error cuts off is void.
  *
+ * A step that may wait for the disk, as the service says beforehand, runs on the read pool instead
+ * (read_job.h), into a buffer of its own:
+ *
+ *     loop: step -> cold? -> send ........................... come back -> into the output -> step
+ *     pool:                   write_frames() into the buffer
+ *
+ * While it is away, the service's read, the writer, part and is_in_blob are the pool thread's, and
+ * no other step of the read runs. A read that ends meanwhile is answered and forgotten by its
+ * session at once; its memory goes when the step is back.
+ *
  * The request's body is copied, since a row set borrows from it for as long as the read lives; copy
  * and row set are counted against the request budget. One loop's thread owns all of it.
  */
@@ -26,6 +36,7 @@
 #include <string.h>
 
 #include "server/net/native/frame_writer.h"
+#include "server/net/native/read_job.h"
 #include "server/net/native/rows_writer.h"
 
 #define FIELD_FILTER 8u
@@ -34,6 +45,24 @@
 #define RETRY_DELAY_MS 1000u
 #define ARENA_BYTES                                                                                \
     1008u /* the first block's: a get's request fits, and malloc keeps such blocks */
+
+struct read;
+
+/* What a step wrote: whole frames, or nothing. */
+struct written {
+    enum cellar_status status;
+    struct cellar_error error; /* when that is not CELLAR_OK */
+    enum cellar_frame_kind kind;
+    size_t payload_bytes; /* 0: there was no row to send */
+};
+
+/* A read's step on the read pool. */
+struct away {
+    struct net_read_job job;
+    struct read *read;
+    struct io_budget *budget;
+    struct written written;
+};
 
 struct read {
     struct net_call call;
@@ -47,24 +76,47 @@ struct read {
     uint64_t part;
     int64_t credit_bytes; /* below or at 0: no step runs */
     uint64_t charged_bytes;
-    bool is_in_blob; /* the rest of a part is to be sent */
+    bool is_in_blob;   /* the rest of a part is to be sent */
+    struct away *away; /* NULL until a step is sent to the read pool */
     struct net_rows_writer writer;
 };
 
+static bool is_away(const struct read *read)
+{
+    return read->away != NULL && read->away->job.is_away;
+}
+
+/* The memory of a read that has no call any more. */
+static void free_read(struct read *read, struct io_budget *budget)
+{
+    CELLAR_ASSERT(!is_away(read));
+    io_budget_give(budget, read->charged_bytes);
+    cellar_arena_fini(&read->arena);
+    if (read->away != NULL) {
+        net_read_job_rest(&read->away->job);
+        cellar_mem_free(read->away);
+    }
+    cellar_mem_free(read);
+}
+
 /* Frees everything. Its answer was given, or nobody is left to get one. The session may be gone
  * when this returns. The order: nothing may run it any more, then the service's part, then the
- * call, and the memory last. What the budget needs is looked up before the session may go. */
+ * call, and the memory last. What the budget needs is looked up before the session may go. With a
+ * step away only the call ends here. */
 static void end_read(struct read *read)
 {
     struct net_call *call = &read->call;
     const struct net_context *context = net_session_context(call->session);
     CELLAR_ASSERT(call->operation == CELLAR_OP_READ_ROWS);
     io_work_cancel(&read->work);
+    if (is_away(read)) {
+        net_read_job_abandon(&read->away->job);
+        net_call_end(call);
+        return;
+    }
     svc_read_close(read->svc_read);
     net_call_end(call);
-    io_budget_give(context->request_budget, read->charged_bytes);
-    cellar_arena_fini(&read->arena);
-    cellar_mem_free(read);
+    free_read(read, context->request_budget);
 }
 
 static void fail_read(struct read *read, const struct cellar_error *error)
@@ -107,28 +159,6 @@ static enum cellar_status write_piece(struct read *read, struct cellar_buffer *o
     return svc_read_blob(read->svc_read, output, is_last, error);
 }
 
-/* Turns what was written into frames: a PART, the REPLY, or some of a part with more to come.
- * Credit may go below zero by what the last part was larger than it: a part is cut by rows, not by
- * bytes. */
-static void send_written(struct read *read, struct cellar_buffer *output, size_t start,
-                         struct cellar_frame frame)
-{
-    struct net_call *call = &read->call;
-    bool is_reply = frame.kind == CELLAR_FRAME_REPLY;
-    size_t payload_bytes = net_message_payload_bytes(output, start);
-    frame.request_id = call->request_id;
-    frame.operation = call->operation;
-    enum cellar_status status = net_message_end(output, start, &frame);
-    if (status != CELLAR_OK) {
-        net_message_undo(output, start);
-    }
-    CELLAR_ASSERT(payload_bytes <= INT64_MAX);
-    read->credit_bytes -= (int64_t)payload_bytes;
-    read->part += frame.has_more ? 0 : 1;
-    net_session_outcome_set(call->session, is_reply ? CELLAR_OK : CELLAR_CANCELLED);
-    net_session_wrote(call->session, status);
-}
-
 /* One piece of a blob, or one chunk. @param frame  receives its kind, and whether the part goes on
  */
 static enum cellar_status write_next(struct read *read, struct cellar_buffer *output, size_t *start,
@@ -149,56 +179,147 @@ static enum cellar_status write_next(struct read *read, struct cellar_buffer *ou
     return CELLAR_OK;
 }
 
-/* One step. The read may be gone when this returns. An empty chunk that is not the last (all rows
- * looked at were deleted) sends nothing, and the read goes on in the next turn. */
-static void run_chunk(struct read *read)
+/* Writes the frames of one step: a PART, the REPLY, or some of a part with more to come. On the
+ * loop or on the pool. A failure leaves `output` as it was, and so does an empty chunk that is not
+ * the last: all rows looked at were deleted. */
+static void write_frames(struct read *read, struct cellar_buffer *output, struct written *written)
 {
-    struct net_session *session = read->call.session;
-    struct cellar_error error;
     struct cellar_frame frame;
-    struct cellar_buffer *output = net_session_output(session);
-    if (output == NULL) {
-        end_read(read);
-        return;
-    }
     size_t start = 0;
     size_t bytes_before = output->bytes;
     bool was_in_blob = read->is_in_blob;
-    cellar_error_clear(&error);
-    enum cellar_status status = write_next(read, output, &start, &frame, &error);
-    if (status != CELLAR_OK) {
+    cellar_error_clear(&written->error);
+    written->payload_bytes = 0;
+    written->status = write_next(read, output, &start, &frame, &written->error);
+    bool has_rows = was_in_blob || read->writer.row_count > 0;
+    if (written->status == CELLAR_OK && (has_rows || frame.kind == CELLAR_FRAME_REPLY)) {
+        written->payload_bytes = net_message_payload_bytes(output, start);
+        frame.request_id = read->call.request_id;
+        frame.operation = read->call.operation;
+        read->part += frame.has_more ? 0 : 1;
+        written->status = net_message_end(output, start, &frame);
+        CELLAR_ASSERT(written->payload_bytes > 0 && written->payload_bytes <= INT64_MAX);
+    }
+    written->kind = frame.kind;
+    if (written->status != CELLAR_OK || written->payload_bytes == 0) {
         net_message_undo(output, bytes_before);
-        error.code = status; /* also where a sink's error carried no text */
-        fail_read(read, &error);
+    }
+}
+
+/* What follows when the frames of a step are in the output. The read may be gone when this returns.
+ * Credit may go below zero by what the last part was larger than it: a part is cut by rows, not by
+ * bytes. */
+static void finish_step(struct read *read, struct written *written)
+{
+    struct net_session *session = read->call.session;
+    if (written->status != CELLAR_OK) {
+        written->error.code = written->status; /* also where a sink's error carried no text */
+        fail_read(read, &written->error);
         return;
     }
-    bool is_done = frame.kind == CELLAR_FRAME_REPLY;
-    if (is_done || was_in_blob || read->writer.row_count > 0) {
-        send_written(read, output, start, frame);
-    } else {
-        net_message_undo(output, bytes_before);
+    bool is_done = written->kind == CELLAR_FRAME_REPLY;
+    if (written->payload_bytes > 0) {
+        read->credit_bytes -= (int64_t)written->payload_bytes;
+        net_session_outcome_set(session, is_done ? CELLAR_OK : CELLAR_CANCELLED);
+        net_session_wrote(session, CELLAR_OK);
     }
     CELLAR_ASSERT(read->call.session == session);
     if (is_done) {
         end_read(read);
     } else if (read->credit_bytes > 0 || read->is_in_blob) {
         io_loop_run_later(net_session_loop(session), &read->work);
+    } else if (session->has_ended) {
+        end_read(read); /* no more credit can come */
     }
 }
 
-/* Runs the next chunk if client and socket have room for it. Where nothing may be sent any more
- * run_chunk() ends the read; so only a live session is asked for room. */
+/* One step, here and now, straight into the output. The read may be gone when this returns. */
+static void run_step(struct read *read)
+{
+    struct written written;
+    struct cellar_buffer *output = net_session_output(read->call.session);
+    if (output == NULL) {
+        end_read(read);
+        return;
+    }
+    CELLAR_ASSERT(!is_away(read));
+    write_frames(read, output, &written);
+    finish_step(read, &written);
+}
+
+/* On a thread of the read pool. */
+static void run_step_away(struct net_read_job *job)
+{
+    struct away *away = CELLAR_CONTAINER_OF(job, struct away, job);
+    CELLAR_ASSERT(away->read->away == away);
+    write_frames(away->read, &job->output, &away->written);
+}
+
+/* The step is back, its frames go behind what the output holds. A read that has ended meanwhile
+ * goes now. */
+static void come_back(struct net_read_job *job)
+{
+    struct away *away = CELLAR_CONTAINER_OF(job, struct away, job);
+    struct read *read = away->read;
+    if (job->session == NULL) {
+        svc_read_close(read->svc_read);
+        free_read(read, away->budget);
+        return;
+    }
+    CELLAR_ASSERT(job->session == read->call.session);
+    struct cellar_buffer *output = net_session_output(job->session);
+    if (output == NULL) {
+        end_read(read);
+        return;
+    }
+    if (away->written.status == CELLAR_OK &&
+        cellar_buffer_append(output, job->output.data, job->output.bytes) != CELLAR_OK) {
+        away->written.status = cellar_error_set(&away->written.error, CELLAR_NO_MEMORY,
+                                                "No memory for a part of the answer");
+    }
+    finish_step(read, &away->written);
+}
+
+/* Sends a step to the read pool, or has it tried again when there is a place. @return false when
+ * there is no memory for the way */
+static bool send_away(struct read *read)
+{
+    struct net_session *session = read->call.session;
+    if (read->away == NULL) {
+        read->away = cellar_mem_zalloc(1, sizeof *read->away);
+        if (read->away == NULL) {
+            return false;
+        }
+        net_read_job_init(&read->away->job, run_step_away, come_back);
+        read->away->read = read;
+        read->away->budget = net_session_context(session)->request_budget;
+    }
+    CELLAR_ASSERT(!is_away(read));
+    (void)net_read_job_send(&read->away->job, session, &read->work);
+    return true;
+}
+
+/* Runs the next step if client and socket have room for it. Where nothing may be sent any more
+ * run_step() ends the read; so only a live session is asked for room. */
 static void step(struct read *read)
 {
     struct net_session *session = read->call.session;
     CELLAR_ASSERT(!io_work_is_queued(&read->work));
-    if (read->credit_bytes <= 0 && !read->is_in_blob) {
+    if (is_away(read)) {
+        return; /* and goes on when it is back */
+    }
+    bool may_go_on = read->credit_bytes > 0 || read->is_in_blob;
+    bool is_open = net_session_output(session) != NULL;
+    if (!may_go_on || (is_open && !net_session_has_room(session, &read->work))) {
+        if (read->away != NULL) {
+            net_read_job_rest(&read->away->job);
+        }
         return;
     }
-    if (net_session_output(session) != NULL && !net_session_has_room(session, &read->work)) {
+    if (is_open && svc_read_is_cold(read->svc_read) && send_away(read)) {
         return;
     }
-    run_chunk(read);
+    run_step(read);
 }
 
 /* From the put-off queue, or from the session's when there is room again. */
@@ -244,7 +365,7 @@ static void on_ended(struct net_call *call)
 {
     struct read *read = read_of(call);
     CELLAR_ASSERT(read->svc_read != NULL);
-    if (read->credit_bytes <= 0 && !read->is_in_blob) {
+    if (!is_away(read) && read->credit_bytes <= 0 && !read->is_in_blob) {
         end_read(read);
     }
 }

@@ -21,6 +21,7 @@ struct net_operation;
 
 #define NET_REQUEST_COUNT_MAX 1024u /* in flight on one connection: HELLO's requests_max */
 #define NET_JOIN_COUNT_MAX 64u      /* of them half sent (MORE) */
+#define NET_READ_JOB_COUNT_MAX 16u  /* steps of reads on the read pool */
 #define NET_FRAME_US_MAX 60000000   /* how long a frame may take from its first byte to its last */
 #define NET_BUDGET_US_MAX 10000000  /* how long a message waits for room in the request budget */
 
@@ -35,6 +36,7 @@ struct net_context {
     struct net_measures *measures; /* one a loop */
     size_t loop_count;
     struct io_pool *pool;             /* for what blocks */
+    struct io_pool *read_pool;        /* for steps of reads that may wait for the disk */
     struct io_budget *request_budget; /* bytes of requests that are arriving or kept */
     const char *version;              /* the server's, such as "0.1.0" */
     const char *data_dir;
@@ -97,7 +99,9 @@ struct net_session {
     bool is_fresh;              /* it runs and has not become a call */
     enum cellar_status outcome; /* of the next request that ends */
     struct net_calls calls;
-    struct io_list parked; /* io_work of streams that wait for room in the output */
+    struct io_list parked;       /* io_work of streams that wait for room in the output */
+    struct io_list away_waiting; /* io_work of reads that wait until fewer steps are */
+    uint32_t away_count;         /* on the read pool */
 };
 
 /** Changes the state, by a move that is allowed. */

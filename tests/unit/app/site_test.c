@@ -30,6 +30,7 @@ static void fixture_open(struct fixture *fixture)
     }
     assert_int_equal(io_pool_start(1, 16, &fixture->pool, &error), CELLAR_OK);
     const struct net_front_options options = {.pool = fixture->pool,
+                                              .read_pool = fixture->pool,
                                               .request_budget = &fixture->budgets[0],
                                               .version = "9.9.9",
                                               .data_dir = "/nowhere",

@@ -221,6 +221,9 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
                                  bool *is_done, struct cellar_error *error)
 {
     size_t bytes = 0;
+    if (fake.before_next != NULL) {
+        fake.before_next();
+    }
     uint64_t rows = CELLAR_MIN(fake.row_count, read->rows_limit);
     fake.next_count++;
     *is_done = false;
@@ -246,6 +249,12 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
     }
     *is_done = read->row >= rows;
     return CELLAR_OK;
+}
+
+bool svc_read_is_cold(const struct svc_read *read)
+{
+    CELLAR_ASSERT(read != NULL);
+    return fake.is_cold;
 }
 
 void svc_read_close(struct svc_read *read)

@@ -7,7 +7,7 @@
 /*
  * A service that does what a test says, in the place of the real one: include fake_service.c in the
  * test's file, and its svc_ functions are linked instead of the library's. One thread, but for what
- * administration calls on the pool.
+ * administration and cold reads call on their pools.
  */
 
 #define FAKE_WRITE_COUNT_MAX 4096u
@@ -37,6 +37,8 @@ struct fake_service {
     uint64_t fail_at_piece;    /* svc_read_blob() fails before this one; UINT64_MAX: never */
     uint64_t fail_at_row;      /* svc_read_next() fails before this row; UINT64_MAX: never */
     bool is_empty_chunk_first; /* the first chunk holds no row */
+    bool is_cold;              /* reads say that their next step may wait for the disk */
+    void (*before_next)(void); /* called first by svc_read_next(), on its thread; NULL: not */
     size_t open_read_count;
     size_t next_count; /* calls of svc_read_next() */
     size_t column_count;

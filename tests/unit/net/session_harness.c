@@ -36,9 +36,12 @@ void harness_open(struct harness *harness)
     io_budget_init(&harness->answer_budget, 8u * 1048576u);
     assert_int_equal(io_loop_new(&harness->loop, &error), CELLAR_OK);
     assert_int_equal(io_pool_start(1, 16, &harness->pool, &error), CELLAR_OK);
+    assert_int_equal(io_pool_start(1, HARNESS_READ_TASK_COUNT_MAX, &harness->read_pool, &error),
+                     CELLAR_OK);
     struct net_front_options options = {
         .svc = harness_svc,
         .pool = harness->pool,
+        .read_pool = harness->read_pool,
         .request_budget = &harness->request_budget,
         .version = "9.9.9",
         .data_dir = "/tmp",
@@ -79,6 +82,7 @@ void harness_close(struct harness *harness)
         io_conn_abort(harness->conn);
     }
     io_pool_stop(harness->pool);
+    io_pool_stop(harness->read_pool);
     io_loop_turn(harness->loop, false);
     io_loop_turn(harness->loop, false);
     assert_int_equal(io_loop_member_count(harness->loop), 0);
@@ -86,6 +90,7 @@ void harness_close(struct harness *harness)
     assert_int_equal(io_budget_bytes(&harness->answer_budget), 0);
     io_loop_free(harness->loop);
     io_pool_free(harness->pool);
+    io_pool_free(harness->read_pool);
 }
 
 void harness_feed(struct harness *harness, const void *data, size_t bytes)

@@ -12,9 +12,12 @@
  * fake_service.c.
  */
 
+#define HARNESS_READ_TASK_COUNT_MAX 20u /* waiting ones, beside the one that runs */
+
 struct harness {
     struct io_loop *loop;
     struct io_pool *pool;
+    struct io_pool *read_pool;
     struct io_budget request_budget;
     struct io_budget answer_budget;
     struct net_context context;
