@@ -136,6 +136,9 @@ static enum cellar_status files_list(struct store_blobs *blobs, struct cellar_er
     DIR *directory = opendir(blobs->directory);
     enum cellar_status status = CELLAR_OK;
     const struct dirent *entry;
+    if (directory == NULL && errno == ENOENT) {
+        return CELLAR_OK;
+    }
     if (directory == NULL) {
         return cellar_error_set(error, CELLAR_IO_ERROR, "cannot open the directory %s: %s",
                                 blobs->directory, strerror(errno));
@@ -169,17 +172,15 @@ static void ids_begin(struct store_blobs *blobs) CELLAR_NO_THREAD_SAFETY
     CELLAR_ASSERT(blobs->last_id > 0 && blobs->last_id < UINT64_MAX);
 }
 
-enum cellar_status store_blobs_open(const char *directory, const uint8_t *log_id,
-                                    struct store_blobs **blobs, struct cellar_error *error)
+static enum cellar_status folder_open(const char *directory, const uint8_t *log_id,
+                                      struct store_blobs **blobs, struct cellar_error *error)
 {
-    struct store_blobs *opened = NULL;
     size_t bytes = strlen(directory);
-    CELLAR_ASSERT(bytes > 0 && bytes + NAME_DIGITS + sizeof SUFFIX + 1 < sizeof opened->directory);
-    CELLAR_TRY(store_directory_make(directory, error));
-    opened = cellar_mem_zalloc(1, sizeof *opened);
+    struct store_blobs *opened = cellar_mem_zalloc(1, sizeof *opened);
     if (opened == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for %s", directory);
     }
+    CELLAR_ASSERT(bytes > 0 && bytes + NAME_DIGITS + sizeof SUFFIX + 1 < sizeof opened->directory);
     memcpy(opened->directory, directory, bytes + 1);
     memcpy(opened->log_id, log_id, sizeof opened->log_id);
     cellar_mutex_init(&opened->lock);
@@ -191,6 +192,21 @@ enum cellar_status store_blobs_open(const char *directory, const uint8_t *log_id
     ids_begin(opened);
     *blobs = opened;
     return CELLAR_OK;
+}
+
+enum cellar_status store_blobs_open(const char *directory, const uint8_t *log_id,
+                                    struct store_blobs **blobs, struct cellar_error *error)
+{
+    CELLAR_ASSERT(directory[0] != '\0');
+    CELLAR_TRY(store_directory_make(directory, error));
+    return folder_open(directory, log_id, blobs, error);
+}
+
+enum cellar_status store_blobs_open_read(const char *directory, const uint8_t *log_id,
+                                         struct store_blobs **blobs, struct cellar_error *error)
+{
+    CELLAR_ASSERT(log_id != NULL);
+    return folder_open(directory, log_id, blobs, error);
 }
 
 void store_blobs_close(struct store_blobs *blobs)
@@ -219,6 +235,18 @@ bool store_blobs_name(struct store_blobs *blobs, uint64_t id)
         found->is_named = true;
     }
     return found != NULL;
+}
+
+enum cellar_status store_blobs_unnamed(const struct store_blobs *blobs, store_blob_visit_fn *visit,
+                                       void *context)
+{
+    for (size_t i = 0; i < blobs->found_count; i++) {
+        CELLAR_ASSERT(blobs->found[i].id > 0);
+        if (!blobs->found[i].is_named) {
+            CELLAR_TRY(visit(context, blobs->found[i].id));
+        }
+    }
+    return CELLAR_OK;
 }
 
 void store_blobs_name_all(struct store_blobs *blobs)

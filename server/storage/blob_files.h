@@ -49,14 +49,24 @@ enum cellar_status store_blobs_open(const char *directory, const uint8_t *log_id
                                     struct store_blobs **blobs, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/** The same for reading alone: nothing is made or removed. A folder that is missing is an empty
+ * one. */
+enum cellar_status store_blobs_open_read(const char *directory, const uint8_t *log_id,
+                                         struct store_blobs **blobs, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** Removes what was retired and frees; takes NULL. */
 void store_blobs_close(struct store_blobs *blobs);
 
 /* ---- clean-up at a start --------------------------------------------------------------------- */
 
-/** Notes that a record or an environment names a blob. Between open and sweep, by one thread.
- * @return false when there was no such file at the open */
+/** Notes that a record or an environment names a blob. Between open and sweep, by one thread;
+ * nothing afterwards. @return false when there was no such file at the open */
 bool store_blobs_name(struct store_blobs *blobs, uint64_t id);
+
+/** Calls `visit` for the files that were there at the open and were not named. As `visit`. */
+enum cellar_status store_blobs_unnamed(const struct store_blobs *blobs, store_blob_visit_fn *visit,
+                                       void *context) CELLAR_MUST_USE;
 
 /** Names all that were there at the open. As above. */
 void store_blobs_name_all(struct store_blobs *blobs);

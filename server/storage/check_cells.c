@@ -245,9 +245,10 @@ static const char *reference_check(struct store_check_cells *cells, const struct
         return "the reference to a blob is damaged";
     }
     blob_add(&cells->named, &blob);
-    return (walk->segment.flags & flags) == flags
-               ? NULL
-               : "the segment does not say that it holds a reference to a blob";
+    if ((walk->segment.flags & flags) != flags) {
+        return "the segment does not say that it holds a reference to a blob";
+    }
+    return cells->files == NULL ? NULL : store_check_files_blob(cells->files, &blob, NULL);
 }
 
 /* One cell; NULL when it is sound. The position is noted also for a cell that is wrong, so that one

@@ -1,6 +1,7 @@
 #ifndef CELLAR_STORAGE_CHECK_CELLS_H
 #define CELLAR_STORAGE_CHECK_CELLS_H
 
+#include "server/storage/check_blobs.h"
 #include "server/storage/check_env.h"
 
 /*
@@ -28,6 +29,7 @@ struct store_check_cells {
     bool has_hole;                  /* what lies before the next item could not be read */
     uint64_t item_count;
     uint64_t crc_sum;
+    struct store_check_files *files; /* reads what cells name; NULL: nobody */
     struct store_check_blobs named;  /* by cells */
     struct store_check_blobs listed; /* by the environment */
 };

@@ -444,6 +444,7 @@ static enum cellar_status content_check(struct env_check *check)
     CELLAR_TRY(state_check(check));
     CELLAR_TRY(database_walk(check, DB_LAYERS, layers_visit));
     CELLAR_TRY(store_check_cells_init(&check->cells, check->report, &check->options->rows, &place));
+    check->cells.files = check->options->files;
     enum cellar_status status = database_walk(check, DB_CELLS, root_visit);
     if (status == CELLAR_OK) {
         status = database_walk(check, DB_TOKENS, root_visit);

@@ -1,6 +1,7 @@
 #ifndef CELLAR_STORAGE_CHECK_ENV_H
 #define CELLAR_STORAGE_CHECK_ENV_H
 
+#include "server/storage/check_blobs.h"
 #include "server/storage/check_report.h"
 #include "server/storage/env.h"
 #include "server/storage/segment.h"
@@ -29,6 +30,7 @@ struct store_check_env_options {
     const uint8_t *log_id; /* of the commit log; NULL: not known */
     uint64_t end_lsn;      /* the log's last; UINT64_MAX: not known */
     struct store_check_rows rows;
+    struct store_check_files *files; /* reads the blobs that cells name; NULL: nobody */
 };
 
 /**

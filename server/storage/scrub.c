@@ -135,8 +135,9 @@ static enum cellar_status item_check(struct slice *slice, struct cellar_slice ke
         return CELLAR_OK;
     }
     CELLAR_ASSERT(scrub->map < STORE_SCRUB_MAP_COUNT);
+    scrub->files.byte_count = 0;
     CELLAR_TRY(map_checks[scrub->map](&scrub->cells, key, entry->value, entry->offset));
-    return share_take(slice, key, entry->value.bytes);
+    return share_take(slice, key, entry->value.bytes + scrub->files.byte_count);
 }
 
 /* Where a walk of one layer, or of the root at level 0, stands. */
@@ -431,6 +432,9 @@ enum cellar_status store_scrub_slice(struct store_scrub *scrub, struct store *st
     const struct timespec pause = {.tv_nsec = PAUSE_NS};
     enum cellar_status status = CELLAR_ABORTED;
     CELLAR_ASSERT(bytes_max > 0);
+    scrub->files.blobs = store->blobs;
+    /* No blob goes that a snapshot names. */
+    struct store_view *view = store->blobs != NULL ? store_view_hold(store) : NULL;
     for (unsigned i = 1; i <= META_TRIES_MAX && status == CELLAR_ABORTED; i++) {
         struct store_env_txn *txn = NULL;
         struct slice slice = {.scrub = scrub, .bytes_left = bytes_max};
@@ -448,6 +452,7 @@ enum cellar_status store_scrub_slice(struct store_scrub *scrub, struct store *st
             }
         }
     }
+    store_view_release(view);
     status = status == CELLAR_ABORTED ? CELLAR_OK : status; /* the next slice tries again */
     CELLAR_ASSERT(scrub->map <= STORE_SCRUB_MAP_COUNT);
     *is_done = status == CELLAR_OK && scrub->map == STORE_SCRUB_MAP_COUNT;
@@ -465,7 +470,9 @@ enum cellar_status store_scrub_init(struct store_scrub *scrub, uint32_t store_id
     scrub->report.find_context = context;
     scrub->rows = *rows;
     scrub->is_one_snapshot = true;
-    return store_check_cells_init(&scrub->cells, &scrub->report, &scrub->rows, &place);
+    CELLAR_TRY(store_check_cells_init(&scrub->cells, &scrub->report, &scrub->rows, &place));
+    scrub->cells.files = &scrub->files;
+    return CELLAR_OK;
 }
 
 uint64_t store_scrub_item_count(struct store *store)
@@ -483,6 +490,7 @@ uint64_t store_scrub_item_count(struct store *store)
 void store_scrub_fini(struct store_scrub *scrub)
 {
     store_check_cells_fini(&scrub->cells);
+    store_check_files_fini(&scrub->files);
     cellar_buffer_fini(&scrub->place);
     CELLAR_ASSERT(scrub->place.data == NULL);
 }

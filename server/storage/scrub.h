@@ -22,6 +22,7 @@ struct store_scrub {
     struct store_check_report report; /* hands findings on; its counts tell what was read */
     struct store_check_rows rows;
     struct store_check_cells cells;
+    struct store_check_files files;
     enum store_scrub_map map;
     struct cellar_buffer place; /* the whole key that was met last; goes on behind it */
     bool has_place;
@@ -31,7 +32,7 @@ struct store_scrub {
     bool has_sums;            /* count and sum were held against the state */
     uint64_t page_faults;     /* pages that could not be read */
     uint64_t layer_entries;   /* entries met behind marks */
-    uint64_t byte_count;      /* of keys and values met */
+    uint64_t byte_count;      /* of keys, values and blobs met */
     uint64_t item_count_left; /* that the newest state counts beyond what was met */
 };
 

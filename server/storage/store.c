@@ -245,6 +245,18 @@ struct store_env *store_env_swap(struct store *store, struct store_env *env, uin
     return old_env;
 }
 
+struct store_view *store_view_hold(struct store *store)
+{
+    CELLAR_ASSERT(store->env != NULL);
+    return view_get(store);
+}
+
+void store_view_release(struct store_view *view)
+{
+    CELLAR_ASSERT(view == NULL || view->env != NULL);
+    view_unref(view);
+}
+
 /* ---- blobs ----------------------------------------------------------------------------------- */
 
 void store_blobs_use(struct store *store, struct store_blobs *blobs) CELLAR_NO_THREAD_SAFETY

@@ -161,6 +161,13 @@ void store_view_shift(struct store *store, struct store_view *smaller);
 struct store_env *store_env_swap(struct store *store, struct store_env *env, uint64_t generation,
                                  struct store_view *view);
 
+/** Holds the store's view: what a snapshot that is taken meanwhile can see stays, blobs and
+ * generations too. Any thread. */
+struct store_view *store_view_hold(struct store *store);
+
+/** Lets a view go; takes NULL. */
+void store_view_release(struct store_view *view);
+
 /**
  * What a commit needs to let blobs go: made before it, so that nothing can fail behind it.
  *

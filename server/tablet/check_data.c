@@ -9,6 +9,9 @@
  *     6. the log's gaps, now that it is known what each store has applied
  *     7. folders that the catalog does not name
  *     8. the log again: records that a start would apply, held against their tables
+ *     9. blob files that nothing of all this names
+ *
+ * A blob's file is read where it is named, so that the finding names the row.
  *
  * What is damaged does not end the check; what hangs on it is told and stepped over. Memory: the
  * catalog, one log segment, and what check_env.c needs for one environment. One thread.
@@ -33,6 +36,7 @@ struct data_check {
     struct tablet_check_catalog catalog;
     struct store_env_state catalog_state;
     bool has_catalog_state;
+    struct store_check_files files;
     const struct tablet_check_store *store; /* whose rows are checked */
     char table_name[CELLAR_TABLE_NAME_BYTES_MAX];
     enum cellar_status status; /* the first failure in a callback that cannot return one */
@@ -200,6 +204,10 @@ static enum cellar_status record_take(void *context, const struct store_log_entr
         struct store_range_drop drop;
         bool is_sound = store_range_drop_decode(entry->payload, &drop);
         why = is_sound ? NULL : "the record's range drop cannot be read";
+    } else if (entry->type == STORE_RECORD_MUTATION_BLOB) {
+        struct store_blob blob;
+        bool is_sound = store_blob_decode(entry->payload, &blob);
+        why = is_sound ? NULL : "the record's reference to a blob is damaged";
     } else if (entry->type != STORE_RECORD_EMPTY) {
         why = "the record is of a type that this cellard does not know";
         is_needed = true; /* a start refuses it wherever it stands */
@@ -232,11 +240,34 @@ static const char *mutation_check(struct data_check *check, struct cellar_slice 
         if (item.type != STORE_ITEM_DELETE_ROW && item.type != STORE_ITEM_TOKEN) {
             why = family_check(schema, item.family, item.generation);
         }
-        if (why == NULL && item.type == STORE_ITEM_SET) {
+        if (why == NULL && (item.type == STORE_ITEM_SET || item.type == STORE_ITEM_SET_BLOB)) {
             why = timestamp_check(schema, item.start_us);
+        }
+        struct store_blob blob;
+        if (why == NULL && item.type == STORE_ITEM_SET_BLOB &&
+            store_blob_decode(item.value, &blob)) {
+            why = store_check_files_blob(&check->files, &blob, NULL);
         }
     }
     return why;
+}
+
+/* The same for a mutation that a blob holds. */
+static const char *mutation_blob_check(struct data_check *check, struct cellar_slice reference,
+                                       struct cellar_slice *row, struct cellar_buffer *payload)
+{
+    struct store_blob blob;
+    if (!store_blob_decode(reference, &blob)) {
+        return NULL; /* said already */
+    }
+    const char *why = store_check_files_blob(&check->files, &blob, payload);
+    CELLAR_ASSERT(why != NULL || check->files.blobs == NULL || payload->bytes == blob.bytes);
+    if (why != NULL || check->files.blobs == NULL) {
+        return why;
+    }
+    return mutation_is_sound(cellar_slice_of(payload))
+               ? mutation_check(check, cellar_slice_of(payload), row)
+               : "the mutation in the record's blob cannot be read";
 }
 
 /* What a start would apply is held against the tables as they are in the end: a record of a table
@@ -248,7 +279,9 @@ static enum cellar_status record_fit(void *context, const struct store_log_entry
     const struct tablet_check_store *store =
         tablet_check_catalog_find(&check->catalog, entry->store_id);
     CELLAR_ASSERT(entry->lsn > 0);
-    bool is_write = entry->type == STORE_RECORD_MUTATION || entry->type == STORE_RECORD_RANGE_DROP;
+    bool is_write = entry->type == STORE_RECORD_MUTATION ||
+                    entry->type == STORE_RECORD_MUTATION_BLOB ||
+                    entry->type == STORE_RECORD_RANGE_DROP;
     if (!is_write || store == NULL || store->table == NULL || !store->has_state ||
         entry->lsn <= store->applied_lsn) {
         return CELLAR_OK; /* of a dropped table, or applied already */
@@ -257,11 +290,15 @@ static enum cellar_status record_fit(void *context, const struct store_log_entry
     if (entry->type == STORE_RECORD_RANGE_DROP) {
         return CELLAR_OK;
     }
+    struct cellar_buffer payload = {0};
     check->store = store;
-    const char *why = mutation_check(check, entry->payload, &row);
+    const char *why = entry->type == STORE_RECORD_MUTATION
+                          ? mutation_check(check, entry->payload, &row)
+                          : mutation_blob_check(check, entry->payload, &row, &payload);
     if (why != NULL) {
         record_say(check, entry, STORE_CHECK_DAMAGE, row, why);
     }
+    cellar_buffer_fini(&payload);
     check->store = NULL;
     return CELLAR_OK;
 }
@@ -295,6 +332,7 @@ static enum cellar_status store_env_check(struct data_check *check, uint32_t id,
         .generation = generation,
         .log_id = check->log.log == NULL ? NULL : store_log_id(check->log.log),
         .end_lsn = store_check_log_end(&check->log),
+        .files = &check->files,
     };
     CELLAR_ASSERT(id != STORE_CATALOG_ID);
     if (store != NULL && store->table != NULL) {
@@ -349,6 +387,52 @@ static enum cellar_status folder_visit(void *context, uint32_t store_id, uint64_
     return may_be_lost ? store_env_check(check, store_id, generation, NULL) : CELLAR_OK;
 }
 
+/* ---- blobs ----------------------------------------------------------------------------------- */
+
+/* Their files are known by the log's id. */
+static enum cellar_status blobs_open(struct data_check *check)
+{
+    char path[PATH_MAX];
+    struct cellar_error error;
+    CELLAR_ASSERT(check->files.blobs == NULL);
+    if (check->log.log == NULL) {
+        return CELLAR_OK; /* the log's damage was told */
+    }
+    store_data_dir_blobs(&check->dir, path);
+    cellar_error_clear(&error);
+    enum cellar_status status =
+        store_blobs_open_read(path, store_log_id(check->log.log), &check->files.blobs, &error);
+    if (status != CELLAR_OK && status != CELLAR_NO_MEMORY) {
+        struct store_check_place place = {.file = "blobs"};
+        store_check_find(&check->report, STORE_CHECK_DAMAGE, &place, "%s", error.text);
+        return CELLAR_OK;
+    }
+    return status;
+}
+
+static enum cellar_status leftover_say(void *context, uint64_t id)
+{
+    struct data_check *check = context;
+    char file[STORE_CHECK_FILE_BYTES_MAX];
+    CELLAR_ASSERT(id > 0);
+    (void)snprintf(file, sizeof file, "blobs/%016" PRIx64 ".blob", id);
+    struct store_check_place place = {.file = file};
+    store_check_find(&check->report, STORE_CHECK_NOTE, &place,
+                     "leftover: nothing names it, a start removes it");
+    return CELLAR_OK;
+}
+
+/* Files that nothing names; not where something that might name them could not be read. */
+static void leftovers_check(struct data_check *check)
+{
+    store_check_scope_begin(&check->report);
+    if (check->files.blobs != NULL && check->report.damage_count == 0) {
+        enum cellar_status status = store_blobs_unnamed(check->files.blobs, leftover_say, check);
+        CELLAR_ASSERT(status == CELLAR_OK); /* as leftover_say() does not fail */
+    }
+    store_check_scope_end(&check->report);
+}
+
 /* ---- the frame ------------------------------------------------------------------------------- */
 
 /* Names in the data directory that nobody knows. */
@@ -395,6 +479,7 @@ static enum cellar_status content_check(struct data_check *check)
 {
     struct cellar_error error;
     CELLAR_TRY(store_check_log_open(&check->log, &check->report, &check->dir));
+    CELLAR_TRY(blobs_open(check));
     CELLAR_TRY(catalog_env_check(check));
     store_check_scope_begin(&check->report);
     CELLAR_TRY(store_check_log_read(&check->log, true, record_take, check));
@@ -414,6 +499,7 @@ static enum cellar_status content_check(struct data_check *check)
     store_check_scope_begin(&check->report);
     CELLAR_TRY(store_check_log_read(&check->log, false, record_fit, check));
     store_check_scope_end(&check->report);
+    leftovers_check(check);
     CELLAR_ASSERT(check->store == NULL);
     return CELLAR_OK;
 }
@@ -434,6 +520,8 @@ static enum cellar_status data_check_run(struct data_check *check, const char *p
         frame_check(check, kind, has_lock);
         status = content_check(check);
     }
+    store_blobs_close(check->files.blobs);
+    store_check_files_fini(&check->files);
     store_check_log_close(&check->log);
     store_data_dir_close(&check->dir);
     if (status != CELLAR_OK) {

@@ -249,6 +249,7 @@ static void damage(struct model_fixture *fixture)
     assert_int_equal(set(fixture, "a", "v"), CELLAR_OK);
     assert_int_equal(set(fixture, "bad row", "<a value to be found>"), CELLAR_OK);
     assert_int_equal(set(fixture, "c", "v"), CELLAR_OK);
+    fixture->service.is_damaged = true;
     svc_drain(fixture->service.svc);
     svc_close(fixture->service.svc);
     damage_marker = "<a value to be found>";

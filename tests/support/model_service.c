@@ -9,6 +9,8 @@
  */
 #include "tests/support/model_service.h"
 
+#include "server/tablet/check_data.h"
+
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -569,9 +571,31 @@ static void svc_stop(struct model_service *service)
     service->svc = NULL;
 }
 
+/* What a stopped server leaves is whole, and no file of a large value is left without a name. */
+static void data_check(const struct model_service *service)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    uint64_t damage_count = 0;
+    struct cellar_error error;
+    FILE *out = open_memstream(&text, &bytes);
+    assert_non_null(out);
+    const struct tablet_check_options options = {.data_dir = service->data_dir, .out = out};
+    cellar_error_clear(&error);
+    enum cellar_status status = tablet_check_data(&options, &damage_count, &error);
+    assert_int_equal(fclose(out), 0);
+    if (status != CELLAR_OK || damage_count > 0 || strstr(text, ".blob: leftover") != NULL) {
+        fail_msg("%s: %s%s", service->data_dir, error.text, text);
+    }
+    free(text);
+}
+
 void model_service_close(struct model_service *service)
 {
     svc_stop(service);
+    if (!service->is_damaged) {
+        data_check(service);
+    }
     test_remove_tree(service->folder);
 }
 

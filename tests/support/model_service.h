@@ -17,6 +17,7 @@ struct model_service {
     char folder[256];   /* holds the data directories */
     char data_dir[300]; /* the one in use */
     unsigned copy_count;
+    bool is_damaged; /* on purpose: the data is not checked at the close */
     bool has_compactor;
     struct test_compactor compactor;
 };

@@ -161,10 +161,11 @@ static void sound_data_has_no_problems(void **state)
 }
 
 /* Flips a bit in each copy of a text in a store's file, behind LMDB's back. */
-static void text_spoil(const struct model_service *service, unsigned store, const char *text)
+static void text_spoil(struct model_service *service, unsigned store, const char *text)
 {
     char path[400];
     size_t bytes = 0;
+    service->is_damaged = true;
     (void)snprintf(path, sizeof path, "%s/stores/%u/1/data.mdb", service->data_dir, store);
     uint8_t *data = test_file_read(path, &bytes);
     uint8_t *at = data;
