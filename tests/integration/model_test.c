@@ -10,6 +10,8 @@
 #include "tests/support/model_service.h"
 #include "tests/support/model_workload.h"
 
+/* Some values are files of their own, and where segments are small some whole mutations. */
+#define LARGE_VALUE_BYTES_MAX (CELLAR_INLINE_VALUE_BYTES_MAX + 100000u)
 #define RUNS 4u /* tables of different shape in one service */
 
 static void run_beside(const char *name, const struct svc_options *service_options,
@@ -51,8 +53,8 @@ static void answers_equal_the_model_with_default_settings(void **state)
     options.log_segment_bytes = UINT64_C(64) << 20;
     run("model, defaults", &options,
         &(struct model_workload_options){.step_count = 500,
-                                         .record_bytes_max = 3500000,
-                                         .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
+                                         .record_bytes_max = 5000000,
+                                         .value_bytes_max = LARGE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
                                          .restart_step_count = 80,
                                          .change_step_count = 10});
@@ -67,7 +69,7 @@ static void answers_equal_the_model_with_a_checkpoint_every_50_records(void **st
     run("model, checkpoints", &options,
         &(struct model_workload_options){.step_count = 1000,
                                          .record_bytes_max = 1800000,
-                                         .value_bytes_max = CELLAR_INLINE_VALUE_BYTES_MAX,
+                                         .value_bytes_max = LARGE_VALUE_BYTES_MAX,
                                          .wide_columns_max = 2000,
                                          .restart_step_count = 70,
                                          .change_step_count = 12,
@@ -83,8 +85,8 @@ static void answers_equal_the_model_with_tiny_log_segments(void **state)
     options.log_unapplied_bytes_max = 4 * 65536;
     run("model, tiny segments", &options,
         &(struct model_workload_options){.step_count = 1800,
-                                         .record_bytes_max = 15000,
-                                         .value_bytes_max = 12000,
+                                         .record_bytes_max = 40000,
+                                         .value_bytes_max = 20000,
                                          .wide_columns_max = 150,
                                          .restart_step_count = 120,
                                          .change_step_count = 10,
@@ -100,8 +102,8 @@ static void answers_equal_the_model_with_a_checkpoint_after_each_record(void **s
     options.log_segment_bytes = 1u << 20;
     run("model, each record", &options,
         &(struct model_workload_options){.step_count = 700,
-                                         .record_bytes_max = 200000,
-                                         .value_bytes_max = 20000,
+                                         .record_bytes_max = 400000,
+                                         .value_bytes_max = 200000,
                                          .wide_columns_max = 1200,
                                          .restart_step_count = 60,
                                          .change_step_count = 8,
@@ -117,8 +119,8 @@ static void answers_equal_the_model_beside_compactions(void **state)
     options.log_segment_bytes = 1u << 20;
     run_beside("model, compactions", &options,
                &(struct model_workload_options){.step_count = 1000,
-                                                .record_bytes_max = 200000,
-                                                .value_bytes_max = 20000,
+                                                .record_bytes_max = 400000,
+                                                .value_bytes_max = 200000,
                                                 .wide_columns_max = 1200,
                                                 .restart_step_count = 60,
                                                 .change_step_count = 8,

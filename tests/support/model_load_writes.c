@@ -52,7 +52,7 @@ static struct cellar_slice value_draw(struct model_load *load, size_t bytes_max)
     if (model_load_one_in(load, 40)) {
         bytes = (size_t)model_load_below(load, 300000);
     } else if (model_load_one_in(load, 300)) {
-        bytes = CELLAR_INLINE_VALUE_BYTES_MAX;
+        bytes = CELLAR_INLINE_VALUE_BYTES_MAX + (model_load_one_in(load, 2) ? 12345 : 0);
     }
     bytes = CELLAR_MIN(bytes, CELLAR_MIN(bytes_max, load->options->value_bytes_max));
     return cellar_slice_make(load->values + model_load_below(load, MODEL_LOAD_VALUE_BYTES - bytes),

@@ -98,9 +98,9 @@ enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *req
     fake.token_bytes = write->token.bytes;
     fake.token_start_us = write->token_time.start_us;
     fake.token_life_us = write->token_time.life_us;
-    fake.write_total++;
     fake.writes[fake.write_count++] =
         (struct fake_write){.row_done = write->done, .context = write->context};
+    fake.write_total++;
     return CELLAR_OK;
 }
 
@@ -118,9 +118,9 @@ enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *re
         return fake_fail(error, CELLAR_INVALID_ARGUMENT);
     }
     CELLAR_ASSERT(fake.write_count < FAKE_WRITE_COUNT_MAX);
-    fake.write_total++;
     fake.writes[fake.write_count++] = (struct fake_write){
         .rows_done = write->done, .context = write->context, .entry_count = count};
+    fake.write_total++;
     return CELLAR_OK;
 }
 

@@ -25,9 +25,9 @@ struct fake_service {
     /* writes */
     enum cellar_status write_status; /* of the submitting calls */
     struct fake_write writes[FAKE_WRITE_COUNT_MAX];
-    size_t write_count; /* queued and not completed */
-    size_t write_total; /* ever queued */
-    char order[4096];   /* first bytes of the row keys, in the order of submission */
+    size_t write_count;         /* queued and not completed */
+    _Atomic size_t write_total; /* ever queued; the last thing that is changed */
+    char order[4096];           /* first bytes of the row keys, in the order of submission */
     /* reads */
     enum cellar_status open_status;
     uint64_t row_count;        /* rows of every read */

@@ -2,6 +2,7 @@
  * nothing. */
 #include "tests/support/support.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "server/net/native/join.h"
@@ -57,6 +58,57 @@ static void join_waits_for_the_budget_and_takes_the_same_payload_later(void **st
     net_join_free(join);
 }
 
+/* Above some megabytes the body is a file's map, whole and in order. */
+static void join_keeps_a_large_body_in_a_file(void **state)
+{
+    (void)state;
+    const size_t piece_bytes = 1000000;
+    struct io_budget budget;
+    struct cellar_error error;
+    struct cellar_slice body;
+    uint8_t *piece = malloc(piece_bytes);
+    assert_non_null(piece);
+    io_budget_init(&budget, 10000000);
+    struct net_join *join = net_join_new("/tmp", &budget, 9000000);
+    for (unsigned i = 0; i < 9; i++) {
+        memset(piece, (int)i, piece_bytes);
+        assert_int_equal(net_join_append(join, cellar_slice_make(piece, piece_bytes), &error),
+                         CELLAR_OK);
+        assert_int_equal(join->body.bytes > 0, i < 4);
+    }
+    assert_int_equal(net_join_append(join, cellar_slice_make(piece, 1), &error),
+                     CELLAR_RESOURCE_EXHAUSTED);
+    assert_int_equal(io_budget_bytes(&budget), 9000000);
+    assert_int_equal(net_join_body(join, &body, &error), CELLAR_OK);
+    assert_true(net_join_is_mapped(join));
+    assert_int_equal(body.bytes, 9 * piece_bytes);
+    for (size_t at = 0; at < body.bytes; at += piece_bytes / 2) {
+        assert_int_equal(body.data[at], at / piece_bytes);
+    }
+    net_join_free(join);
+    assert_int_equal(io_budget_bytes(&budget), 0);
+    free(piece);
+}
+
+static void join_says_when_there_is_no_folder_for_a_large_body(void **state)
+{
+    (void)state;
+    struct io_budget budget;
+    struct cellar_error error;
+    io_budget_init(&budget, 10000000);
+    struct net_join *join = net_join_new("/no such folder", &budget, 9000000);
+    uint8_t *piece = calloc(1, NET_JOIN_MEMORY_BYTES_MAX + 1);
+    assert_non_null(piece);
+    assert_int_equal(
+        net_join_append(join, cellar_slice_make(piece, NET_JOIN_MEMORY_BYTES_MAX + 1), &error),
+        CELLAR_IO_ERROR);
+    assert_non_null(strstr(error.text, "/no such folder"));
+    net_join_refuse(join);
+    assert_int_equal(io_budget_bytes(&budget), 0);
+    net_join_free(join);
+    free(piece);
+}
+
 static enum cellar_status make_and_append(void *context)
 {
     struct io_budget *budget = context;
@@ -85,6 +137,8 @@ int main(void)
         cmocka_unit_test(join_appends_and_counts_against_the_budget),
         cmocka_unit_test(join_says_when_a_request_is_too_long),
         cmocka_unit_test(join_waits_for_the_budget_and_takes_the_same_payload_later),
+        cmocka_unit_test(join_keeps_a_large_body_in_a_file),
+        cmocka_unit_test(join_says_when_there_is_no_folder_for_a_large_body),
         cmocka_unit_test(join_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -506,6 +506,95 @@ static void read_with_an_endless_row_set_is_refused_by_the_budget(void **state)
     harness_close(&harness);
 }
 
+/* ---- blobs ----------------------------------------------------------------------------------- */
+
+/* The row is begun in one part, the cell is a part of its own, one frame a turn, then the end. */
+static void read_sends_a_blob_piece_by_piece(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    fake.row_count = 1;
+    fake.blob_piece_count = 3;
+    harness_open_greeted(&harness);
+    read_all(&harness, 2);
+    struct rows rows = expect_rows(&harness, 2, CELLAR_FRAME_PART);
+    assert_int_equal(rows.flags[0], 1);
+    assert_int_equal(rows.cell_count, 0);
+    struct cellar_buffer body = {0};
+    for (unsigned i = 0; i < 4; i++) {
+        harness_turn(&harness);
+        struct harness_frame frame = harness_expect(&harness, 2, CELLAR_FRAME_PART);
+        assert_int_equal(frame.head.has_more, i < 3);
+        assert_int_equal(cellar_buffer_append(&body, frame.payload.data, frame.payload.bytes),
+                         CELLAR_OK);
+        harness_expect_nothing(&harness);
+    }
+    const struct cellar_slice value = cellar_slice_text("piecepiecepiece");
+    assert_memory_equal(body.data + body.bytes - value.bytes, value.data, value.bytes);
+    struct cellar_msg_read_rows_reply reply;
+    assert_int_equal(cellar_message_decode(&cellar_msg_read_rows_reply_type, cellar_slice_of(&body),
+                                           &reply, CELLAR_UNKNOWN_REFUSE, NULL),
+                     CELLAR_OK);
+    assert_int_equal(reply.part, 1);
+    cellar_buffer_fini(&body);
+    harness_turn(&harness);
+    rows = expect_rows(&harness, 2, CELLAR_FRAME_REPLY);
+    assert_int_equal(rows.part, 2);
+    assert_int_equal(rows.row_count, 0);
+    assert_int_equal(fake.open_read_count, 0);
+    harness_close(&harness);
+}
+
+/* A part that was begun with credit is finished without; the next one waits. */
+static void read_finishes_a_blob_without_credit(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    fake.row_count = 1;
+    fake.blob_piece_count = 40;
+    harness_open_greeted(&harness);
+    read_with(&harness, 2,
+              (struct cellar_msg_read_rows_request){.present = 1u << 9, .credit_bytes = 40});
+    (void)expect_rows(&harness, 2, CELLAR_FRAME_PART);
+    bool has_more = true;
+    while (has_more) {
+        harness_turn(&harness);
+        has_more = harness_expect(&harness, 2, CELLAR_FRAME_PART).head.has_more;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        harness_turn(&harness);
+        harness_expect_nothing(&harness);
+    }
+    credit(&harness, 2, 1000);
+    harness_turn(&harness);
+    (void)expect_rows(&harness, 2, CELLAR_FRAME_REPLY);
+    harness_close(&harness);
+}
+
+/* An error follows the frames that were sent; they are of no part then. */
+static void read_that_fails_in_the_middle_of_a_blob_says_so(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    fake.row_count = 1;
+    fake.blob_piece_count = 3;
+    fake.fail_at_piece = 1;
+    harness_open_greeted(&harness);
+    read_all(&harness, 2);
+    (void)expect_rows(&harness, 2, CELLAR_FRAME_PART);
+    harness_turn(&harness);
+    assert_true(harness_expect(&harness, 2, CELLAR_FRAME_PART).head.has_more);
+    harness_turn(&harness);
+    assert_true(harness_expect(&harness, 2, CELLAR_FRAME_PART).head.has_more);
+    harness_turn(&harness);
+    harness_expect_error(&harness, 2, CELLAR_DATA_LOSS, "");
+    assert_int_equal(fake.open_read_count, 0);
+    harness_close(&harness);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +616,9 @@ int main(void)
         cmocka_unit_test(read_that_waits_meets_its_time_limit),
         cmocka_unit_test(read_ends_with_its_connection),
         cmocka_unit_test(read_with_an_endless_row_set_is_refused_by_the_budget),
+        cmocka_unit_test(read_sends_a_blob_piece_by_piece),
+        cmocka_unit_test(read_finishes_a_blob_without_credit),
+        cmocka_unit_test(read_that_fails_in_the_middle_of_a_blob_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "tests/unit/net/session_harness.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "tests/unit/net/fake_service.h"
@@ -219,6 +220,86 @@ static void write_that_is_cancelled_is_answered_as_ever(void **state)
     harness_close(&harness);
 }
 
+/* ---- of several frames ----------------------------------------------------------------------- */
+
+/* Sends a write in two frames. */
+static void write_in_two_frames(struct harness *harness, uint32_t id,
+                                const struct cellar_msg_mutate_row_request *message)
+{
+    struct cellar_buffer body = {0};
+    assert_int_equal(cellar_message_encode(&cellar_msg_mutate_row_request_type, message, &body),
+                     CELLAR_OK);
+    struct cellar_frame head = {.request_id = id,
+                                .operation = CELLAR_OP_MUTATE_ROW,
+                                .kind = CELLAR_FRAME_REQUEST,
+                                .has_more = true};
+    harness_feed_frame(harness, &head, cellar_slice_make(body.data, 5));
+    head.has_more = false;
+    harness_feed_frame(harness, &head, cellar_slice_make(body.data + 5, body.bytes - 5));
+    cellar_buffer_fini(&body);
+}
+
+/* Lets the pool's thread come to a write. */
+static void pool_await(size_t write_total)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (unsigned i = 0; i < 5000 && fake.write_total < write_total; i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+    assert_int_equal(fake.write_total, write_total);
+}
+
+/* What was sent behind it is taken when it is answered, and not before. */
+static void write_of_several_frames_keeps_its_turn(void **state)
+{
+    (void)state;
+    struct harness harness;
+    fake_reset();
+    harness_open_greeted(&harness);
+    write_in_two_frames(&harness, 2, &some_row);
+    harness_request(&harness, 3, CELLAR_OP_MUTATE_ROW, &cellar_msg_mutate_row_request_type,
+                    &some_row);
+    pool_await(1);
+    harness_turn(&harness);
+    harness_turn(&harness);
+    assert_int_equal(fake.write_total, 1);
+    harness_expect_nothing(&harness);
+    fake_complete(CELLAR_OK);
+    for (unsigned i = 0; i < 5000 && fake.write_total < 2; i++) {
+        harness_turn(&harness);
+    }
+    (void)harness_expect(&harness, 2, CELLAR_FRAME_REPLY);
+    assert_int_equal(fake.write_total, 2);
+    fake_complete(CELLAR_OK);
+    harness_turn(&harness);
+    (void)harness_expect(&harness, 3, CELLAR_FRAME_REPLY);
+    harness_close(&harness);
+}
+
+static void write_of_several_frames_that_is_refused_gives_its_turn_back(void **state)
+{
+    (void)state;
+    struct harness harness;
+    struct harness_frame frame;
+    fake_reset();
+    fake.write_status = CELLAR_NOT_FOUND;
+    harness_open_greeted(&harness);
+    write_in_two_frames(&harness, 2, &some_row);
+    harness_request(&harness, 3, CELLAR_OP_MUTATE_ROW, &cellar_msg_mutate_row_request_type,
+                    &some_row);
+    unsigned answer_count = 0;
+    for (unsigned i = 0; i < 5000000 && answer_count < 2; i++) {
+        harness_turn(&harness);
+        while (harness_take(&harness, &frame)) {
+            assert_int_equal(frame.head.kind, CELLAR_FRAME_ERROR);
+            assert_int_equal(frame.head.request_id, 2 + answer_count);
+            answer_count++;
+        }
+    }
+    assert_int_equal(answer_count, 2);
+    harness_close(&harness);
+}
+
 /* Any one allocation of a write may fail: the client hears of it, or the connection ends. */
 static void write_survives_every_failing_allocation(void **state)
 {
@@ -272,6 +353,8 @@ int main(void)
         cmocka_unit_test(write_of_many_failing_rows_has_a_bounded_answer),
         cmocka_unit_test(write_survives_its_connection),
         cmocka_unit_test(write_that_is_cancelled_is_answered_as_ever),
+        cmocka_unit_test(write_of_several_frames_keeps_its_turn),
+        cmocka_unit_test(write_of_several_frames_that_is_refused_gives_its_turn_back),
         cmocka_unit_test(write_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

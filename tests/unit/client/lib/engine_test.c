@@ -329,6 +329,26 @@ static void a_frame_of_the_largest_size_fits_the_input(void **state)
     cellar_engine_fini(&engine);
 }
 
+/* An error may cut off a part; what came of that is void, and the connection goes on. */
+static void an_error_in_the_middle_of_a_part_ends_its_request_alone(void **state)
+{
+    (void)state;
+    struct cellar_engine engine;
+    struct cellar_event event;
+    engine_open(&engine);
+    uint32_t id = submit(&engine, CELLAR_OP_READ_ROWS);
+    struct cellar_frame part = frame_of(id, CELLAR_OP_READ_ROWS, CELLAR_FRAME_PART);
+    part.has_more = true;
+    assert_false(feed_frame(&engine, part, TEXT("half a row"), &event));
+    assert_true(feed_frame(&engine, frame_of(id, CELLAR_OP_READ_ROWS, CELLAR_FRAME_ERROR),
+                           TEXT("\x81\x01\x0C"), &event));
+    assert_int_equal(event.kind, CELLAR_EVENT_ERROR);
+    assert_true(cellar_slice_equal(event.body, TEXT("\x81\x01\x0C")));
+    assert_int_equal(engine.in_flight_count, 0);
+    assert_int_equal(engine.state, CELLAR_ENGINE_OPEN);
+    cellar_engine_fini(&engine);
+}
+
 static void a_joined_message_is_bounded(void **state)
 {
     (void)state;
@@ -632,6 +652,7 @@ int main(void)
         cmocka_unit_test(answers_come_in_any_order_and_any_cut),
         cmocka_unit_test(messages_in_several_frames_are_joined_beside_each_other),
         cmocka_unit_test(a_frame_of_the_largest_size_fits_the_input),
+        cmocka_unit_test(an_error_in_the_middle_of_a_part_ends_its_request_alone),
         cmocka_unit_test(a_joined_message_is_bounded),
         cmocka_unit_test(requests_in_flight_and_their_size_are_bounded),
         cmocka_unit_test(ids_are_new_when_a_slot_is_used_again_also_after_wrapping),
