@@ -97,6 +97,61 @@ static enum cellar_status read_run(struct cellar_tool *tool, const struct cellar
     return status;
 }
 
+/* Prints the value of the one cell that was asked for, byte by byte as it is. */
+static enum cellar_status raw_run(struct cellar_tool *tool, const struct cellar_args *args,
+                                  const struct cellar_read *read, struct cellar_error *error)
+{
+    struct cellar_call call = {0};
+    struct cellar_scan *scan = NULL;
+    struct cellar_row row;
+    bool is_there = false;
+    CELLAR_ASSERT(args->word_count == 2);
+    if (cellar_scan_open(tool->client, args->words[0], read, &call, &scan) != CELLAR_E_OK) {
+        return cellar_tool_call_error(&call, error);
+    }
+    enum cellar_status status = CELLAR_OK;
+    while (status == CELLAR_OK && cellar_scan_next(scan, &row)) {
+        struct cellar_buffer bytes = {0};
+        is_there = row.cell_count > 0;
+        if (is_there) {
+            status = cellar_tool_memory(
+                cellar_buffer_append(&bytes, row.cells[0].value.data, row.cells[0].value.bytes),
+                error);
+        }
+        if (status == CELLAR_OK) {
+            status = cellar_tool_write(tool, &bytes, error);
+        }
+        cellar_buffer_fini(&bytes);
+    }
+    if (cellar_scan_close(scan, &call) != CELLAR_E_OK && status == CELLAR_OK) {
+        return cellar_tool_call_error(&call, error);
+    }
+    return status == CELLAR_OK && !is_there
+               ? cellar_error_set(error, CELLAR_NOT_FOUND, "There is no such cell")
+               : status;
+}
+
+/* Whether the command names one column of one row, as --raw needs. */
+static enum cellar_status raw_check(const struct cellar_args *args, struct cellar_error *error)
+{
+    size_t column_count = 0;
+    bool has_qualifier = false;
+    CELLAR_ASSERT(args->word_count >= 2);
+    for (size_t index = 0; index < args->given_count; index++) {
+        if (strcmp(args->given[index].option->name, "column") == 0) {
+            column_count++;
+            has_qualifier = strchr(args->given[index].value, ':') != NULL;
+        }
+    }
+    if (args->word_count == 2 && column_count == 1 && has_qualifier &&
+        !cellar_args_has(args, "keys-only") && !cellar_args_has(args, "versions")) {
+        return CELLAR_OK;
+    }
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                            "Option --raw wants one row and one --column cf:q, and prints the "
+                            "newest cell of it");
+}
+
 /* get: rows by their keys. Keys are escaped as they are printed, so that a key can be copied from
  * the output. */
 static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_args *args,
@@ -111,7 +166,11 @@ static enum cellar_status get_run(struct cellar_tool *tool, const struct cellar_
         status = cellar_escape_decode(cellar_slice_text(args->words[index]), &key, error);
         cellar_read_row(read, cellar_view_of(key.data, key.bytes));
     }
-    if (status == CELLAR_OK) {
+    if (status == CELLAR_OK && cellar_args_has(args, "raw")) {
+        cellar_read_versions(read, 1);
+        status = raw_check(args, error);
+        status = status == CELLAR_OK ? raw_run(tool, args, read, error) : status;
+    } else if (status == CELLAR_OK) {
         status = read_run(tool, args, read, error);
     }
     cellar_buffer_fini(&key);
@@ -193,6 +252,7 @@ static enum cellar_status count_run(struct cellar_tool *tool, const struct cella
 }
 
 static const struct cellar_option get_options[] = {
+    {"raw", NULL, "only the newest cell's value, byte by byte as it is, of one row and column"},
     {"column", "cf[:q]", "only this column, or all of a family; as many as wanted"},
     {"versions", "N", "only the newest N cells of each column; default all"},
     {"keys-only", NULL, "only the keys of rows that exist"},
@@ -221,6 +281,7 @@ const struct cellar_command cellar_read_commands[] = {
      .words = "T ROW ...",
      .summary = "Prints rows by their keys",
      .help = "    cellar get packages lmdb bash --column f:Version --versions 1\n"
+             "    cellar get packages lmdb --column f:Archive --raw > lmdb.deb\n"
              "\n"
              "Rows that do not exist print nothing. Timestamps are microseconds since 1970.\n",
      .options = get_options,

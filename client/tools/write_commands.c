@@ -9,6 +9,7 @@
 #include "client/tools/escape.h"
 #include "client/tools/report.h"
 #include "client/tools/tool.h"
+#include "client/tools/value_file.h"
 
 /* Applies a list to the row that the second word names. */
 static enum cellar_status list_apply(struct cellar_tool *tool, const struct cellar_args *args,
@@ -29,31 +30,67 @@ static enum cellar_status list_apply(struct cellar_tool *tool, const struct cell
     return status;
 }
 
-/* Adds the cells of a set to a list. -1 stands for "none given", since 0 is a timestamp like
- * others. */
+/* Adds a cell to a list. @param timestamp_us  -1: the server's time, since 0 is one like others */
+static void cell_add(struct cellar_mutations *list, const struct cellar_column_text *cell,
+                     int64_t timestamp_us)
+{
+    const char *family = cellar_column_text_family(cell);
+    struct cellar_view qualifier = cellar_view_of(cell->qualifier.data, cell->qualifier.bytes);
+    struct cellar_view value = cellar_view_of(cell->value.data, cell->value.bytes);
+    CELLAR_ASSERT(timestamp_us >= -1);
+    if (timestamp_us >= 0) {
+        cellar_mutations_set_at(list, family, qualifier, timestamp_us, value);
+    } else {
+        cellar_mutations_set(list, family, qualifier, value);
+    }
+}
+
+/* Reads `cf:q=FILE`, where the file's content is the value. */
+static enum cellar_status file_cell_decode(const char *text, struct cellar_column_text *cell,
+                                           struct cellar_error *error)
+{
+    struct cellar_buffer path = {0};
+    CELLAR_TRY(cellar_cell_text_decode(text, cell, error));
+    enum cellar_status status = cellar_buffer_append(&path, cell->value.data, cell->value.bytes);
+    if (status == CELLAR_OK) {
+        status = cellar_buffer_append(&path, "", 1);
+    }
+    status = status == CELLAR_OK
+                 ? cellar_value_file_read((const char *)path.data, &cell->value, error)
+                 : cellar_error_set(error, status, "No memory for a cell");
+    CELLAR_ASSERT(status == CELLAR_OK || error->code == status);
+    cellar_buffer_fini(&path);
+    return status;
+}
+
+/* Adds the cells of a set to a list: those of words, then those of files. */
 static enum cellar_status cells_add(const struct cellar_args *args, struct cellar_mutations *list,
                                     struct cellar_error *error)
 {
     static const struct cellar_args_limits limits = {.least = 0, .most = INT64_MAX};
     struct cellar_column_text cell = {0};
     int64_t timestamp_us = -1;
-    CELLAR_ASSERT(args->word_count >= 3);
+    CELLAR_ASSERT(args->word_count >= 2);
     enum cellar_status status = cellar_args_number(args, "timestamp", limits, &timestamp_us, error);
     for (size_t index = 2; status == CELLAR_OK && index < args->word_count; index++) {
         status = cellar_cell_text_decode(args->words[index], &cell, error);
-        if (status != CELLAR_OK) {
-            break;
+        if (status == CELLAR_OK) {
+            cell_add(list, &cell, timestamp_us);
         }
-        const char *family = cellar_column_text_family(&cell);
-        struct cellar_view qualifier = cellar_view_of(cell.qualifier.data, cell.qualifier.bytes);
-        struct cellar_view value = cellar_view_of(cell.value.data, cell.value.bytes);
-        if (timestamp_us >= 0) {
-            cellar_mutations_set_at(list, family, qualifier, timestamp_us, value);
-        } else {
-            cellar_mutations_set(list, family, qualifier, value);
+    }
+    for (size_t index = 0; status == CELLAR_OK && index < args->given_count; index++) {
+        if (strcmp(args->given[index].option->name, "from") == 0) {
+            status = file_cell_decode(args->given[index].value, &cell, error);
+            if (status == CELLAR_OK) {
+                cell_add(list, &cell, timestamp_us);
+            }
         }
     }
     cellar_column_text_fini(&cell);
+    if (status == CELLAR_OK && cellar_mutations_count(list) == 0) {
+        status = cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                  "No cells to set: give cf:q=VALUE, or --from cf:q=FILE");
+    }
     return status;
 }
 
@@ -221,6 +258,7 @@ static enum cellar_status delete_run(struct cellar_tool *tool, const struct cell
 
 static const struct cellar_option set_options[] = {
     {"timestamp", "US", "of the cells, microseconds since 1970; default the server's time"},
+    {"from", "cf:q=FILE", "a cell with what the file holds, up to 100 MiB; - is standard input"},
     {NULL, NULL, NULL},
 };
 
@@ -231,15 +269,16 @@ static const struct cellar_option delete_options[] = {
 
 const struct cellar_command cellar_write_commands[] = {
     {.verb = "set",
-     .words = "T ROW cf:q=VALUE ...",
+     .words = "T ROW [cf:q=VALUE ...]",
      .summary = "Sets cells of one row, all together or none",
      .help = "    cellar set packages lmdb f:Version=0.9.24 'f:Description=memory-mapped store'\n"
+             "    cellar set packages lmdb --from f:Archive=lmdb.deb\n"
              "\n"
              "The first colon ends the family and the first '=' the qualifier; one that holds a\n"
              "'=' itself is written with \\x3d. In a table of millis, timestamps are multiples of\n"
              "1000.\n",
      .options = set_options,
-     .word_count_min = 3,
+     .word_count_min = 2,
      .word_count_max = CELLAR_ARGS_COUNT_MAX,
      .run = set_run},
     {.verb = "delete",

@@ -5,6 +5,7 @@
  */
 #include "tests/support/tool_stage.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void a_server_is_asked_how_it_is(void **state)
@@ -135,6 +136,28 @@ static void cells_are_set_read_and_deleted(void **state)
     tool_expect_ok(RUN("table", "drop", "cells", "--yes"));
 }
 
+static void values_come_from_files_and_go_to_them(void **state)
+{
+    (void)state;
+    tool_expect_ok(RUN("table", "create", "files", "--family", "f"));
+    char from[300];
+    (void)snprintf(from, sizeof from, "f:q=%s", tool_stage_file("value", "line\none=\\x00\n"));
+    tool_expect_ok(RUN("set", "files", "r", "f:a=1", "--from", from));
+    tool_expect_ok(RUN("get", "files", "r", "--column", "f:q", "--raw"));
+    tool_expect_out("line\none=\\x00\n");
+    tool_expect_ok(RUN("get", "files", "r", "--column", "f:a", "--raw"));
+    tool_expect_out("1");
+    assert_int_equal(RUN("get", "files", "r", "--column", "f:nope", "--raw"), 3);
+    tool_expect_err("There is no such cell");
+    assert_int_equal(RUN("get", "files", "r", "--raw"), 2);
+    tool_expect_err("one --column cf:q");
+    assert_int_equal(RUN("set", "files", "r"), 2);
+    tool_expect_err("No cells to set");
+    assert_int_equal(RUN("set", "files", "r", "--from", "f:q=/no such file"), 2);
+    tool_expect_err("Cannot open '/no such file'");
+    tool_expect_ok(RUN("table", "drop", "files", "--yes"));
+}
+
 static void what_would_go_is_said_and_nothing_goes(void **state)
 {
     (void)state;
@@ -217,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_server_tells_what_it_holds_and_does),
         cmocka_unit_test(tables_are_created_shown_and_dropped),
         cmocka_unit_test(cells_are_set_read_and_deleted),
+        cmocka_unit_test(values_come_from_files_and_go_to_them),
         cmocka_unit_test(what_would_go_is_said_and_nothing_goes),
         cmocka_unit_test(scans_are_cut_turned_and_limited),
     };
