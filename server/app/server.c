@@ -35,6 +35,7 @@
 #define DRAIN_POLL_US 5000
 /* So that monitoring gets in when connections_max is reached. */
 #define SPARE_CONNECTION_COUNT 16u
+#define FILE_BYTES_MAX (UINT64_C(1) << 30) /* of large requests that are arriving, or applied */
 #define POOL_THREAD_COUNT 2u
 #define POOL_TASK_COUNT_MAX 256u
 /* Reads that wait for the disk. So many at once that the disk has something to choose from; so many
@@ -52,6 +53,7 @@ struct cellar_server {
     size_t running_count; /* and of them running */
     int64_t drain_us;     /* the starting and stopping thread's */
     struct io_budget request_budget;
+    struct io_budget file_budget;
     struct io_budget answer_budget;
     struct net_context native;
     struct net_measures *measures; /* one a loop */
@@ -127,6 +129,7 @@ static void init_native(struct cellar_server *server)
         .pool = server->pool,
         .read_pool = server->read_pool,
         .request_budget = &server->request_budget,
+        .file_budget = &server->file_budget,
         .version = CELLAR_SERVER_VERSION,
         .data_dir = server->data_dir,
         .loops = server->loops,
@@ -144,6 +147,7 @@ static void init_web(struct cellar_server *server, const struct cellar_server_co
         .loops = server->loops,
         .loop_count = server->loop_count,
         .request_budget = &server->request_budget,
+        .file_budget = &server->file_budget,
         .answer_budget = &server->answer_budget,
         .native = &server->native,
         .version = CELLAR_SERVER_VERSION,
@@ -194,6 +198,7 @@ static enum cellar_status start_all(struct cellar_server *server,
 {
     server->drain_us = config->drain_us;
     io_budget_init(&server->request_budget, config->request_bytes_max_total);
+    io_budget_init(&server->file_budget, FILE_BYTES_MAX);
     io_budget_init(&server->answer_budget, config->answer_bytes_max_total);
     CELLAR_TRY(make_loops(server, config->loop_count, error));
     CELLAR_TRY(open_listener(server, config, error));
@@ -332,6 +337,7 @@ void cellar_server_stop(struct cellar_server *server)
         io_loop_free(server->loops[i]);
     }
     CELLAR_ASSERT(io_budget_bytes(&server->request_budget) == 0);
+    CELLAR_ASSERT(io_budget_bytes(&server->file_budget) == 0);
     io_pool_free(server->pool);
     io_pool_free(server->read_pool);
     svc_close(server->svc);

@@ -107,9 +107,11 @@ static void show_budgets(const struct cellar_site *site, struct cellar_metric_pa
     cellar_metric_begin(page, CELLAR_METRIC_GAUGE, "cellar_budget_used_bytes",
                         "Memory taken of a budget.");
     cellar_metric_put(page, "budget=\"requests\"", io_budget_bytes(site->request_budget));
+    cellar_metric_put(page, "budget=\"request_files\"", io_budget_bytes(site->file_budget));
     cellar_metric_put(page, "budget=\"answers\"", io_budget_bytes(site->answer_budget));
     cellar_metric_begin(page, CELLAR_METRIC_GAUGE, "cellar_budget_max_bytes", "Size of a budget.");
     cellar_metric_put(page, "budget=\"requests\"", io_budget_limit(site->request_budget));
+    cellar_metric_put(page, "budget=\"request_files\"", io_budget_limit(site->file_budget));
     cellar_metric_put(page, "budget=\"answers\"", io_budget_limit(site->answer_budget));
     CELLAR_ASSERT(page->name != NULL);
 }

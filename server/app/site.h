@@ -19,6 +19,7 @@ struct cellar_site {
     struct io_loop *const *loops;
     size_t loop_count;
     struct io_budget *request_budget;
+    struct io_budget *file_budget;
     struct io_budget *answer_budget;
     const struct net_context *native;
     const char *version;

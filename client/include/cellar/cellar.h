@@ -575,7 +575,7 @@ void cellar_mutations_delete_row(struct cellar_mutations *list);
  * @param row   1..4096 bytes
  * @param list  as filled; NULL is CELLAR_E_NO_MEMORY, what cellar_mutations_new() met
  * @return CELLAR_E_OK; CELLAR_E_NOT_FOUND (table or family); CELLAR_E_INVALID_ARGUMENT;
- *         CELLAR_E_RESOURCE_EXHAUSTED; CELLAR_E_UNIMPLEMENTED (values above the server's limit);
+ *         CELLAR_E_RESOURCE_EXHAUSTED (a limit, or the server's disk; named);
  *         CELLAR_E_OUTCOME_UNKNOWN, CELLAR_E_DEADLINE_EXCEEDED: it may have been applied;
  *         CELLAR_E_UNAVAILABLE, CELLAR_E_IO_ERROR, CELLAR_E_NO_MEMORY: it was not
  * @thread any

@@ -46,11 +46,12 @@ void net_front_init(struct net_context *context, const struct net_front_options 
         .pool = options->pool,
         .read_pool = options->read_pool,
         .request_budget = options->request_budget,
+        .file_budget = options->file_budget,
         .version = options->version,
         .data_dir = options->data_dir,
         .started_us = cellar_clock_monotonic_us(),
-        .request_bytes_max = CELLAR_MIN((uint64_t)CELLAR_REQUEST_BYTES_MAX,
-                                        io_budget_limit(options->request_budget) - INPUT_BYTES_MAX),
+        .request_bytes_max =
+            CELLAR_MIN((uint64_t)CELLAR_REQUEST_BYTES_MAX, io_budget_limit(options->file_budget)),
         .operations = operations,
         .operation_count = CELLAR_ARRAY_COUNT(operations),
     };

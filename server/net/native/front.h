@@ -11,6 +11,7 @@ struct net_front_options {
     struct io_pool *pool;
     struct io_pool *read_pool; /* for nothing but reads, so that neither keeps the other waiting */
     struct io_budget *request_budget;
+    struct io_budget *file_budget;
     const char *version;
     const char *data_dir;
     struct io_loop *const *loops;

@@ -26,6 +26,7 @@
 
 #define FIRST_PAYLOAD_BYTES_MAX 65536u /* before HELLO was answered */
 #define RETRY_DELAY_MS 1000u
+#define MEMORY_SHARE 4u /* of the requests' memory that one may take */
 
 /* Fails the connection as such, with a code and a formatted sentence. */
 #define FAIL(session, code, ...)                                                                   \
@@ -211,9 +212,14 @@ static struct net_join *begin_join(struct net_session *session, const struct cel
              NET_JOIN_COUNT_MAX);
         return NULL;
     }
-    uint64_t bytes_max =
-        CELLAR_MIN(context->request_bytes_max, io_budget_limit(context->request_budget));
-    struct net_join *join = net_join_new(context->data_dir, context->request_budget, bytes_max);
+    uint64_t memory_bytes = io_budget_limit(context->request_budget) / MEMORY_SHARE;
+    const struct net_join_limits limits = {
+        .memory_budget = context->request_budget,
+        .file_budget = context->file_budget,
+        .directory = context->data_dir,
+        .memory_bytes_max = CELLAR_MIN((uint64_t)NET_JOIN_MEMORY_BYTES_MAX, memory_bytes),
+        .bytes_max = context->request_bytes_max};
+    struct net_join *join = net_join_new(&limits);
     if (join == NULL) {
         FAIL(session, CELLAR_NO_MEMORY, "No memory for a request of several frames");
         return NULL;

@@ -21,18 +21,23 @@
 #define STEP_BYTES 65536u
 #define RETRY_DELAY_MS 1000u
 
-struct net_join *net_join_new(const char *directory, struct io_budget *budget, uint64_t bytes_max)
+struct net_join *net_join_new(const struct net_join_limits *limits)
 {
-    CELLAR_ASSERT(directory != NULL && budget != NULL);
-    CELLAR_ASSERT(bytes_max > 0);
+    CELLAR_ASSERT(limits->directory != NULL && limits->memory_budget != NULL);
+    CELLAR_ASSERT(limits->file_budget != NULL && limits->bytes_max > 0);
     struct net_join *join = cellar_mem_zalloc(1, sizeof *join);
     if (join != NULL) {
-        join->directory = directory;
+        join->limits = *limits;
         join->descriptor = -1;
-        join->budget = budget;
-        join->bytes_max = bytes_max;
     }
     return join;
+}
+
+/* The budget that the body is counted against now. */
+static struct io_budget *budget_of(const struct net_join *join)
+{
+    CELLAR_ASSERT(join->descriptor < 0 || join->body.bytes == 0);
+    return join->descriptor < 0 ? join->limits.memory_budget : join->limits.file_budget;
 }
 
 static void file_end(struct net_join *join)
@@ -51,8 +56,8 @@ static void file_end(struct net_join *join)
 void net_join_refuse(struct net_join *join)
 {
     cellar_buffer_fini(&join->body);
+    io_budget_give(budget_of(join), join->charged_bytes);
     file_end(join);
-    io_budget_give(join->budget, join->charged_bytes);
     join->charged_bytes = 0;
     join->is_refused = true;
     CELLAR_ASSERT(join->body.bytes == 0);
@@ -65,12 +70,12 @@ void net_join_free(struct net_join *join)
     cellar_mem_free(join);
 }
 
-/* Counts more of the body against the budget. */
-static enum cellar_status charge(struct net_join *join, uint64_t more, size_t bytes,
-                                 struct cellar_error *error)
+/* Counts more of the body against a budget. */
+static enum cellar_status charge(struct net_join *join, struct io_budget *budget, uint64_t more,
+                                 size_t bytes, struct cellar_error *error)
 {
-    CELLAR_ASSERT(join->charged_bytes + more <= join->bytes_max);
-    if (!io_budget_try(join->budget, more)) {
+    CELLAR_ASSERT(more <= join->limits.bytes_max);
+    if (!io_budget_try(budget, more)) {
         (void)cellar_error_set(error, CELLAR_UNAVAILABLE,
                                "The server has no room for a request of at least %zu bytes beside "
                                "those that it is receiving",
@@ -89,12 +94,13 @@ static enum cellar_status grow(struct net_join *join, size_t bytes, struct cella
         return CELLAR_OK;
     }
     size_t capacity = (bytes + STEP_BYTES - 1) / STEP_BYTES * STEP_BYTES;
-    uint64_t more = CELLAR_MIN((uint64_t)capacity, join->bytes_max) - join->charged_bytes;
-    CELLAR_TRY(charge(join, more, bytes, error));
+    uint64_t wanted = CELLAR_MIN((uint64_t)capacity, join->limits.bytes_max);
+    uint64_t more = wanted - join->charged_bytes;
+    CELLAR_TRY(charge(join, join->limits.memory_budget, more, bytes, error));
     uint8_t *data = cellar_mem_realloc(join->body.data, capacity);
     if (data == NULL) {
         join->charged_bytes -= more;
-        io_budget_give(join->budget, more);
+        io_budget_give(join->limits.memory_budget, more);
         return cellar_error_set(error, CELLAR_NO_MEMORY,
                                 "No memory for a request of at least %zu bytes", bytes);
     }
@@ -112,8 +118,8 @@ static enum cellar_status file_failed(const struct net_join *join, struct cellar
     bool is_full = errno == ENOSPC || errno == EDQUOT;
     CELLAR_ASSERT(errno != 0);
     return cellar_error_set(error, is_full ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_IO_ERROR,
-                            "A request of more than %u bytes cannot be kept in %s: %s",
-                            NET_JOIN_MEMORY_BYTES_MAX, join->directory, strerror(errno));
+                            "A request of more than %" PRIu64 " bytes cannot be kept in %s: %s",
+                            join->limits.memory_bytes_max, join->limits.directory, strerror(errno));
 }
 
 static enum cellar_status file_append(struct net_join *join, struct cellar_slice bytes,
@@ -133,30 +139,38 @@ static enum cellar_status file_append(struct net_join *join, struct cellar_slice
     return CELLAR_OK;
 }
 
-/* Moves the body from memory into a file. */
+/* Moves the body from memory into a file, and from one budget to the other. */
 static enum cellar_status file_begin(struct net_join *join, struct cellar_error *error)
 {
+    uint64_t memory_bytes = join->charged_bytes;
+    struct cellar_buffer body = join->body;
+    int descriptor = open(join->limits.directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     CELLAR_ASSERT(join->descriptor < 0);
-    join->descriptor = open(join->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (join->descriptor < 0) {
+    if (descriptor < 0) {
         return file_failed(join, error);
     }
-    CELLAR_TRY(file_append(join, cellar_slice_of(&join->body), error));
-    cellar_buffer_fini(&join->body);
-    return CELLAR_OK;
+    enum cellar_status status =
+        charge(join, join->limits.file_budget, body.bytes, body.bytes, error);
+    if (status != CELLAR_OK) {
+        (void)close(descriptor);
+        return status;
+    }
+    io_budget_give(join->limits.memory_budget, memory_bytes);
+    join->charged_bytes = body.bytes;
+    join->descriptor = descriptor;
+    join->body = (struct cellar_buffer){0};
+    status = file_append(join, cellar_slice_of(&body), error);
+    cellar_buffer_fini(&body);
+    return status;
 }
 
 static enum cellar_status append_to_file(struct net_join *join, struct cellar_slice payload,
                                          struct cellar_error *error)
 {
-    uint64_t bytes = join->file_bytes + join->body.bytes + payload.bytes;
-    if (bytes > join->charged_bytes) {
-        CELLAR_TRY(charge(join, bytes - join->charged_bytes, (size_t)bytes, error));
-    }
-    CELLAR_ASSERT(bytes <= join->bytes_max);
-    if (join->descriptor < 0) {
-        CELLAR_TRY(file_begin(join, error));
-    }
+    CELLAR_TRY(join->descriptor < 0 ? file_begin(join, error) : CELLAR_OK);
+    CELLAR_TRY(charge(join, join->limits.file_budget, payload.bytes,
+                      (size_t)join->file_bytes + payload.bytes, error));
+    CELLAR_ASSERT(join->descriptor >= 0);
     return file_append(join, payload, error);
 }
 
@@ -170,14 +184,14 @@ enum cellar_status net_join_append(struct net_join *join, struct cellar_slice pa
     if (payload.bytes == 0) {
         return CELLAR_OK;
     }
-    if (bytes > join->bytes_max) {
+    if (bytes > join->limits.bytes_max) {
         return cellar_error_set(error, CELLAR_RESOURCE_EXHAUSTED,
                                 "A request takes at most %" PRIu64
                                 " bytes on this server, this one "
                                 "at least %zu",
-                                join->bytes_max, bytes);
+                                join->limits.bytes_max, bytes);
     }
-    if (bytes > NET_JOIN_MEMORY_BYTES_MAX) {
+    if (join->descriptor >= 0 || bytes > join->limits.memory_bytes_max) {
         return append_to_file(join, payload, error);
     }
     CELLAR_TRY(grow(join, bytes, error));

@@ -38,6 +38,7 @@ struct net_context {
     struct io_pool *pool;             /* for what blocks */
     struct io_pool *read_pool;        /* for steps of reads that may wait for the disk */
     struct io_budget *request_budget; /* bytes of requests that are arriving or kept */
+    struct io_budget *file_budget;    /* of those that are in files meanwhile */
     const char *version;              /* the server's, such as "0.1.0" */
     const char *data_dir;
     int64_t started_us;         /* monotonic */

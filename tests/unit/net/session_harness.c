@@ -33,6 +33,7 @@ void harness_open(struct harness *harness)
     struct cellar_error error;
     memset(harness, 0, sizeof *harness);
     io_budget_init(&harness->request_budget, 8u * 1048576u);
+    io_budget_init(&harness->file_budget, 6u * 1048576u);
     io_budget_init(&harness->answer_budget, 8u * 1048576u);
     assert_int_equal(io_loop_new(&harness->loop, &error), CELLAR_OK);
     assert_int_equal(io_pool_start(1, 16, &harness->pool, &error), CELLAR_OK);
@@ -43,6 +44,7 @@ void harness_open(struct harness *harness)
         .pool = harness->pool,
         .read_pool = harness->read_pool,
         .request_budget = &harness->request_budget,
+        .file_budget = &harness->file_budget,
         .version = "9.9.9",
         .data_dir = "/tmp",
         .loops = &harness->loop,
@@ -87,6 +89,7 @@ void harness_close(struct harness *harness)
     io_loop_turn(harness->loop, false);
     assert_int_equal(io_loop_member_count(harness->loop), 0);
     assert_int_equal(io_budget_bytes(&harness->request_budget), 0);
+    assert_int_equal(io_budget_bytes(&harness->file_budget), 0);
     assert_int_equal(io_budget_bytes(&harness->answer_budget), 0);
     io_loop_free(harness->loop);
     io_pool_free(harness->pool);

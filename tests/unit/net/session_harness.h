@@ -19,6 +19,7 @@ struct harness {
     struct io_pool *pool;
     struct io_pool *read_pool;
     struct io_budget request_budget;
+    struct io_budget file_budget;
     struct io_budget answer_budget;
     struct net_context context;
     struct net_measures measures;
