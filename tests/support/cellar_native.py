@@ -79,6 +79,21 @@ def tool(server, *arguments, code=0):
     return done.stdout, done.stderr
 
 
+def tool_bytes(server, *arguments):
+    """The output of cellar, which ends well, byte by byte."""
+    done = subprocess.run([CELLAR, "--endpoint", f"127.0.0.1:{server.port}", *arguments],
+                          stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=120)
+    return done.stdout
+
+
+def tool_offline(*arguments, code=0):
+    """(output, errors) of cellar where it needs no server."""
+    done = subprocess.run([CELLAR, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False,
+                          timeout=120, text=True)
+    assert done.returncode == code, (arguments, done)
+    return done.stdout, done.stderr
+
+
 def frame_encode(number, operation, kind, payload):
     """One message as one or more frames."""
     pieces = [payload[at:at + FRAME_BYTES_MAX] for at in range(0, len(payload), FRAME_BYTES_MAX)]
@@ -123,9 +138,12 @@ class FrameReader:
             at += HEADER.size + size
             key = (number, operation, kind)
             if flags & MORE:
-                self.partial[key] = self.partial.get(key, b"") + payload
+                self.partial.setdefault(key, bytearray()).extend(payload)
                 continue
-            messages.append((number, operation, kind, self.partial.pop(key, b"") + payload))
+            if kind == ERROR:  # it cuts a part off
+                self.partial.pop((number, operation, PART), None)
+            begun = self.partial.pop(key, None)
+            messages.append((number, operation, kind, payload if begun is None else bytes(begun) + payload))
         del self.buffer[:at]
         return messages
 
