@@ -17,6 +17,7 @@
 
 #define DRAIN_DELAY_MS 1000u
 #define RECHECK_COUNT_MAX 100u
+#define PAYLOAD_BYTES_LARGE 1048576u
 #define ENTRY_PREFIX "Error in field 'Entry list' : Error in element #%u"
 
 /* What all steps of one submission share. */
@@ -84,6 +85,16 @@ static enum cellar_status submit_begin(struct submit *submit, const struct svc_r
     CELLAR_ASSERT(submit->table == NULL);
     submit->is_mapped = request != NULL && request->is_mapped;
     return svc_table_find(submit->svc, request, table, &submit->table, submit->error);
+}
+
+/* Lets go of what a submission held, and of much memory that it took. */
+static void submit_end(const struct submit *submit)
+{
+    if (submit->scratch != NULL && submit->scratch->payload.bytes > PAYLOAD_BYTES_LARGE) {
+        svc_scratch_clear(submit->scratch);
+    }
+    CELLAR_ASSERT(submit->svc != NULL);
+    tablet_table_unref(submit->table);
 }
 
 /* What the log's status says to the client. */
@@ -242,7 +253,7 @@ enum cellar_status svc_mutate_row(struct svc *svc, const struct svc_request *req
     if (status != CELLAR_OK) {
         cellar_mem_free(queued);
     }
-    tablet_table_unref(submit.table);
+    submit_end(&submit);
     return status;
 }
 
@@ -484,6 +495,6 @@ enum cellar_status svc_mutate_rows(struct svc *svc, const struct svc_request *re
     if (status != CELLAR_OK) {
         write_leave(svc);
     }
-    tablet_table_unref(submit.table);
+    submit_end(&submit);
     return status;
 }

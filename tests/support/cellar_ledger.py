@@ -147,6 +147,10 @@ class Writer:
         if kind < 0.96:
             return [[0, b"b", b"big%d" % random.randrange(2), 1000,
                      self.value(random.randint(2500, 6000))]]
+        if kind < 0.98:  # where log segments are small: a value, or a whole mutation, that is a file
+            size = random.choice((9000, 30000))
+            return [[0, b"b", b"big%d" % at, 1000, self.value(size if at == 0 else 7000)]
+                    for at in range(random.choice((1, 3)))]
         return [[3]]
 
     def send(self):
