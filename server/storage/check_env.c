@@ -124,7 +124,16 @@ static enum cellar_status name_visit(void *context, const struct store_check_ent
     return CELLAR_OK;
 }
 
-/* Environments from before there were tokens, or blobs, have no database for them. */
+static void database_missing(struct env_check *check, unsigned database)
+{
+    char why[64];
+    CELLAR_ASSERT(database < DB_COUNT);
+    (void)snprintf(why, sizeof why, "the database %s is missing", database_names[database]);
+    env_damage(check, check->pages.main_tree.offset, why);
+}
+
+/* Environments from before there were tokens, or blobs, have no database for them; their state
+ * tells (state_compare()). */
 static enum cellar_status names_check(struct env_check *check)
 {
     struct store_check_walk walk = {.pages = &check->pages,
@@ -137,9 +146,7 @@ static enum cellar_status names_check(struct env_check *check)
     CELLAR_ASSERT(check->database == DB_COUNT);
     for (unsigned i = 0; i < DB_COUNT; i++) {
         if (!check->has_tree[i] && i != DB_TOKENS && i != DB_BLOBS) {
-            char why[64];
-            (void)snprintf(why, sizeof why, "the database %s is missing", database_names[i]);
-            env_damage(check, check->pages.main_tree.offset, why);
+            database_missing(check, i);
         }
     }
     return CELLAR_OK;
@@ -235,6 +242,12 @@ static void state_compare(struct env_check *check)
     }
     if (state->pending_count != check->pending_count && !check->has_bad_pending) {
         env_damage(check, offset, "the state and the record of dropped ranges do not fit");
+    }
+    for (unsigned i = 0; i < DB_COUNT; i++) {
+        bool is_late = i == DB_TOKENS || i == DB_BLOBS;
+        if (is_late && !check->has_tree[i] && state->database_count >= DB_COUNT) {
+            database_missing(check, i);
+        }
     }
     if (state->map_bytes != check->pages.map_bytes) {
         env_damage(check, offset, "state and meta page name different sizes of the map");

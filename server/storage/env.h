@@ -37,11 +37,12 @@ struct store_env_state {
     uint32_t store_id;
     uint64_t generation;
     uint8_t log_id[STORE_LOG_ID_BYTES];
-    uint64_t applied_lsn;   /* everything of the store up to here is in, nothing above */
-    int64_t server_time_us; /* the greatest given out in what was applied */
-    uint64_t item_count;    /* items in cells and layers, marks not counted */
-    uint64_t item_crc_sum;  /* sum of the items' CRCs, modulo 2^64 */
-    uint64_t layer_next;    /* the next layer id, from 1 */
+    uint64_t applied_lsn;    /* everything of the store up to here is in, nothing above */
+    int64_t server_time_us;  /* the greatest given out in what was applied */
+    uint32_t database_count; /* that must be there; 0: made before all were. Of reading only */
+    uint64_t item_count;     /* items in cells and layers, marks not counted */
+    uint64_t item_crc_sum;   /* sum of the items' CRCs, modulo 2^64 */
+    uint64_t layer_next;     /* the next layer id, from 1 */
     uint64_t map_bytes;
     uint32_t pending_count; /* ranges that were dropped and are not removed yet */
     uint32_t made_s;        /* when the generation was made, seconds since 1970; 0: not known */

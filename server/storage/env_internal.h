@@ -10,6 +10,7 @@
 /* What the files env_*.c share, and check_env.c and scrub.c for
  * the form of keys and of the state; nobody else includes this. */
 
+#define STORE_ENV_DATABASE_COUNT 5u
 #define ENV_STATE_BYTES 104u
 #define ENV_MARK 0x01u
 #define ENV_RAW_KEY_BYTES_MAX (8u + STORE_ENV_KEY_PART_MAX + 1u)

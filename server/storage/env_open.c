@@ -78,6 +78,23 @@ static enum cellar_status fail(const char *directory, const char *what, int code
 /* What may be made when databases are opened. */
 enum making { MAKE_NONE, MAKE_LATE, MAKE_ALL };
 
+/* Whether a database is missing that the environment had: its state says how many there must be. */
+static int lateness_check(const struct store_env *env, MDB_txn *txn)
+{
+    static const char state_key[] = "state";
+    struct store_env_state state;
+    MDB_val key = {sizeof state_key - 1, (void *)(uintptr_t)state_key};
+    MDB_val value;
+    int code = mdb_get(txn, env->state_dbi, &key, &value);
+    CELLAR_ASSERT(env->native != NULL);
+    if (code == 0 && (store_env_state_decode(cellar_slice_make(value.mv_data, value.mv_size),
+                                             &state) != CELLAR_OK ||
+                      state.database_count >= STORE_ENV_DATABASE_COUNT)) {
+        code = MDB_CORRUPTED;
+    }
+    return code;
+}
+
 /* Flags follow what may be made: a start must not make what damage has taken away, or an empty
  * database would stand in the place of the lost one. */
 static int databases_open(struct store_env *env, enum making making)
@@ -90,6 +107,7 @@ static int databases_open(struct store_env *env, enum making making)
     code = code != 0 ? code : mdb_dbi_open(txn, "state", flags, &env->state_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "cells", flags, &env->cells_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "layers", flags, &env->layers_dbi);
+    code = code == 0 && making == MAKE_LATE ? lateness_check(env, txn) : code;
     code = code != 0 ? code : mdb_dbi_open(txn, "tokens", late_flags, &env->tokens_dbi);
     code = code != 0 ? code : mdb_dbi_open(txn, "blobs", late_flags, &env->blobs_dbi);
     if (code == 0 && making == MAKE_NONE) {

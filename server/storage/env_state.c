@@ -24,6 +24,8 @@ enum cellar_status store_env_state_write(struct store_env *env, MDB_txn *txn,
     memset(bytes, 0, sizeof bytes);
     cellar_put_u32le(bytes + 4, STORE_ENV_FORMAT_VERSION);
     cellar_put_u32le(bytes + 8, state->store_id);
+    cellar_put_u32le(bytes + 12,
+                     STORE_ENV_DATABASE_COUNT); /* whoever writes a state has them all */
     cellar_put_u64le(bytes + 16, state->generation);
     memcpy(bytes + 24, state->log_id, STORE_LOG_ID_BYTES);
     cellar_put_u64le(bytes + 40, state->applied_lsn);
@@ -54,6 +56,7 @@ enum cellar_status store_env_state_decode(struct cellar_slice value, struct stor
         return CELLAR_FAILED_PRECONDITION;
     }
     state->store_id = cellar_get_u32le(bytes + 8);
+    state->database_count = cellar_get_u32le(bytes + 12);
     state->generation = cellar_get_u64le(bytes + 16);
     memcpy(state->log_id, bytes + 24, STORE_LOG_ID_BYTES);
     state->applied_lsn = cellar_get_u64le(bytes + 40);

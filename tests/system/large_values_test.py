@@ -53,18 +53,25 @@ class SmallWrites:
         self.thread.join()
 
 
+def memory_of(server):
+    """(RssAnon, VmRSS)"""
+    with open(f"/proc/{server.pid}/status", encoding="ascii") as file:
+        facts = dict(line.split(":", 1) for line in file)
+    return tuple(int(facts[name].split()[0]) * 1024 for name in ("RssAnon", "VmRSS"))
+
+
 class Memory:
-    """The most RssAnon that was seen."""
+    """The most that was seen."""
 
     def __init__(self, server):
         self.server = server
         self.is_over = threading.Event()
-        self.most = 0
+        self.most = (0, 0)
         self.thread = threading.Thread(target=self.run)
 
     def run(self):
         while not self.is_over.is_set():
-            self.most = max(self.most, self.server.memory_bytes())
+            self.most = tuple(map(max, self.most, memory_of(self.server)))
             time.sleep(0.002)
 
     def __enter__(self):
@@ -104,7 +111,7 @@ def beside_others(server, data, value, generator):
         connection.mutate_row("t", b"small", [[0, "f", b"q", 1000, b"v"]])
         connection.mutate_row("t", b"first", [[0, "f", b"q", 1000, value[:3 << 20]]])
         connection.mutate_row("t", b"first", [[3]])
-    before = server.memory_bytes()
+    before = memory_of(server)
     with SmallWrites(server) as small, Memory(server) as memory:
         with server.connect() as connection:
             connection.mutate_row("t", b"big", [[0, "f", b"q", 1000, value], [0, "f", b"r", 1000, b"small"]])
@@ -120,8 +127,9 @@ def beside_others(server, data, value, generator):
     assert [(cell[1], cell[2], digest(cell[3])) for cell in big] == [
         (b"q", 1000, digest(value)), (b"r", 1000, digest(b"small"))]
     assert [digest(cell[3]) for cell in wide] == [digest(part) for part in parts]
-    growth = memory.most - before
+    growth, resident = (most - least for most, least in zip(memory.most, before))
     assert growth <= MEMORY_GROWTH_MAX, growth
+    assert resident <= 2 * MEMORY_GROWTH_MAX, resident  # maps of files too
     files_await(data, 1 + ROW_VALUES)
     return growth, digest(value), [digest(part) for part in parts]
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/mem.h"
+#include "server/storage/env_internal.h"
 #include "server/storage/removal.h"
 #include "tests/support/disk.h"
 #include "tests/support/store_fixture.h"
@@ -328,6 +329,28 @@ static void failed_checkpoint_keeps_files_and_list(void **state)
     fixture_end(&fixture);
 }
 
+/* A list that damage took away is not taken for that of a store without blobs, whose files a start
+ * would remove. */
+static void an_environment_without_its_list_is_not_opened(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct cellar_error error;
+    struct store_env *env = NULL;
+    char path[400];
+    MDB_txn *txn = NULL;
+    fixture_begin(&fixture);
+    struct store_env *own = fixture.rig.store->env;
+    (void)snprintf(path, sizeof path, "%s", own->directory);
+    assert_int_equal(mdb_txn_begin(own->native, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_drop(txn, own->blobs_dbi, 1), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    fixture_end(&fixture);
+    cellar_error_clear(&error);
+    assert_int_equal(store_env_open(path, &env, &error), CELLAR_DATA_LOSS);
+    assert_non_null(strstr(error.text, path));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +363,7 @@ int main(void)
         cmocka_unit_test(all_rows_dropped_at_once_empty_the_list),
         cmocka_unit_test(snapshot_keeps_the_file_of_what_it_sees),
         cmocka_unit_test(failed_checkpoint_keeps_files_and_list),
+        cmocka_unit_test(an_environment_without_its_list_is_not_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
