@@ -297,7 +297,9 @@ static bool keeper_wait(struct store_engine *engine)
     return goes_on;
 }
 
-/* A store with dropped ranges to remove, claimed; NULL when there is none. */
+/* A store with dropped ranges to remove, claimed; NULL when there is none. Not beside a compaction:
+ * the old generation goes as a whole then, and a blob that it alone unlists would be missing in the
+ * new one, which has the range's rows still. */
 static struct store *pending_claim(struct store_engine *engine)
 {
     struct store *found = NULL;
@@ -306,7 +308,7 @@ static struct store *pending_claim(struct store_engine *engine)
     for (size_t i = 0; may_try && i < engine->store_count && found == NULL; i++) {
         struct store *store = engine->stores[i];
         bool is_free = !store->is_checkpointing && atomic_load(&store->pending_ranges) > 0;
-        found = is_free ? store : NULL;
+        found = is_free && store->compaction == NULL ? store : NULL;
     }
     if (found != NULL) {
         CELLAR_ASSERT(!found->is_checkpointing);

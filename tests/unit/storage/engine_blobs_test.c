@@ -122,6 +122,28 @@ static void reference_write(struct rig *rig, const char *row, const struct store
     cellar_buffer_fini(&payload);
 }
 
+/* Drops all rows; durable at return. */
+static void rows_drop(struct rig *rig)
+{
+    struct cellar_buffer payload = {0};
+    struct store_batch *batch = NULL;
+    const struct store_range_drop drop = {.start = {NULL, 0}};
+    struct store_log *log = store_engine_log(rig->engine);
+    struct store_log_record *record = calloc(1, sizeof *record);
+    assert_non_null(record);
+    assert_int_equal(store_range_drop_encode(&payload, &drop), CELLAR_OK);
+    assert_int_equal(store_batch_new_drop(cellar_slice_of(&payload), &batch), CELLAR_OK);
+    record->done = record_done;
+    record->entry = (struct store_log_entry){
+        .store_id = STORE_ID, .type = STORE_RECORD_RANGE_DROP, .payload = batch->payload};
+    store_log_lock(log);
+    uint64_t lsn = store_log_next_lsn(log);
+    store_engine_append(rig->engine, rig->store, record, batch);
+    store_log_unlock(log);
+    assert_true(store_log_wait_durable(log, lsn));
+    cellar_buffer_fini(&payload);
+}
+
 static void checkpoint(struct rig *rig)
 {
     assert_int_equal(store_engine_checkpoint_all(rig->engine), CELLAR_OK);
@@ -346,6 +368,35 @@ static void blob_that_is_not_copied_goes_with_the_old_generation(void **state)
     }
 }
 
+/* Rows that a drop hides are removed behind a compaction, not beside it: until then both
+ * generations may have them, and their files. */
+static void dropped_rows_keep_their_blobs_while_a_compaction_runs(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig);
+    rig_open(&rig, true);
+    struct store_blob blob = blob_make(&rig);
+    reference_write(&rig, "a", &blob);
+    checkpoint(&rig);
+    struct store_compaction *compaction = compaction_begin(&rig);
+    compaction_copy(&rig, compaction);
+    rows_drop(&rig);
+    checkpoint(&rig);
+    for (unsigned i = 0; i < 150; i++) {
+        (void)usleep(10000); /* keepers look once a second */
+        assert_true(file_is_there(&rig, &blob));
+    }
+    compaction_swap(&rig, compaction);
+    store_compaction_end(compaction, rig.store, true);
+    for (unsigned i = 0; i < 5000 && file_is_there(&rig, &blob); i++) {
+        (void)usleep(1000);
+    }
+    assert_false(file_is_there(&rig, &blob));
+    assert_int_equal(listed_count(&rig), 0);
+    rig_end(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +405,7 @@ int main(void)
         cmocka_unit_test(replaced_blob_goes_at_a_clean_end),
         cmocka_unit_test(blob_that_is_not_copied_goes_with_the_old_generation),
         cmocka_unit_test(compaction_carries_references_and_their_list),
+        cmocka_unit_test(dropped_rows_keep_their_blobs_while_a_compaction_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
