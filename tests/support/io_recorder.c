@@ -15,8 +15,10 @@
  *
  * Environment: CELLAR_RECORD_DIR (the directory, absolute, without symbolic links),
  * CELLAR_RECORD_TRACE (the trace, appended to) and, if wanted, CELLAR_RECORD_CONTROL: a file of at
- * least one byte; once that byte is not 0 the process kills itself right behind the next record,
- * that is with no write half done.
+ * least two bytes. Once the first byte is not 0 the process kills itself right behind the next
+ * record, that is with no write half done. While the second one is not 0, who writes to the file of
+ * a store waits before he does: with 1 to one of its first generation, with 2 to one of a later,
+ * behind its first 128 KiB, which is what making it takes.
  *
  * A record is `struct record`, its name, then its data, which is left out when all of it is zero.
  */
@@ -35,6 +37,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base.h"
@@ -42,6 +45,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define DESCRIPTOR_MAX 65536
 #define PIECE_COUNT_MAX 1024
+#define MAKING_BYTES 131072 /* of a new store's file */
 
 enum kind {
     KIND_START = 'S', /* the process begins; no descriptor is open */
@@ -250,7 +254,7 @@ __attribute__((constructor)) static void begin(void)
     if (control_path != NULL) {
         int descriptor = (int)syscall(SYS_openat, AT_FDCWD, control_path, O_RDONLY | O_CLOEXEC, 0);
         CELLAR_ASSERT(descriptor >= 0);
-        void *map = (void *)syscall(SYS_mmap, NULL, 1, PROT_READ, MAP_SHARED, descriptor, 0);
+        void *map = (void *)syscall(SYS_mmap, NULL, 2, PROT_READ, MAP_SHARED, descriptor, 0);
         CELLAR_ASSERT(map != MAP_FAILED);
         control = map;
         (void)syscall(SYS_close, descriptor);
@@ -396,9 +400,33 @@ static void emit_send(int descriptor, const struct iovec *pieces, int count, ssi
     errno = error;
 }
 
+/* Holds a write to a store's file back as long as the control file says so. The file's name is
+ * stores/STORE/GENERATION/data.mdb. */
+static void hold(int descriptor, off_t offset)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    char path[PATH_MAX];
+    if (control == NULL || control[1] == 0 || !descriptor_path(descriptor, path)) {
+        return;
+    }
+    const char *name = name_of(path);
+    unsigned store = 0;
+    unsigned generation = 0;
+    if (name == NULL ||
+        sscanf(name, "stores/%u/%u/data.mdb", &store, &generation) != 2) { // NOLINT(cert-err34-c)
+        return;
+    }
+    CELLAR_ASSERT(generation > 0);
+    off_t at = offset < 0 ? lseek(descriptor, 0, SEEK_CUR) : offset;
+    while (control[1] == (generation == 1 ? 1 : 2) && (generation == 1 || at >= MAKING_BYTES)) {
+        (void)syscall(SYS_nanosleep, &pause, NULL);
+    }
+}
+
 /* All writes end here; `offset` < 0 is the descriptor's own position. */
 static ssize_t write_recorded(int descriptor, const struct iovec *pieces, int count, off_t offset)
 {
+    hold(descriptor, offset);
     (void)pthread_mutex_lock(&lock);
     bool is_file = is_ours(descriptor);
     int call = offset < 0 ? SYS_writev : SYS_pwritev;

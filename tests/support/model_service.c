@@ -360,6 +360,7 @@ enum cellar_status model_svc_read(struct svc *svc, const char *table, const stru
         answer->row_count--; /* a client holds back what has not ended */
     }
     svc_read_close(opened);
+    cellar_buffer_fini(&gather.packed);
     cellar_arena_fini(&arena);
     return status;
 }

@@ -62,7 +62,7 @@ class Recorder:
         """b"\\1" makes the server kill itself right behind its next record."""
         if not os.path.exists(self.control):
             with open(self.control, "wb") as file:
-                file.write(b"\0")
+                file.write(b"\0\0")
         with open(self.control, "r+b") as file:
             file.write(byte)
 

@@ -40,7 +40,7 @@ struct fake_service {
     bool is_cold;              /* reads say that their next step may wait for the disk */
     void (*before_next)(void); /* called first by svc_read_next(), on its thread; NULL: not */
     size_t open_read_count;
-    size_t next_count; /* calls of svc_read_next() */
+    _Atomic size_t next_count; /* calls of svc_read_next() */
     size_t column_count;
     int64_t deadline_us;
     size_t token_bytes; /* of the last row's write */
