@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/storage/compaction.h"
@@ -368,6 +369,20 @@ static void blob_that_is_not_copied_goes_with_the_old_generation(void **state)
     }
 }
 
+/* Lets keepers, which look once a second, have some time. */
+static void pause_ms(int64_t ms)
+{
+    struct cellar_mutex lock;
+    struct cellar_cond never;
+    cellar_mutex_init(&lock);
+    cellar_cond_init(&never);
+    cellar_mutex_lock(&lock);
+    (void)cellar_cond_timedwait(&never, &lock, cellar_clock_monotonic_us() + ms * 1000);
+    cellar_mutex_unlock(&lock);
+    cellar_cond_fini(&never);
+    cellar_mutex_fini(&lock);
+}
+
 /* Rows that a drop hides are removed behind a compaction, not beside it: until then both
  * generations may have them, and their files. */
 static void dropped_rows_keep_their_blobs_while_a_compaction_runs(void **state)
@@ -384,13 +399,13 @@ static void dropped_rows_keep_their_blobs_while_a_compaction_runs(void **state)
     rows_drop(&rig);
     checkpoint(&rig);
     for (unsigned i = 0; i < 150; i++) {
-        (void)usleep(10000); /* keepers look once a second */
+        pause_ms(10);
         assert_true(file_is_there(&rig, &blob));
     }
     compaction_swap(&rig, compaction);
     store_compaction_end(compaction, rig.store, true);
     for (unsigned i = 0; i < 5000 && file_is_there(&rig, &blob); i++) {
-        (void)usleep(1000);
+        pause_ms(1);
     }
     assert_false(file_is_there(&rig, &blob));
     assert_int_equal(listed_count(&rig), 0);
