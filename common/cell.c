@@ -171,7 +171,9 @@ enum cellar_status cellar_table_name_decode(struct cellar_slice text,
         is_valid = part_is(parts[0], "projects") && part_is(parts[2], "instances") &&
                    part_is(parts[4], "tables");
     }
-    if (!is_valid || !id_is_valid(found.project) || !id_is_valid(found.instance) ||
+    /* Most names are a table's alone, and "default" needs no check. */
+    bool has_ids = count != 1;
+    if (!is_valid || (has_ids && (!id_is_valid(found.project) || !id_is_valid(found.instance))) ||
         !table_id_is_valid(parts[count - 1])) {
         return name_refuse(error, "table",
                            "TABLE, PROJECT/INSTANCE/TABLE or "

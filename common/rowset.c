@@ -157,6 +157,9 @@ static int range_compare(const void *a, const void *b)
 static size_t ranges_join(struct cellar_range *ranges, size_t count)
 {
     CELLAR_ASSERT(count > 0);
+    if (count == 1) {
+        return 1; /* a get's */
+    }
     qsort(ranges, count, sizeof *ranges, range_compare);
     size_t last = 0;
     for (size_t index = 1; index < count; index++) {
