@@ -125,6 +125,23 @@ unsigned store_env_used_percent(const struct store_env *env);
 /** Bytes left until the map is `percent` full, likewise. Any thread. */
 uint64_t store_env_room_bytes(const struct store_env *env, unsigned percent);
 
+/* ---- what is in memory ----------------------------------------------------------------------- */
+
+/**
+ * Whether a part of the map is in memory, so that reading it waits for no disk. What lies outside
+ * the map or behind the file's last page counts as such. Some microseconds a MiB.
+ *
+ * @param at  a place that a read transaction gave, which has not ended
+ */
+bool store_env_is_resident(const struct store_env *env, const void *at, size_t bytes);
+
+/** Where the map begins; NULL when that is not known. In a read transaction. */
+const uint8_t *store_env_map_start(const struct store_env *env);
+
+/** Has the disk begin to read the pages of a part of the map that are not in memory, and does not
+ * wait for them. @param at  as above */
+void store_env_fetch(const struct store_env *env, const void *at, size_t bytes);
+
 /* ---- transactions ---------------------------------------------------------------------------- */
 
 /** A read or write transaction. Remembers its first failure: later calls do nothing and return it.

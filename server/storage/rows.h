@@ -68,6 +68,12 @@ enum cellar_status store_rows_seek_before(struct store_rows *rows, struct cellar
 enum cellar_status store_rows_piece(struct store_rows *rows, struct store_piece *piece)
     CELLAR_MUST_USE;
 
+/** Where in the environment's map the cursor stands; NULL when it does not, or never has. */
+static inline const uint8_t *store_rows_place(const struct store_rows *rows)
+{
+    return rows->cursor.is_valid ? rows->cursor.value.data : NULL;
+}
+
 /** Skips forward within the row, so that the next part is the first that may hold a cell at or
  * behind a column (a family, with a NULL qualifier): a segment may begin before it, single cells do
  * not. Errors as above. */
