@@ -323,7 +323,8 @@ enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *requ
 
 /**
  * Sends the next chunk into `sink`: about `bytes_max` bytes, 100 rows or 10 ms, whichever comes
- * first, and at least one row or piece unless the read is at its end.
+ * first, and at least one row or piece unless the read is at its end, all rows looked at were
+ * deleted, or what comes next may have to wait for the disk.
  *
  * @param is_done  receives true when nothing follows
  * @return CELLAR_OK; FAILED_PRECONDITION (a row over 256 MiB), NOT_FOUND (the table was dropped),
@@ -345,8 +346,8 @@ enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to
                                  struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Whether the next chunk or piece may wait for the disk, as far as can be told without reading it:
- * call for it on a thread that may. */
-bool svc_read_is_cold(const struct svc_read *read);
+ * then call for it on a thread that may. @param now_us  monotonic, or a little older */
+bool svc_read_is_cold(struct svc_read *read, int64_t now_us);
 
 /** Ends a read; takes NULL. */
 void svc_read_close(struct svc_read *read);

@@ -252,6 +252,12 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
     cellar_metric_gauge(page, "cellar_tables", "Tables.", tablet_db_count(svc->db));
     cellar_metric_gauge(page, "cellar_tablets", "Tablets of all tables.",
                         tablet_db_tablet_count(svc->db));
+    cellar_metric_gauge(page, "cellar_tablets_cold",
+                        "Tablets whose reads may have to wait for the disk.",
+                        tablet_db_cold_count(svc->db));
+    cellar_metric_counter(page, "cellar_read_stalls_total",
+                          "Steps of reads that waited for the disk on an event loop.",
+                          tablet_db_stall_count(svc->db));
     cellar_metric_gauge(page, "cellar_writes_in_flight", "Write requests that wait for the log.",
                         atomic_load(&svc->write_count));
     entries_show(svc, page);

@@ -191,10 +191,10 @@ enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to
     return tablet_scan_blob(read->scan, to, is_done, error);
 }
 
-bool svc_read_is_cold(const struct svc_read *read)
+bool svc_read_is_cold(struct svc_read *read, int64_t now_us)
 {
     CELLAR_ASSERT(read->scan != NULL);
-    return tablet_scan_reads_file(read->scan);
+    return tablet_scan_is_cold(read->scan, now_us);
 }
 
 /* Also for a read that never began: tablet_scan_stop() takes one in any state. */

@@ -23,6 +23,7 @@
 struct tablet_db {
     struct store_engine *engine;
     _Atomic int64_t time_us; /* the greatest server time given out */
+    _Atomic uint64_t stall_count;
     struct cellar_mutex admin;
     uint32_t store_id_next CELLAR_GUARDED_BY(admin);
     struct cellar_mutex lock;
@@ -193,6 +194,34 @@ size_t tablet_db_tablet_count(struct tablet_db *db)
     for (size_t i = 0; i < db->table_count; i++) {
         CELLAR_ASSERT(db->tables[i]->tablet_count > 0);
         count += db->tables[i]->tablet_count;
+    }
+    cellar_mutex_unlock(&db->lock);
+    return count;
+}
+
+void tablet_db_stall_note(struct tablet_db *db)
+{
+    CELLAR_ASSERT(db != NULL);
+    (void)atomic_fetch_add_explicit(&db->stall_count, 1, memory_order_relaxed);
+}
+
+uint64_t tablet_db_stall_count(const struct tablet_db *db)
+{
+    CELLAR_ASSERT(db != NULL);
+    return atomic_load_explicit(&db->stall_count, memory_order_relaxed);
+}
+
+size_t tablet_db_cold_count(struct tablet_db *db)
+{
+    size_t count = 0;
+    int64_t now_us = cellar_clock_monotonic_us();
+    cellar_mutex_lock(&db->lock);
+    for (size_t i = 0; i < db->table_count; i++) {
+        const struct tablet_table *table = db->tables[i];
+        CELLAR_ASSERT(table->tablet_count > 0);
+        for (size_t j = 0; j < table->tablet_count; j++) {
+            count += tablet_warmth_is_cold(&table->tablets[j].warmth, now_us) ? 1 : 0;
+        }
     }
     cellar_mutex_unlock(&db->lock);
     return count;

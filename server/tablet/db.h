@@ -92,6 +92,15 @@ size_t tablet_db_list(struct tablet_db *db, const struct cellar_table_name *inst
  * there is none. @param after  NULL: the first one */
 struct tablet_table *tablet_db_next(struct tablet_db *db, const struct cellar_table_name *after);
 
+/** Counts a loop's step of a read that waited for the disk. Any thread. */
+void tablet_db_stall_note(struct tablet_db *db);
+
+/** How many there were. */
+uint64_t tablet_db_stall_count(const struct tablet_db *db);
+
+/** The number of tablets whose reads may have to wait (warmth.h). */
+size_t tablet_db_cold_count(struct tablet_db *db);
+
 /** The number of tables. */
 size_t tablet_db_count(struct tablet_db *db);
 

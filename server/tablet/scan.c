@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "server/storage/map_guard.h"
+#include "server/tablet/ahead.h"
 #include "server/tablet/row_reader.h"
 
 #define CHUNK_ROWS_MAX 100u
@@ -45,13 +46,18 @@ struct tablet_scan {
     struct tablet_wanted *wanted;
     struct store_rows rows; /* of the chunk; its memory is kept from one to the next */
     bool has_rows;          /* it was initialised */
+    bool may_wait;          /* for the disk, in the next chunk: the thread is there for it */
+    struct tablet *found;   /* the tablet that holds the place; NULL: to be looked for */
+    struct tablet_ahead ahead;
+    const struct tablet *ahead_of; /* whose places it holds; not looked into */
 };
 
 /* What one chunk holds. */
 struct chunk {
     struct store_snapshot snapshot;
-    struct store_rows *rows;     /* the scan's */
-    const struct tablet *tablet; /* whose snapshot it is; NULL: none */
+    struct store_rows *rows; /* the scan's */
+    struct tablet *tablet;   /* whose snapshot it is; NULL: none */
+    struct tablet_watch watch;
     const struct tablet_sink *sink;
     size_t bytes_max;
     size_t bytes;
@@ -184,10 +190,16 @@ static bool place_is_behind(const struct tablet_scan *scan)
 
 /* ---- a chunk --------------------------------------------------------------------------------- */
 
-static void chunk_leave(struct chunk *chunk)
+/* What the watch saw is the tablet's that was read last. */
+static void chunk_leave(const struct tablet_scan *scan, struct chunk *chunk)
 {
     if (chunk->tablet != NULL) {
+        int64_t now_us = cellar_clock_monotonic_us();
         store_snapshot_close(&chunk->snapshot);
+        if (tablet_watch_end(&chunk->watch, &chunk->tablet->warmth, now_us,
+                             scan->ahead.has_asked)) {
+            tablet_db_stall_note(scan->db);
+        }
     }
     chunk->tablet = NULL;
     CELLAR_ASSERT(chunk->tablet == NULL);
@@ -210,21 +222,35 @@ static void schema_take(struct tablet_scan *scan, uint64_t lsn)
     }
 }
 
+/* The tablet that holds the place. */
+static struct tablet *tablet_find(const struct tablet_scan *scan)
+{
+    struct cellar_slice place = cellar_slice_of(&scan->place);
+    CELLAR_ASSERT(!scan->is_done);
+    return scan->is_reversed
+               ? tablet_table_find_before(scan->table,
+                                          scan->place_is_open ? cellar_slice_make(NULL, 0) : place)
+               : tablet_table_find(scan->table, place);
+}
+
 /* Makes the snapshot one of the tablet that holds the place. @param is_fresh  receives whether the
  * cursor must be placed */
 static enum cellar_status chunk_enter(struct tablet_scan *scan, struct chunk *chunk, bool *is_fresh)
 {
-    struct cellar_slice place = cellar_slice_of(&scan->place);
-    const struct tablet *tablet =
-        scan->is_reversed
-            ? tablet_table_find_before(scan->table,
-                                       scan->place_is_open ? cellar_slice_make(NULL, 0) : place)
-            : tablet_table_find(scan->table, place);
+    struct tablet *tablet = scan->found != NULL ? scan->found : tablet_find(scan);
+    scan->found = NULL;
     *is_fresh = tablet != chunk->tablet;
     if (!*is_fresh) {
         return CELLAR_OK;
     }
-    chunk_leave(chunk);
+    if (chunk->tablet != NULL) {
+        chunk_leave(scan, chunk);
+        tablet_watch_begin(&chunk->watch, cellar_clock_monotonic_us(), scan->may_wait);
+    }
+    if (tablet != scan->ahead_of) {
+        tablet_ahead_reset(&scan->ahead);
+        scan->ahead_of = tablet;
+    }
     CELLAR_ASSERT(tablet->store != NULL);
     CELLAR_TRY(store_engine_snapshot(tablet_db_engine(scan->db), tablet->store, &chunk->snapshot));
     if (scan->has_rows) {
@@ -338,6 +364,28 @@ static bool chunk_is_full(const struct tablet_scan *scan, const struct chunk *ch
            (step_count % CLOCK_ROWS == 0 && cellar_clock_monotonic_us() > chunk->deadline_us);
 }
 
+/* Whether the next tablet is cold, and this thread not there to wait: the chunk ends before it, so
+ * that the next one can be read by another. */
+static bool next_is_elsewhere(struct tablet_scan *scan, const struct chunk *chunk)
+{
+    if (scan->may_wait || scan->is_done) {
+        return false;
+    }
+    struct tablet *next = tablet_find(scan);
+    CELLAR_ASSERT(chunk->tablet != NULL);
+    return next != chunk->tablet && tablet_warmth_is_cold(&next->warmth, chunk->watch.begun_us);
+}
+
+/* Whether the scan reads on behind this row: it is not one row that was asked for. */
+static bool wants_more(const struct tablet_scan *scan)
+{
+    const struct cellar_range *range = range_current(scan);
+    CELLAR_ASSERT(scan->rows_left > 0);
+    bool is_point = range->end.bytes == range->start.bytes + 1 && range->end.bytes > 0 &&
+                    range->end.data[range->end.bytes - 1] == 0;
+    return !scan->is_reversed && scan->rows_left > 1 && !is_point;
+}
+
 /* Reads rows until the chunk is full or the scan at its end. */
 static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chunk)
 {
@@ -349,7 +397,14 @@ static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chu
         is_next = false;
         if (!chunk->rows->has_row || !row_is_inside(scan, chunk)) {
             CELLAR_TRY(tablet_pass(scan, chunk));
+            if (next_is_elsewhere(scan, chunk)) {
+                break;
+            }
         } else {
+            if (is_fresh) {
+                tablet_ahead_begin(&scan->ahead, chunk->rows, scan->may_wait,
+                                   scan->may_wait && wants_more(scan));
+            }
             CELLAR_TRY(row_send(scan, chunk));
             is_next = !place_is_behind(scan);
             CELLAR_TRY(is_next ? CELLAR_OK : range_next(scan));
@@ -362,6 +417,9 @@ static enum cellar_status chunk_fill(struct tablet_scan *scan, struct chunk *chu
         }
     }
     CELLAR_ASSERT(scan->is_done || chunk->sink != NULL);
+    if (!scan->is_done && !scan->is_reversed && chunk->tablet != NULL) {
+        tablet_ahead_end(&scan->ahead, chunk->rows, chunk->bytes, scan->may_wait);
+    }
     return CELLAR_OK;
 }
 
@@ -445,11 +503,26 @@ enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buff
 }
 
 /* A spool that is left from the last chunk is in the way of everything else. */
-bool tablet_scan_reads_file(const struct tablet_scan *scan)
+static bool reads_file(const struct tablet_scan *scan)
 {
     const struct tablet_spool *spool = &scan->reader.spool;
     CELLAR_ASSERT(scan->table != NULL);
     return scan->blob != NULL || (spool->descriptor >= 0 && !tablet_spool_is_drained(spool));
+}
+
+/* The tablet is kept for the chunk, so looking for it costs nothing. It lives as long as the table;
+ * its store may not, and is not looked at. */
+bool tablet_scan_is_cold(struct tablet_scan *scan, int64_t now_us)
+{
+    bool is_cold = scan->ahead.is_cold || reads_file(scan);
+    scan->found = NULL;
+    if (!is_cold && !scan->is_done) {
+        scan->found = tablet_find(scan);
+        is_cold = tablet_warmth_is_cold(&scan->found->warmth, now_us);
+    }
+    scan->may_wait = is_cold;
+    CELLAR_ASSERT(now_us >= 0);
+    return is_cold;
 }
 
 /* ---- the scan -------------------------------------------------------------------------------- */
@@ -484,6 +557,10 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
     scan->reader.blobs = store_engine_blobs(tablet_db_engine(db));
     scan->blob = NULL;
+    scan->may_wait = false;
+    scan->found = NULL;
+    scan->ahead.is_cold = false;
+    scan->ahead_of = NULL;
     enum cellar_status status = wanted_make(scan, options, error);
     if (status == CELLAR_OK && range_enter(scan) != CELLAR_OK) {
         status = cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a read");
@@ -528,7 +605,9 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     chunk.bytes_max = bytes_max;
     chunk.bytes = 0;
     chunk.row_count = 0;
-    chunk.deadline_us = cellar_clock_monotonic_us() + CHUNK_US_MAX;
+    int64_t now_us = cellar_clock_monotonic_us();
+    chunk.deadline_us = now_us + CHUNK_US_MAX;
+    tablet_watch_begin(&chunk.watch, now_us, scan->may_wait);
     *is_done = false;
     if (scan->late_status != CELLAR_OK) {
         if (error != NULL) {
@@ -549,7 +628,7 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     if (status != CELLAR_OK) {
         status = failure_defer(scan, &chunk, status, error);
     }
-    chunk_leave(&chunk);
+    chunk_leave(scan, &chunk);
     tablet_table_leave(scan->table);
     *is_done = status == CELLAR_OK && scan->late_status == CELLAR_OK && scan->is_done &&
                scan->blob == NULL && tablet_spool_is_drained(&scan->reader.spool);

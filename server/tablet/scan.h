@@ -63,8 +63,14 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
 enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buffer *to,
                                     bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;
 
-/** Whether the next chunk or piece is read from a file: a blob's, or the spool's of a large row. */
-bool tablet_scan_reads_file(const struct tablet_scan *scan);
+/**
+ * Whether the next chunk or piece may wait for the disk: its tablet is cold (warmth.h), the pages
+ * that come next are not in memory, or it is read from a file. The next call goes by the answer:
+ * after a yes it is to come from a thread that may wait, and reads ahead.
+ *
+ * @param now_us  monotonic, or a little older
+ */
+bool tablet_scan_is_cold(struct tablet_scan *scan, int64_t now_us);
 
 /** Ends a scan, which is idle again and keeps a little memory for the next one. Nothing for an idle
  * one. */

@@ -285,6 +285,7 @@ static enum cellar_status tablets_decode(struct tablet_table *table, struct cell
             return CELLAR_DATA_LOSS;
         }
         tablets[i].store_id = (uint32_t)store_id;
+        tablet_warmth_init(&tablets[i].warmth);
         CELLAR_TRY(slice_keep(table, &tablets[i].start));
         bool is_ordered = i == 0 ? tablets[0].start.bytes == 0
                                  : cellar_slice_compare(tablets[i - 1].start, tablets[i].start) < 0;

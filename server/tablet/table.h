@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "server/storage/engine.h"
 #include "server/tablet/schema.h"
+#include "server/tablet/warmth.h"
 
 /*
  * A table while the server runs: its name, schemas and tablets. Two counts:
@@ -20,6 +21,7 @@ struct tablet {
     struct cellar_slice end;   /* empty: to the last row */
     uint32_t store_id;
     struct store *store; /* NULL until opened */
+    struct tablet_warmth warmth;
 };
 
 /** Whether a row lies in a tablet's range. */

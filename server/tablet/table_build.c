@@ -47,6 +47,7 @@ static enum cellar_status tablets_build(struct tablet_table *table, const struct
     memset(tablets, 0, count * sizeof *tablets);
     for (size_t i = 0; i < count; i++) {
         tablets[i].store_id = store_id_first + (uint32_t)i;
+        tablet_warmth_init(&tablets[i].warmth);
         if (i > 0) {
             CELLAR_TRY(slice_copy(table, spec->split_keys[i - 1], &tablets[i].start));
             tablets[i - 1].end = tablets[i].start;

@@ -316,7 +316,8 @@ static void step(struct read *read)
         }
         return;
     }
-    if (is_open && svc_read_is_cold(read->svc_read) && send_away(read)) {
+    int64_t now_us = io_loop_now_us(net_session_loop(session));
+    if (is_open && svc_read_is_cold(read->svc_read, now_us) && send_away(read)) {
         return;
     }
     run_step(read);

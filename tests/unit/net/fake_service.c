@@ -251,9 +251,9 @@ enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sin
     return CELLAR_OK;
 }
 
-bool svc_read_is_cold(const struct svc_read *read)
+bool svc_read_is_cold(struct svc_read *read, int64_t now_us)
 {
-    CELLAR_ASSERT(read != NULL);
+    CELLAR_ASSERT(read != NULL && now_us >= 0);
     return fake.is_cold;
 }
 
