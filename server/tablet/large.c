@@ -10,12 +10,30 @@
  */
 #include "server/tablet/large.h"
 
+#define MIDDLING_VALUE_BYTES 65536u
+#define RECORD_OTHER_BYTES 8192u /* of a record beside its items: head, row, token */
+
 uint64_t tablet_large_value_bytes(const struct store_engine *engine)
 {
     /* Half a record leaves room for the row's key, names and the token. */
     uint64_t record_bytes = store_engine_record_bytes_max(engine);
     CELLAR_ASSERT(record_bytes > 0);
     return CELLAR_MIN(record_bytes / 2, (uint64_t)CELLAR_INLINE_VALUE_BYTES_MAX);
+}
+
+/* The largest value that stays: where all together are too much for a record, middling ones go into
+ * files too, so that what passes through memory as a whole are small cells alone. */
+static uint64_t value_limit(const struct tablet_large *large, const struct tablet_items *items)
+{
+    uint64_t limit = tablet_large_value_bytes(large->engine);
+    uint64_t bytes = RECORD_OTHER_BYTES;
+    for (uint32_t i = 0; i < items->count; i++) {
+        bytes += store_item_bytes(&items->items[i]);
+    }
+    CELLAR_ASSERT(limit > 0);
+    return bytes <= store_engine_record_bytes_max(large->engine)
+               ? limit
+               : CELLAR_MIN(limit, (uint64_t)MIDDLING_VALUE_BYTES);
 }
 
 /* Says why a file could not be written. */
@@ -102,8 +120,13 @@ static enum cellar_status values_write(struct tablet_large *large, struct tablet
 enum cellar_status tablet_large_values_write(struct tablet_large *large, struct tablet_items *items,
                                              struct cellar_error *error)
 {
-    uint64_t bytes_max = tablet_large_value_bytes(large->engine);
+    uint64_t limit_min =
+        CELLAR_MIN(tablet_large_value_bytes(large->engine), (uint64_t)MIDDLING_VALUE_BYTES);
     CELLAR_ASSERT(large->count == 0);
+    if (items->value_bytes_max <= limit_min) {
+        return CELLAR_OK;
+    }
+    uint64_t bytes_max = value_limit(large, items);
     if (items->value_bytes_max <= bytes_max) {
         return CELLAR_OK;
     }

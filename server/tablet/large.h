@@ -34,7 +34,7 @@ static inline void tablet_large_init(struct tablet_large *large, struct store_en
     *large = (struct tablet_large){.engine = engine, .arena = arena, .is_mapped = is_mapped};
 }
 
-/** The largest value that goes into a record; a larger one becomes a blob. */
+/** The largest value that goes into a record in any case; a larger one becomes a blob. */
 uint64_t tablet_large_value_bytes(const struct store_engine *engine);
 
 /**

@@ -250,6 +250,29 @@ static void wide_expect(struct model_fixture *fixture, char letter)
     }
 }
 
+/* Cells that are too much together: the larger of them are files, and the record holds the rest. */
+static void middling_values_are_files_where_a_record_is_too_small(void **state)
+{
+    struct model_fixture *fixture = *state;
+    struct cellar_mutation sets[] = {model_set("f", "a", 1000, ""), model_set("f", "b", 1000, ""),
+                                     model_set("f", "c", 1000, ""), model_set("f", "d", 1000, "")};
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(sets); i++) {
+        sets[i].value = cellar_slice_make(value_of('m').data, i == 0 ? 60000 : 70000);
+    }
+    model_fixture_put(fixture, "r", sets, 2);
+    assert_int_equal(file_count(fixture), 0);
+    model_fixture_put(fixture, "s", sets, CELLAR_ARRAY_COUNT(sets));
+    assert_int_equal(file_count(fixture), 3);
+    model_service_restart(&fixture->service, true);
+    const struct model_read all = {0};
+    assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+    assert_int_equal(fixture->answer.cell_count, 6);
+    for (size_t i = 0; i < 6; i++) {
+        assert_true(cellar_slice_equal(fixture->answer.cells[i].value,
+                                       sets[i % 2 == 0 && i < 4 ? 0 : 1].value));
+    }
+}
+
 /* The record names a file until it is applied; a crash before that replays it from there. */
 static void a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_applied(void **state)
 {
@@ -278,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_repeated_write_leaves_no_second_file, model_fixture_setup,
                                         model_fixture_teardown),
         cmocka_unit_test_setup_teardown(a_file_that_fails_fails_its_write_alone,
+                                        model_fixture_setup, model_fixture_teardown),
+        cmocka_unit_test_setup_teardown(middling_values_are_files_where_a_record_is_too_small,
                                         model_fixture_setup, model_fixture_teardown),
         cmocka_unit_test_setup_teardown(
             a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_applied,
