@@ -30,7 +30,7 @@ static struct part part_make(const struct store_env *env, const void *at, size_t
         return part;
     }
     uint64_t first = offset / ENV_PAGE_BYTES * ENV_PAGE_BYTES;
-    uint64_t end = CELLAR_MIN(offset + bytes, end_max);
+    uint64_t end = bytes < end_max - offset ? offset + bytes : end_max;
     CELLAR_ASSERT(end > first);
     part.start = (uint8_t *)(uintptr_t)at - (offset - first);
     part.bytes = (end - first + ENV_PAGE_BYTES - 1) / ENV_PAGE_BYTES * ENV_PAGE_BYTES;

@@ -98,6 +98,7 @@ void tablet_ahead_end(struct tablet_ahead *ahead, const struct store_rows *rows,
 {
     const struct store_env *env = rows->snapshot->txn->env;
     const uint8_t *first = ahead->first;
+    bytes = CELLAR_MIN(bytes, (size_t)WINDOW_BYTES_MIN); /* a row larger than a chunk */
     const uint8_t *last = store_rows_place(rows);
     bool is_forward = first != NULL && last != NULL && last > first &&
                       (size_t)(last - first) <= SPREAD_MAX * bytes + BEGIN_BYTES;

@@ -89,6 +89,8 @@ static void places_outside_the_file_count_as_present(void **state)
         assert_true(start[at] < 255 || start[at] == 255); /* in memory from here on */
     }
     assert_true(store_env_is_resident(env, start, 1u << 30)); /* cut at the end of the file */
+    assert_true(store_env_is_resident(env, start + 1, SIZE_MAX));
+    store_env_fetch(env, start + 1, SIZE_MAX);
     store_env_read_end(txn);
     store_env_close(env);
     test_remove_tree(parent);
