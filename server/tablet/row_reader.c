@@ -93,8 +93,11 @@ static enum cellar_status array_send(struct tablet_row_reader *reader, struct ce
     if (reader->row_bytes > CELLAR_ROW_ANSWER_BYTES_MAX) {
         return CELLAR_FAILED_PRECONDITION;
     }
-    return is_direct ? sink_result(reader, reader->sink->cells(reader->sink->context, packed))
-                     : tablet_spool_put(&reader->spool, packed);
+    if (!is_direct) {
+        return tablet_spool_put(&reader->spool, packed);
+    }
+    reader->sent_bytes += packed.bytes;
+    return sink_result(reader, reader->sink->cells(reader->sink->context, packed));
 }
 
 static enum cellar_status pack_flush(struct tablet_row_reader *reader)
@@ -298,6 +301,7 @@ static void row_start(struct tablet_row_reader *reader, const struct store_rows 
     reader->has_begun = false;
     reader->is_open = false;
     reader->row_bytes = 0;
+    reader->sent_bytes = 0;
     reader->packed_count = 0;
     CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
 }

@@ -41,7 +41,8 @@ struct tablet_row_reader {
     bool has_begun;       /* the row has been begun in the sink, or that was tried */
     bool is_open;         /* ... and has not been ended */
     bool sink_has_failed; /* the sink's own failure: it is not called again */
-    uint64_t row_bytes;   /* packed, sent and spooled */
+    uint64_t row_bytes;   /* packed, sent and spooled, blobs too */
+    uint64_t sent_bytes;  /* of them, to the sink */
 
     /* packing */
     struct cellar_buffer packed;

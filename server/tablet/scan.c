@@ -343,7 +343,7 @@ static enum cellar_status row_send(struct tablet_scan *scan, struct chunk *chunk
     if (!reader->has_begun) {
         return CELLAR_OK;
     }
-    chunk->bytes += reader->row_bytes - reader->spool.total_bytes;
+    chunk->bytes += reader->sent_bytes;
     chunk->row_count++;
     CELLAR_ASSERT(scan->rows_left > 0);
     scan->rows_left -= scan->rows_left == UINT64_MAX ? 0 : 1;
