@@ -30,9 +30,20 @@
 #include "server/storage/commit_log.h"
 #include "server/storage/record.h"
 
-#define IDLE_US 1000000 /* without writes for so long: an empty group */
+#define IDLE_US 1000000     /* without writes for so long: an empty group */
+#define FULL_LOOK_US 100000 /* on a full disk: whether an old segment can be had */
 
 /* ---- groups ---------------------------------------------------------------------------------- */
+
+/* The most that a record takes of a segment: in a group of its own, with what fills up its last
+ * block. */
+static uint64_t record_pledge(const struct store_log *log, const struct store_log_record *record)
+{
+    CELLAR_ASSERT(log->alignment >= STORE_LOG_ALIGNMENT_MIN);
+    return store_log_align(STORE_LOG_GROUP_HEADER_BYTES +
+                               store_log_record_bytes(record->entry.payload.bytes),
+                           log->alignment);
+}
 
 /* Lays the queued records into the group's memory: one copy of the payloads, from where the
  * writers' batches hold them. CRCs cover offset and incarnation too, so that a group that lies
@@ -43,7 +54,7 @@ static size_t group_gather(struct store_log *log, const struct store_log_record 
     struct store_log_group group = {
         .first_lsn = records->entry.lsn,
         .durable_lsn = atomic_load(&log->durable_lsn),
-        .offset = log->write_offset,
+        .offset = atomic_load(&log->write_offset),
         .incarnation = segment->header.incarnation,
     };
     uint8_t *at = log->group + STORE_LOG_GROUP_HEADER_BYTES;
@@ -74,15 +85,16 @@ static size_t records_bytes(const struct store_log_record *records)
 static enum cellar_status group_make_room(struct store_log *log, size_t padded_bytes,
                                           uint64_t first_lsn)
 {
-    if (log->write_offset + padded_bytes > log->segment_bytes) {
+    if (atomic_load(&log->write_offset) + padded_bytes > log->segment_bytes) {
         struct store_log_segment segment;
         CELLAR_TRY(store_log_chain_take(log, &segment));
         CELLAR_TRY(store_log_chain_begin(log, &segment, first_lsn));
     }
-    if (log->write_offset > log->segment_bytes / 2 && log->free.count == 0) {
+    uint64_t write_offset = atomic_load(&log->write_offset);
+    if (write_offset > log->segment_bytes / 2 && log->free.count == 0) {
         store_log_spare_request(&log->spare);
     }
-    CELLAR_ASSERT(log->write_offset + padded_bytes <= log->segment_bytes);
+    CELLAR_ASSERT(write_offset + padded_bytes <= log->segment_bytes);
     return CELLAR_OK;
 }
 
@@ -107,19 +119,22 @@ static enum cellar_status group_write(struct store_log *log, struct store_log_re
     CELLAR_ASSERT(bytes <= padded);
     memset(log->group + bytes, 0, padded - bytes);
     int descriptor = store_log_chain_newest(log)->file.descriptor;
-    CELLAR_TRY(store_file_write(descriptor, log->write_offset, log->group, padded));
-    log->write_offset += padded;
+    uint64_t offset = atomic_load(&log->write_offset);
+    CELLAR_TRY(store_file_write(descriptor, offset, log->group, padded));
+    atomic_store(&log->write_offset, offset + padded);
     cellar_counter_add(&log->written_bytes, padded);
     return CELLAR_OK;
 }
 
 /* Stored before the lock is taken: a waiter that looks with the lock held either sees the new LSN
  * or is already waiting and gets the broadcast. */
-static void durable_move(struct store_log *log, uint64_t lsn)
+static void durable_move(struct store_log *log, uint64_t lsn, uint64_t pledged_bytes)
 {
     CELLAR_ASSERT(lsn > atomic_load(&log->durable_lsn));
     atomic_store(&log->durable_lsn, lsn);
     cellar_mutex_lock(&log->lock);
+    CELLAR_ASSERT(log->pledged_bytes >= pledged_bytes);
+    log->pledged_bytes -= pledged_bytes;
     cellar_cond_broadcast(&log->synced);
     cellar_mutex_unlock(&log->lock);
 }
@@ -128,12 +143,16 @@ static void durable_move(struct store_log *log, uint64_t lsn)
  * After a failed fdatasync the kernel may have dropped the dirty pages and marked them clean, so a
  * second sync that succeeds proves nothing. Hence no second try, ever; a restart reads what is
  * really there. */
-static void log_fail(struct store_log *log, struct store_log_record *records)
+static void log_fail(struct store_log *log, struct store_log_record *records,
+                     enum cellar_status status)
 {
+    CELLAR_ASSERT(status != CELLAR_OK);
     atomic_store(&log->has_failed, true);
-    cellar_log(CELLAR_LOG_ERROR, "log_failed",
-               "directory=%s lsn=%llu action=\"no write is acknowledged until a restart\"",
-               log->directory, (unsigned long long)records->entry.lsn);
+    cellar_log(
+        CELLAR_LOG_ERROR, "log_failed",
+        "directory=%s lsn=%llu status=%s action=\"no write is acknowledged until a restart\"",
+        log->directory, (unsigned long long)atomic_load(&log->durable_lsn) + 1,
+        cellar_status_text(status));
     cellar_mutex_lock(&log->lock);
     struct store_log_record *queued = log->first;
     log->first = NULL;
@@ -152,14 +171,16 @@ static void group_commit(struct store_log *log, struct store_log_record *records
 {
     uint64_t count = 0;
     uint64_t last_lsn = 0;
+    uint64_t pledged_bytes = 0;
     for (const struct store_log_record *record = records; record != NULL; record = record->next) {
         last_lsn = record->entry.lsn;
+        pledged_bytes += record_pledge(log, record);
         count++;
     }
     enum cellar_status status = group_write(log, records);
 #ifdef CELLAR_FAULT_ANSWER_BEFORE_SYNC
     if (status == CELLAR_OK) {
-        durable_move(log, last_lsn);
+        durable_move(log, last_lsn, pledged_bytes);
         records_finish(records, CELLAR_OK);
         records = NULL;
     }
@@ -170,13 +191,13 @@ static void group_commit(struct store_log *log, struct store_log_record *records
         cellar_histogram_add(&log->sync_times, cellar_clock_monotonic_us() - start_us);
     }
     if (status != CELLAR_OK) {
-        log_fail(log, records);
+        log_fail(log, records, status);
         return;
     }
     atomic_fetch_add(&log->group_count, 1);
     atomic_fetch_add(&log->record_count, count);
     if (records != NULL) {
-        durable_move(log, last_lsn);
+        durable_move(log, last_lsn, pledged_bytes);
         records_finish(records, CELLAR_OK);
     }
     CELLAR_ASSERT(atomic_load(&log->durable_lsn) >= last_lsn);
@@ -191,6 +212,7 @@ static void append_queue(struct store_log *log, struct store_log_record *record)
 {
     record->entry.lsn = log->next_lsn++;
     record->next = NULL;
+    log->pledged_bytes += record_pledge(log, record);
     if (log->last == NULL) {
         log->first = record;
     } else {
@@ -216,25 +238,40 @@ static void empty_queue(struct store_log *log) CELLAR_REQUIRES(log->lock)
     append_queue(log, &log->empty);
 }
 
+/* Whether the empty record would wait for a file that does not come. It only guards the last
+ * group, and a log that waits for it could not be stopped. */
+static bool empty_must_wait(const struct store_log *log) CELLAR_REQUIRES(log->lock)
+{
+    CELLAR_ASSERT(log->first == NULL);
+    return atomic_load(&log->write_offset) + log->alignment > log->segment_bytes &&
+           atomic_load(&log->free_count) == 0 && store_log_spare_has_failed(&log->spare);
+}
+
 /* Waits for records. With nothing written for a second, or at the end, the queue gets an empty
- * record, so that damage to the last real group cannot look like a torn end. */
+ * record, so that damage to the last real group cannot look like a torn end. On a full disk it
+ * comes back every tenth of a second, without records. */
 static void queue_await(struct store_log *log) CELLAR_REQUIRES(log->lock)
 {
     int64_t idle_at_us = cellar_clock_monotonic_us() + IDLE_US;
-    while (log->first == NULL && !log->is_stopping) {
+    bool is_idle = false;
+    bool is_full = false;
+    while (log->first == NULL && !log->is_stopping && !is_idle && !is_full) {
         log->is_waiting = true;
-        if (log->last_was_empty) {
+        if (store_log_spare_has_failed(&log->spare)) {
+            int64_t look_at_us = cellar_clock_monotonic_us() + FULL_LOOK_US;
+            is_full = !cellar_cond_timedwait(&log->queued, &log->lock, look_at_us);
+        } else if (log->last_was_empty) {
             cellar_cond_wait(&log->queued, &log->lock);
-        } else if (!cellar_cond_timedwait(&log->queued, &log->lock, idle_at_us)) {
-            break;
+        } else {
+            is_idle = !cellar_cond_timedwait(&log->queued, &log->lock, idle_at_us);
         }
         log->is_waiting = false;
     }
-    log->is_waiting = false;
-    if (log->first == NULL && !log->last_was_empty) {
+    bool wants_empty = is_idle || is_full || log->is_stopping;
+    if (log->first == NULL && !log->last_was_empty && wants_empty && !empty_must_wait(log)) {
         empty_queue(log);
     }
-    CELLAR_ASSERT(log->first != NULL || log->is_stopping);
+    CELLAR_ASSERT(log->first != NULL || log->is_stopping || is_full || is_idle);
 }
 
 /* Cuts off what one group takes: one record at least. Small groups keep the latency of each writer
@@ -280,25 +317,35 @@ static void throttle_wait(struct store_log *log)
 }
 
 /* The end comes when the queue is empty and the log stops. A log that failed does not wait:
- * log_fail() emptied the queue, and what came since must be answered. */
+ * log_fail() emptied the queue, and what came since must be answered. On a full disk old segments
+ * are taken back as soon as the stores let them go, whether somebody writes or not: what frees
+ * space, a drop or the end of a compaction, needs room in the log. */
 static void *log_run(void *context)
 {
     struct store_log *log = context;
     CELLAR_ASSERT(log->is_started);
     cellar_thread_name_set("commit-log");
-    for (;;) {
+    bool goes_on = true;
+    while (goes_on) {
         throttle_wait(log);
+        if (!atomic_load(&log->has_failed) && store_log_spare_has_failed(&log->spare)) {
+            enum cellar_status status = store_log_chain_reclaim(log);
+            if (status != CELLAR_OK) {
+                log_fail(log, NULL, status);
+            }
+        }
         cellar_mutex_lock(&log->lock);
         if (!atomic_load(&log->has_failed)) {
             queue_await(log);
         }
         struct store_log_record *records = queue_take(log);
+        goes_on = records != NULL || !(log->is_stopping || atomic_load(&log->has_failed));
         cellar_mutex_unlock(&log->lock);
-        if (records == NULL) {
-            return NULL;
+        if (records != NULL) {
+            group_commit(log, records);
         }
-        group_commit(log, records);
     }
+    return NULL;
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -417,24 +464,34 @@ static enum cellar_status tail_repair(struct store_log *log)
     return status;
 }
 
-/* The fresh segment's file: a free one, or a new one made at once. */
+/* The fresh segment's file: a free one, or a new one made at once. On a full disk an old one whose
+ * records all stores have applied. */
+static enum cellar_status fresh_take(struct store_log *log, struct store_log_segment *segment,
+                                     struct cellar_error *error)
+{
+    if (store_log_chain_take_free(log, segment)) {
+        return CELLAR_OK;
+    }
+    enum cellar_status status = store_log_file_create(log->directory, log->file_index_next,
+                                                      log->segment_bytes, &segment->file, error);
+    if (status == CELLAR_OK) {
+        log->file_index_next++;
+        segment->file_bytes = log->segment_bytes;
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(log->file_index_next > 0);
+    if (status != CELLAR_NO_MEMORY && log->chain.count > 0 &&
+        store_log_chain_reclaim(log) == CELLAR_OK &&
+        (store_log_chain_take_free(log, segment) || store_log_chain_take_spent(log, segment))) {
+        return CELLAR_OK;
+    }
+    return status;
+}
+
 static enum cellar_status fresh_begin(struct store_log *log, struct cellar_error *error)
 {
     struct store_log_segment segment = {.file = {-1, 0}};
-    bool is_found = false;
-    while (!is_found && log->free.count > 0) {
-        segment = store_log_segments_shift(&log->free);
-        is_found = segment.file_bytes == log->segment_bytes;
-        if (!is_found) {
-            store_log_file_remove(log->directory, &segment.file);
-        }
-    }
-    if (!is_found) {
-        CELLAR_TRY(store_log_file_create(log->directory, log->file_index_next, log->segment_bytes,
-                                         &segment.file, error));
-        log->file_index_next++;
-        segment.file_bytes = log->segment_bytes;
-    }
+    CELLAR_TRY(fresh_take(log, &segment, error));
     enum cellar_status status = store_log_chain_begin(log, &segment, log->recovered_lsn + 1);
     if (status != CELLAR_OK) {
         (void)close(segment.file.descriptor);
@@ -529,7 +586,10 @@ enum cellar_status store_log_check(const struct store_log *log) CELLAR_NO_THREAD
     if (atomic_load_explicit(&log->has_failed, memory_order_relaxed)) {
         return CELLAR_IO_ERROR;
     }
-    return log->is_stopping || !log->is_started ? CELLAR_UNAVAILABLE : CELLAR_OK;
+    if (log->is_stopping || !log->is_started) {
+        return CELLAR_UNAVAILABLE;
+    }
+    return store_log_chain_is_spent(log) ? CELLAR_RESOURCE_EXHAUSTED : CELLAR_OK;
 }
 
 uint64_t store_log_append(struct store_log *log, struct store_log_record *record)
@@ -589,7 +649,15 @@ bool store_log_has_failed(const struct store_log *log)
     return atomic_load(&log->has_failed);
 }
 
-bool store_log_is_short_of_space(struct store_log *log)
+void store_log_space_keep(struct store_log *log)
+{
+    if (log->is_started && atomic_load(&log->free_count) == 0) {
+        store_log_spare_request(&log->spare);
+    }
+    CELLAR_ASSERT(log->segment_bytes > 0);
+}
+
+bool store_log_is_short_of_space(const struct store_log *log)
 {
     return log->is_started && store_log_spare_has_failed(&log->spare);
 }

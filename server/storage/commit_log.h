@@ -50,7 +50,8 @@ struct store_log {
     struct store_log_record *last CELLAR_GUARDED_BY(lock);
     uint64_t next_lsn CELLAR_GUARDED_BY(lock);
     uint64_t position CELLAR_GUARDED_BY(lock);
-    bool is_waiting CELLAR_GUARDED_BY(lock); /* the thread waits on `queued` */
+    uint64_t pledged_bytes CELLAR_GUARDED_BY(lock); /* of segments, for what is not written yet */
+    bool is_waiting CELLAR_GUARDED_BY(lock);        /* the thread waits on `queued` */
     bool is_stopping CELLAR_GUARDED_BY(lock);
     bool is_started;
     pthread_t thread;
@@ -58,11 +59,12 @@ struct store_log {
     /* the log thread's own */
     uint8_t *group; /* memory of one group */
     size_t group_capacity;
-    uint64_t write_offset; /* in the current segment, aligned */
-    bool last_was_empty;   /* the newest group is an empty one */
+    bool last_was_empty; /* the newest group is an empty one */
     struct store_log_record empty;
     struct store_log_spare spare;
 
+    _Atomic uint64_t write_offset; /* in the current segment, aligned; the log thread moves it */
+    _Atomic uint64_t free_count;   /* of `free`, for others */
     _Atomic uint64_t durable_lsn;
     _Atomic uint64_t low_water_lsn;
     _Atomic uint64_t throttle_us;
@@ -95,8 +97,31 @@ enum cellar_status store_log_segment_sync(int descriptor) CELLAR_MUST_USE;
 /** Gives files that hold nothing needed to the free list; removes what is too many. */
 void store_log_chain_trim(struct store_log *log);
 
+/** Takes a free file of the right size; removes others that come before it. @return whether there
+ * was one */
+bool store_log_chain_take_free(struct store_log *log, struct store_log_segment *segment);
+
+/**
+ * Where the disk has no room for another segment: writes the newest header again with the low-water
+ * LSN of now, if that frees older segments. Nothing to do otherwise.
+ *
+ * @return CELLAR_OK; IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY: it is not known which header is on
+ * the disk, and the log may not go on
+ * @thread the log's, or the one that starts it
+ */
+enum cellar_status store_log_chain_reclaim(struct store_log *log) CELLAR_MUST_USE;
+
+/** At a start on a full disk, behind store_log_chain_reclaim(): takes the newest segment out of the
+ * chain to begin it again, if no store needs anything of it. @return whether it did */
+bool store_log_chain_take_spent(struct store_log *log, struct store_log_segment *segment);
+
+/** Whether a record may find no segment to go to: none is ready, the disk has no room for another,
+ * and the current one must keep the rest for what is under way. With the append lock. */
+bool store_log_chain_is_spent(const struct store_log *log) CELLAR_REQUIRES(log->lock);
+
 /** A file for the next segment: a free one of the right size, else the spare, else it waits for
- * either. Only while the log runs. CELLAR_OK. */
+ * either. Only while the log runs. RESOURCE_EXHAUSTED (the disk stayed full for 5 s), or as
+ * store_log_chain_reclaim(). */
 enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_segment *segment)
     CELLAR_MUST_USE;
 

@@ -5,8 +5,9 @@
  * A refusal comes before anything has an LSN, so it means that nothing was applied. Reasons in the
  * order in which they are looked for, each by a function of its own:
  *
- *   log_check        the log has failed: for good, only a start reads back what is on the disk; or
- *                    the server is stopping: with a delay, as it or another one answers again soon
+ *   log_check        the log has failed: for good, only a start reads back what is on the disk;
+ *                    the disk is full to the last segment: deletions, too; or the server is
+ *                    stopping: with a delay, as it or another one answers again soon
  *   stores_check     a store has failed: for good, as above
  *   disk_check       the disk is short: sets only, deletions are how space is made
  *   map_check        the store's map is nearly full: sets only, as above
@@ -89,6 +90,12 @@ static enum cellar_status log_check(struct store_engine *engine, struct cellar_e
     }
     if (status == CELLAR_IO_ERROR) {
         return log_failure(error);
+    }
+    if (status == CELLAR_RESOURCE_EXHAUSTED) {
+        return cellar_error_set(error, status,
+                                "the disk of %s is full, and the commit log has no room for "
+                                "another write; free space",
+                                engine->dir.path);
     }
     CELLAR_ASSERT(status == CELLAR_UNAVAILABLE);
     (void)cellar_error_set(error, status, "the server is stopping");

@@ -9,8 +9,13 @@
  * The first failure of any call stays in txn->status; the following calls do nothing, and the
  * commit aborts and returns it.
  */
+#include <errno.h>
+#include <sys/statvfs.h>
+
 #include "common/mem.h"
 #include "server/storage/env_internal.h"
+
+#define FULL_BYTES_MAX (UINT64_C(1) << 20) /* so little is left on a disk that counts as full */
 
 /* Where an item stands: database, raw key, and how it was reached. */
 struct place {
@@ -557,6 +562,20 @@ void store_env_abort(struct store_env_txn *txn)
     write_end(txn, false);
 }
 
+/* LMDB calls it an I/O error when the disk took only a part of what it was given: what a full disk
+ * does. Such a commit is as if it had not been tried, and may be tried again once there is space.
+ */
+static enum cellar_status commit_status(const struct store_env *env, int code)
+{
+    struct statvfs facts;
+    CELLAR_ASSERT(env->directory != NULL);
+    if (code == EIO && statvfs(env->directory, &facts) == 0 &&
+        (uint64_t)facts.f_bavail * facts.f_frsize < FULL_BYTES_MAX) {
+        return CELLAR_RESOURCE_EXHAUSTED;
+    }
+    return store_env_status(code);
+}
+
 /* The state goes in last, with the count and sum of all that went before. After a write or sync
  * that failed LMDB may refuse every further transaction (MDB_PANIC), and does not know itself
  * whether the commit landed. Opened anew, it takes the newest sound meta page, and its state tells.
@@ -576,7 +595,7 @@ enum cellar_status store_env_commit(struct store_env_txn *txn)
     }
     struct store_env *env = txn->env;
     store_map_call_begin(&env->map);
-    enum cellar_status status = store_env_status(mdb_txn_commit(txn->txn));
+    enum cellar_status status = commit_status(env, mdb_txn_commit(txn->txn));
     store_map_call_end();
     write_end(txn, status == CELLAR_OK);
     if (status != CELLAR_OK) {

@@ -77,8 +77,14 @@ static void store_look(const struct store_engine *engine, struct store *store, i
         look->oldest_position = position;
         look->oldest = store;
     }
+    if (store->is_checkpointing) {
+        return;
+    }
+    if (look->due == NULL && store_has_frozen(store)) {
+        look->due = store; /* its checkpoint failed; nobody may write to it again */
+    }
     store_active_facts(store, &facts);
-    if (store->is_checkpointing || facts.record_count == 0) {
+    if (facts.record_count == 0) {
         return;
     }
     if (facts.bytes > look->largest_bytes) {

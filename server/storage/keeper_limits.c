@@ -187,6 +187,9 @@ void store_keeper_disk_look(struct store_engine *engine)
         2 * engine->options.segment_bytes + 2 * atomic_load(&engine->memtable_bytes_max);
     uint64_t reserve_bytes = CELLAR_MAX(need_bytes, CELLAR_MIN(GIB, disk_bytes / 20));
     atomic_store(&engine->disk_free_bytes, free_bytes);
+    if (free_bytes < reserve_bytes) {
+        store_log_space_keep(engine->log); /* while there is some left */
+    }
     bool is_short = free_bytes < reserve_bytes || store_log_is_short_of_space(engine->log);
     CELLAR_ASSERT(reserve_bytes > 0);
     if (is_short != atomic_exchange(&engine->is_disk_short, is_short)) {

@@ -92,7 +92,8 @@ void store_log_lock(struct store_log *log);
 void store_log_unlock(struct store_log *log);
 
 /** With the append lock: CELLAR_OK when appends are taken; CELLAR_IO_ERROR after a failure,
- * CELLAR_UNAVAILABLE while stopping. */
+ * CELLAR_UNAVAILABLE while stopping, CELLAR_RESOURCE_EXHAUSTED when the disk is full and the log
+ * has no room for another record. */
 enum cellar_status store_log_check(const struct store_log *log) CELLAR_MUST_USE;
 
 /** With the append lock, after a good store_log_check(): gives the record the next LSN and queues
@@ -119,8 +120,12 @@ void store_log_throttle(struct store_log *log, uint64_t us);
  * thread. */
 bool store_log_has_failed(const struct store_log *log);
 
+/** Has the next segment made now rather than when it is needed: from then on its space is the
+ * log's. Any thread, cheap. */
+void store_log_space_keep(struct store_log *log);
+
 /** True while the next segment cannot be made, for lack of space most likely. Any thread. */
-bool store_log_is_short_of_space(struct store_log *log);
+bool store_log_is_short_of_space(const struct store_log *log);
 
 /** Counts for `info`: segment files in use, groups written, records written. Any thread. */
 void store_log_counts(const struct store_log *log, uint64_t *segment_count, uint64_t *group_count,

@@ -8,17 +8,28 @@
  *                                        spare (log_files.c) ---------^
  *
  * A segment is used again as it is, without a truncation: its blocks stay allocated, and only its
- * header tells the new life from the old one. All of it belongs to the log thread once that runs,
+ * header tells the new life from the old one.
+ *
+ * On a full disk no spare can be made, and the low-water mark that would free the oldest segment
+ * stands in a header that is only written with the next segment. So then the newest header is
+ * written again in place with the mark of now: one block, which the disk does not tear, and both
+ * contents are right. Where that frees nothing either, appends are refused before the current
+ * segment is full (store_log_chain_is_spent()), so that as a rule no record waits for a file that
+ * does not come.
+ *
+ All of it belongs to the log thread once that runs,
  * and to the thread that starts the log before. FORMAT.md, "The commit log".
  */
 #include <errno.h>
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "server/storage/commit_log.h"
 
 #define SPARE_WAIT_US 100000
+#define FULL_WAIT_US_MAX 5000000 /* for a file on a full disk */
 #define FREE_SEGMENT_COUNT_MAX 2u
 
 /* Never 0, which stands for "no segment before". A file that is used again gets a new incarnation,
@@ -66,24 +77,101 @@ void store_log_chain_trim(struct store_log *log)
     }
     CELLAR_ASSERT(chain->count >= 1);
     atomic_store(&log->segment_count, chain->count);
+    atomic_store(&log->free_count, log->free.count);
+}
+
+/* A free file of another size is from before log_segment_bytes was changed, or a kill cut its
+ * filling short. */
+bool store_log_chain_take_free(struct store_log *log, struct store_log_segment *segment)
+{
+    bool is_found = false;
+    while (!is_found && log->free.count > 0) {
+        *segment = store_log_segments_shift(&log->free);
+        is_found = segment->file_bytes == log->segment_bytes;
+        if (!is_found) {
+            store_log_file_remove(log->directory, &segment->file);
+        }
+    }
+    atomic_store(&log->free_count, log->free.count);
+    CELLAR_ASSERT(!is_found || segment->file.descriptor >= 0);
+    return is_found;
+}
+
+/* Puts a header into its place, alone and synced. */
+static enum cellar_status header_write(const struct store_log *log,
+                                       const struct store_log_segment *segment)
+{
+    uint8_t *block = cellar_mem_zalloc(1, log->alignment);
+    if (block == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    CELLAR_ASSERT(segment->header.low_water_lsn < segment->header.first_lsn);
+    store_log_header_encode(&segment->header, block);
+    enum cellar_status status =
+        store_file_write(segment->file.descriptor, 0, block, log->alignment);
+    cellar_mem_free(block);
+    CELLAR_TRY(status);
+    return store_log_segment_sync(segment->file.descriptor);
+}
+
+/* The mark stays below the segment's first LSN, so that all segments before it go at most. */
+enum cellar_status store_log_chain_reclaim(struct store_log *log)
+{
+    struct store_log_segment *newest = store_log_chain_newest(log);
+    uint64_t low_water_lsn =
+        CELLAR_MIN(atomic_load(&log->low_water_lsn), newest->header.first_lsn - 1);
+    if (log->chain.count < 2 || log->chain.items[1].header.first_lsn - 1 > low_water_lsn ||
+        newest->header.low_water_lsn >= low_water_lsn) {
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(newest->header.alignment == log->alignment);
+    newest->header.low_water_lsn = low_water_lsn;
+    CELLAR_TRY(header_write(log, newest));
+    store_log_chain_trim(log);
+    return CELLAR_OK;
+}
+
+/* All records of the newest segment lie at or below the low-water mark, or it has none. Nothing of
+ * the file is written before its new header is: a start that is cut off finds one or the other,
+ * and both lead to the same end of the log. Its number goes on counting, as free files have old
+ * headers with theirs. */
+bool store_log_chain_take_spent(struct store_log *log, struct store_log_segment *segment)
+{
+    CELLAR_ASSERT(!log->is_started);
+    if (log->chain.count == 0) {
+        return false;
+    }
+    const struct store_log_segment *newest = store_log_chain_newest(log);
+    bool is_empty = newest->header.first_lsn == log->recovered_lsn + 1;
+    bool is_spent = log->chain.count == 1 && atomic_load(&log->low_water_lsn) >= log->recovered_lsn;
+    if ((!is_empty && !is_spent) || newest->file_bytes != log->segment_bytes) {
+        return false;
+    }
+    *segment = *newest;
+    log->chain.count--;
+    return true;
+}
+
+/* A quarter is left for the record that was let in last, which may be that large, and for empty
+ * ones. */
+bool store_log_chain_is_spent(const struct store_log *log)
+{
+    CELLAR_ASSERT(log->is_started);
+    return store_log_spare_has_failed(&log->spare) && atomic_load(&log->free_count) == 0 &&
+           atomic_load(&log->write_offset) + log->pledged_bytes > log->segment_bytes / 4 * 3;
 }
 
 /* A file for the next segment: a free one of the right size, else the spare, else it waits for
- * either. On a full disk it waits for the spare to be made: the low-water mark that would free an
- * old segment stands in a header, and the next header would need this very file. Sets are refused
- * from the disk's reserve on, so that it should not come to that. A free file of another size is
- * from before log_segment_bytes was changed, or a kill cut its filling short. */
+ * either. What waits here was let in while the spare was thought to come; it gets an answer in
+ * the end, though the log has failed then. */
 enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_segment *segment)
 {
+    int64_t full_us = 0; /* since when the disk is known to be full */
     memset(segment, 0, sizeof *segment);
     for (;;) {
         store_log_chain_trim(log);
-        while (log->free.count > 0) {
-            *segment = store_log_segments_shift(&log->free);
-            if (segment->file_bytes == log->segment_bytes) {
-                return CELLAR_OK;
-            }
-            store_log_file_remove(log->directory, &segment->file);
+        if (store_log_chain_take_free(log, segment)) {
+            return CELLAR_OK;
         }
         store_log_spare_request(&log->spare);
         if (store_log_spare_take(&log->spare, SPARE_WAIT_US, &segment->file)) {
@@ -91,6 +179,16 @@ enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_
             return CELLAR_OK;
         }
         CELLAR_ASSERT(log->chain.count > 0); /* the first segment is made by start() */
+        if (!store_log_spare_has_failed(&log->spare)) {
+            full_us = 0;
+            continue;
+        }
+        CELLAR_TRY(store_log_chain_reclaim(log));
+        int64_t now_us = cellar_clock_monotonic_us();
+        full_us = full_us == 0 ? now_us : full_us;
+        if (now_us - full_us > FULL_WAIT_US_MAX) {
+            return CELLAR_RESOURCE_EXHAUSTED;
+        }
     }
 }
 
@@ -101,14 +199,11 @@ enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_
 enum cellar_status store_log_chain_begin(struct store_log *log, struct store_log_segment *segment,
                                          uint64_t first_lsn)
 {
-    uint8_t *block = cellar_mem_zalloc(1, log->alignment);
-    if (block == NULL) {
-        return CELLAR_NO_MEMORY;
-    }
     const struct store_log_segments *chain = &log->chain;
     uint64_t low_water_lsn = atomic_load(&log->low_water_lsn);
-    const struct store_log_header *last =
-        chain->count > 0 ? &chain->items[chain->count - 1].header : NULL;
+    const struct store_log_header spent = segment->header; /* of one that is begun again at once */
+    const struct store_log_header *last = spent.number > 0 ? &spent : NULL;
+    last = chain->count > 0 ? &chain->items[chain->count - 1].header : last;
     segment->header = (struct store_log_header){
         .alignment = log->alignment,
         .segment_bytes = log->segment_bytes,
@@ -119,14 +214,9 @@ enum cellar_status store_log_chain_begin(struct store_log *log, struct store_log
         .low_water_lsn = CELLAR_MIN(low_water_lsn, first_lsn - 1),
     };
     memcpy(segment->header.log_id, log->id, sizeof log->id);
-    store_log_header_encode(&segment->header, block);
-    enum cellar_status status =
-        store_file_write(segment->file.descriptor, 0, block, log->alignment);
-    cellar_mem_free(block);
-    CELLAR_TRY(status);
-    CELLAR_TRY(store_log_segment_sync(segment->file.descriptor));
+    CELLAR_TRY(header_write(log, segment));
     CELLAR_TRY(store_log_segments_push(&log->chain, segment));
-    log->write_offset = log->alignment;
+    atomic_store(&log->write_offset, log->alignment);
     atomic_store(&log->segment_count, log->chain.count);
     CELLAR_ASSERT(log->chain.count > 0);
     return CELLAR_OK;

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -231,6 +232,15 @@ static enum cellar_status zeroes_write(int descriptor, uint64_t bytes)
     return status;
 }
 
+/* Whether the file system says that so many bytes fit; true when it does not tell. Filling a file
+ * until the disk is full would take from the stores, for a moment, what they are still to have. */
+static bool has_room(const char *directory, uint64_t bytes)
+{
+    struct statvfs facts;
+    CELLAR_ASSERT(bytes > 0);
+    return statvfs(directory, &facts) != 0 || (uint64_t)facts.f_bavail * facts.f_frsize >= bytes;
+}
+
 /* On failure the name is removed again: a half-filled file of the right name would be in the way of
  * the next try. A file that a crash left half filled is truncated here. */
 enum cellar_status store_log_file_create(const char *directory, uint64_t index, uint64_t bytes,
@@ -242,7 +252,8 @@ enum cellar_status store_log_file_create(const char *directory, uint64_t index, 
     if (descriptor < 0) {
         return fail(error, "cannot make the log segment", path);
     }
-    enum cellar_status status = zeroes_write(descriptor, bytes);
+    enum cellar_status status =
+        has_room(directory, bytes) ? zeroes_write(descriptor, bytes) : CELLAR_RESOURCE_EXHAUSTED;
     if (status == CELLAR_OK && fsync(descriptor) != 0) {
         status = status_of_errno(errno);
     }
@@ -286,7 +297,7 @@ static void spare_make(struct store_log_spare *spare, uint64_t index)
     cellar_error_clear(&error);
     enum cellar_status status =
         store_log_file_create(spare->directory, index, spare->segment_bytes, &file, &error);
-    if (status != CELLAR_OK) {
+    if (status != CELLAR_OK && !atomic_load(&spare->has_failed)) {
         cellar_log(CELLAR_LOG_ERROR, "log_segment_failed", "error=\"%s\"", error.text);
     }
     cellar_mutex_lock(&spare->lock);
@@ -296,7 +307,7 @@ static void spare_make(struct store_log_spare *spare, uint64_t index)
         spare->is_wanted = false;
         spare->index_next++;
     }
-    spare->has_failed = status != CELLAR_OK;
+    atomic_store(&spare->has_failed, status != CELLAR_OK);
     cellar_cond_broadcast(&spare->changed);
     cellar_mutex_unlock(&spare->lock);
     CELLAR_ASSERT(status != CELLAR_OK || file.descriptor >= 0);
@@ -314,7 +325,7 @@ static void *spare_run(void *context)
             cellar_cond_wait(&spare->changed, &spare->lock);
             continue;
         }
-        if (spare->has_failed) {
+        if (atomic_load(&spare->has_failed)) {
             (void)cellar_cond_timedwait(&spare->changed, &spare->lock,
                                         cellar_clock_monotonic_us() + RETRY_US);
         }
@@ -377,12 +388,10 @@ bool store_log_spare_take(struct store_log_spare *spare, int64_t wait_us,
     return has_file;
 }
 
-bool store_log_spare_has_failed(struct store_log_spare *spare)
+/* After a failure the file stays wanted until there is one. */
+bool store_log_spare_has_failed(const struct store_log_spare *spare)
 {
-    cellar_mutex_lock(&spare->lock);
-    bool has_failed = spare->is_wanted && spare->has_failed;
-    cellar_mutex_unlock(&spare->lock);
-    return has_failed;
+    return atomic_load_explicit(&spare->has_failed, memory_order_relaxed);
 }
 
 /* A file that was made and not taken stays in the directory: the next start finds it without a

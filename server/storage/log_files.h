@@ -2,6 +2,7 @@
 #define CELLAR_STORAGE_LOG_FILES_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/status.h"
 #include "common/sync.h"
@@ -79,7 +80,7 @@ struct store_log_spare {
     bool is_stopping CELLAR_GUARDED_BY(lock);
     bool is_wanted CELLAR_GUARDED_BY(lock);
     bool has_file CELLAR_GUARDED_BY(lock);
-    bool has_failed CELLAR_GUARDED_BY(lock); /* the last try did, for lack of space most likely */
+    _Atomic bool has_failed; /* the last try did, for lack of space most likely */
     uint64_t index_next CELLAR_GUARDED_BY(lock);
     struct store_log_file file CELLAR_GUARDED_BY(lock);
 };
@@ -97,7 +98,7 @@ bool store_log_spare_take(struct store_log_spare *spare, int64_t wait_us,
                           struct store_log_file *file);
 
 /** True after a failed try to make the wanted file, until one succeeds. */
-bool store_log_spare_has_failed(struct store_log_spare *spare);
+bool store_log_spare_has_failed(const struct store_log_spare *spare);
 
 /** Stops the thread, closes a file not taken (it stays, for the next run). */
 void store_log_spare_stop(struct store_log_spare *spare);
