@@ -21,6 +21,7 @@
 #include "server/storage/map_guard.h"
 #include "server/tablet/ahead.h"
 #include "server/tablet/row_reader.h"
+#include "server/tablet/row_rest.h"
 
 #define CHUNK_ROWS_MAX 100u
 #define CHUNK_US_MAX 10000
@@ -39,9 +40,8 @@ struct tablet_scan {
         place; /* forwards: the first key not yet read; backwards: the bound before which to read */
     bool place_is_open; /* backwards: the place is the end of the rows (no bound) */
     struct tablet_row_reader reader;
-    struct cellar_buffer spooled_row; /* key of the row whose rest is in the spool */
-    struct store_blob_reader *blob;   /* that is being sent, the spool's; NULL: none */
-    enum cellar_status late_status;   /* to be returned by the next call */
+    struct tablet_rest rest;        /* of the last chunk's last row */
+    enum cellar_status late_status; /* to be returned by the next call */
     struct cellar_error late_error;
     struct tablet_wanted *wanted;
     struct store_rows rows; /* of the chunk; its memory is kept from one to the next */
@@ -347,12 +347,7 @@ static enum cellar_status row_send(struct tablet_scan *scan, struct chunk *chunk
     chunk->row_count++;
     CELLAR_ASSERT(scan->rows_left > 0);
     scan->rows_left -= scan->rows_left == UINT64_MAX ? 0 : 1;
-    if (!tablet_spool_is_drained(&reader->spool)) {
-        cellar_buffer_clear(&scan->spooled_row);
-        return cellar_buffer_append(&scan->spooled_row, chunk->rows->row.data,
-                                    chunk->rows->row.bytes);
-    }
-    return CELLAR_OK;
+    return tablet_rest_begin(&scan->rest, &reader->spool, cellar_slice_of(&chunk->rows->row));
 }
 
 static bool chunk_is_full(const struct tablet_scan *scan, const struct chunk *chunk,
@@ -360,7 +355,7 @@ static bool chunk_is_full(const struct tablet_scan *scan, const struct chunk *ch
 {
     CELLAR_ASSERT(step_count > 0);
     return chunk->row_count >= CHUNK_ROWS_MAX || chunk->bytes >= chunk->bytes_max ||
-           !tablet_spool_is_drained(&scan->reader.spool) ||
+           tablet_rest_is_left(&scan->rest) ||
            (step_count % CLOCK_ROWS == 0 && cellar_clock_monotonic_us() > chunk->deadline_us);
 }
 
@@ -444,77 +439,29 @@ static enum cellar_status chunk_fill_guarded(struct tablet_scan *scan, struct ch
     return store_map_guard(filling_run, &filling);
 }
 
-/* The spool's next piece is a blob: the sink gets what stands before its value, and the chunk ends;
- * the value follows by tablet_scan_blob(). */
-static enum cellar_status blob_send(struct tablet_scan *scan, struct chunk *chunk)
+/* Sends more of a large row. */
+static enum cellar_status rest_send(struct tablet_scan *scan, struct chunk *chunk)
 {
-    struct tablet_spool_piece piece;
-    struct tablet_spool *spool = &scan->reader.spool;
-    CELLAR_TRY(tablet_spool_get(spool, &piece));
-    CELLAR_ASSERT(piece.blob != NULL && chunk->sink->blob != NULL);
-    scan->blob = piece.blob;
-    chunk->row_count++;
-    return chunk->sink->blob(chunk->sink->context, cellar_slice_of(&scan->spooled_row),
-                             !tablet_spool_is_drained(spool), piece.bytes);
-}
-
-/* Sends the next pieces of a large row, up to a blob. */
-static enum cellar_status spool_send(struct tablet_scan *scan, struct chunk *chunk)
-{
-    const struct tablet_sink *sink = chunk->sink;
-    struct tablet_spool *spool = &scan->reader.spool;
-    CELLAR_ASSERT(!tablet_spool_is_drained(spool) && scan->blob == NULL);
-    if (tablet_spool_next_is_blob(spool)) {
-        return blob_send(scan, chunk);
-    }
-    CELLAR_TRY(sink->row_begin(sink->context, cellar_slice_of(&scan->spooled_row), true));
-    do {
-        struct tablet_spool_piece piece;
-        CELLAR_TRY(tablet_spool_get(spool, &piece));
-        CELLAR_TRY(sink->cells(sink->context, piece.bytes));
-        chunk->bytes += piece.bytes.bytes;
-    } while (chunk->bytes < chunk->bytes_max && !tablet_spool_is_drained(spool) &&
-             !tablet_spool_next_is_blob(spool));
-    bool has_more = !tablet_spool_is_drained(spool);
-    if (!has_more) {
-        tablet_spool_reset(spool);
-    }
-    chunk->row_count++;
-    return sink->row_end(sink->context, has_more);
+    CELLAR_ASSERT(chunk->row_count == 0);
+    CELLAR_TRY(tablet_rest_send(&scan->rest, chunk->sink, chunk->bytes_max));
+    chunk->row_count++; /* behind a failure nothing goes out with this chunk */
+    return CELLAR_OK;
 }
 
 enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buffer *to,
                                     bool *is_done, struct cellar_error *error)
 {
-    CELLAR_ASSERT(scan->blob != NULL);
-    enum cellar_status status = store_blob_next(scan->blob, to);
-    *is_done = status == CELLAR_OK && store_blob_is_done(scan->blob);
-    if (status != CELLAR_OK) {
-        return row_fail(scan, cellar_slice_of(&scan->spooled_row), status, error);
-    }
-    if (*is_done) {
-        store_blob_close(scan->blob);
-        scan->blob = NULL;
-        if (tablet_spool_is_drained(&scan->reader.spool)) {
-            tablet_spool_reset(&scan->reader.spool);
-        }
-    }
-    return CELLAR_OK;
-}
-
-/* A spool that is left from the last chunk is in the way of everything else. */
-static bool reads_file(const struct tablet_scan *scan)
-{
-    const struct tablet_spool *spool = &scan->reader.spool;
-    CELLAR_ASSERT(scan->table != NULL);
-    return scan->blob != NULL || (spool->descriptor >= 0 && !tablet_spool_is_drained(spool));
+    CELLAR_ASSERT(scan->rest.blob != NULL);
+    enum cellar_status status = tablet_rest_blob(&scan->rest, to, is_done);
+    return status == CELLAR_OK ? status
+                               : row_fail(scan, cellar_slice_of(&scan->rest.row), status, error);
 }
 
 /* The tablet is kept for the chunk, so looking for it costs nothing. It lives as long as the table;
  * its store may not, and is not looked at. */
 bool tablet_scan_is_cold(struct tablet_scan *scan, int64_t now_us)
 {
-    bool is_cold = scan->ahead.is_cold || reads_file(scan);
+    bool is_cold = scan->ahead.is_cold || tablet_rest_is_in_file(&scan->rest);
     scan->found = NULL;
     if (!is_cold && !scan->is_done) {
         scan->found = tablet_find(scan);
@@ -556,7 +503,6 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
                             options->versions_max, options->keys_only);
     scan->reader.spool.directory = store_engine_data_dir(tablet_db_engine(db));
     scan->reader.blobs = store_engine_blobs(tablet_db_engine(db));
-    scan->blob = NULL;
     scan->may_wait = false;
     scan->found = NULL;
     scan->ahead.is_cold = false;
@@ -620,18 +566,18 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
                                 (int)scan->table->name.table.bytes,
                                 (const char *)scan->table->name.table.data);
     }
-    bool has_spooled = !tablet_spool_is_drained(&scan->reader.spool);
+    bool has_rest = tablet_rest_is_left(&scan->rest);
     CELLAR_ASSERT(bytes_max > 0);
     scan->reader.is_open = false;
     enum cellar_status status =
-        has_spooled ? spool_send(scan, &chunk) : chunk_fill_guarded(scan, &chunk);
+        has_rest ? rest_send(scan, &chunk) : chunk_fill_guarded(scan, &chunk);
     if (status != CELLAR_OK) {
         status = failure_defer(scan, &chunk, status, error);
     }
     chunk_leave(scan, &chunk);
     tablet_table_leave(scan->table);
     *is_done = status == CELLAR_OK && scan->late_status == CELLAR_OK && scan->is_done &&
-               scan->blob == NULL && tablet_spool_is_drained(&scan->reader.spool);
+               !tablet_rest_is_left(&scan->rest);
     return status;
 }
 
@@ -640,8 +586,8 @@ void tablet_scan_stop(struct tablet_scan *scan)
     if (scan->table == NULL) {
         return;
     }
+    tablet_rest_end(&scan->rest);
     tablet_row_reader_stop(&scan->reader);
-    scan->blob = NULL;
     tablet_table_unref(scan->table);
     scan->table = NULL;
     cellar_mem_free(scan->wanted);
@@ -653,7 +599,6 @@ void tablet_scan_stop(struct tablet_scan *scan)
         store_rows_fini(&scan->rows);
         scan->has_rows = false;
     }
-    cellar_buffer_fini(&scan->spooled_row);
     CELLAR_ASSERT(scan->wanted == NULL);
 }
 
