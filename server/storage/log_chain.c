@@ -17,7 +17,7 @@
  * segment is full (store_log_chain_is_spent()), so that as a rule no record waits for a file that
  * does not come.
  *
- All of it belongs to the log thread once that runs,
+ * All of it belongs to the log thread once that runs,
  * and to the thread that starts the log before. FORMAT.md, "The commit log".
  */
 #include <errno.h>
