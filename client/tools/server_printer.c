@@ -41,6 +41,7 @@ static const struct line lines[] = {
     {"stores", "stores", UNIT_NUMBER},
     {"store_bytes", "on disk", UNIT_BYTES},
     {"store_has_failed", "stores failed", UNIT_FLAG},
+    {"stores_damaged", "stores damaged", UNIT_FLAG},
     {NULL, "log", UNIT_NUMBER},
     {"log_durable_lsn", "durable up to", UNIT_NUMBER},
     {"log_low_water_lsn", "applied up to", UNIT_NUMBER},

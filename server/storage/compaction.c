@@ -204,7 +204,11 @@ static enum cellar_status begin_claimed(struct store_compaction *compaction, str
     compaction->generation = store->generation + 1;
     enum cellar_status status = store_write_down(compaction->engine, store);
     if (status != CELLAR_OK) {
-        return cellar_error_set(error, status, "the checkpoint of store %u failed", store->id);
+        return cellar_error_set(error, status,
+                                status == CELLAR_DATA_LOSS
+                                    ? "store %u is damaged and cannot be compacted"
+                                    : "the checkpoint of store %u failed",
+                                store->id);
     }
     CELLAR_TRY(env_make(compaction, store, error));
     CELLAR_ASSERT(compaction->env != NULL);

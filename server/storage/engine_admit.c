@@ -9,6 +9,7 @@
  *                    the disk is full to the last segment: deletions, too; or the server is
  *                    stopping: with a delay, as it or another one answers again soon
  *   stores_check     a store has failed: for good, as above
+ *   damage_check     the store is damaged: until a start, or until its table is dropped
  *   disk_check       the disk is short: sets only, deletions are how space is made
  *   map_check        the store's map is nearly full: sets only, as above
  *   memtables_check  the keepers are slower than the writers: with a delay
@@ -102,6 +103,16 @@ static enum cellar_status log_check(struct store_engine *engine, struct cellar_e
     return try_later(error);
 }
 
+/* Who knows the store's table says more (tablet/damage.h). */
+static enum cellar_status damage_check(const struct store *store, struct cellar_error *error)
+{
+    CELLAR_ASSERT(store->env != NULL);
+    return store_is_damaged(store)
+               ? cellar_error_set(error, CELLAR_DATA_LOSS,
+                                  "store %u is damaged and takes no writes", store->id)
+               : CELLAR_OK;
+}
+
 static enum cellar_status map_check(struct store *store, struct cellar_error *error)
 {
     /* What is written down takes up to twice its size while the pages it replaces are not free yet.
@@ -140,6 +151,7 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
     CELLAR_TRY(log_check(engine, error));
     CELLAR_ASSERT(engine->is_started);
     CELLAR_TRY(stores_check(engine, error));
+    CELLAR_TRY(damage_check(store, error));
     if (has_sets) {
         CELLAR_TRY(disk_check(engine, error));
         CELLAR_TRY(map_check(store, error));

@@ -47,6 +47,7 @@ struct store_engine {
     _Atomic bool is_disk_short;
     _Atomic uint64_t
         failed_store; /* a store whose checkpoint met an I/O error: its id + 1; 0 = none */
+    _Atomic uint64_t damaged_count; /* stores that are damaged */
     _Atomic uint64_t checkpoint_count;
     _Atomic uint64_t checkpoint_items;
     _Atomic uint64_t checkpoint_failures;
@@ -83,6 +84,28 @@ void store_keeper_release(struct store_engine *engine, struct store *store);
 /** Freezes and checkpoints a claimed store. */
 enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
     CELLAR_MUST_USE;
+
+/* ---- damage.c ----------------------------------------------------------------------------------
+ */
+
+/** With the append lock: whether the store's environment is known to be damaged. */
+static inline bool store_is_damaged(const struct store *store)
+{
+    return atomic_load_explicit(&store->is_damaged, memory_order_relaxed) ||
+           store_env_is_damaged(store->env);
+}
+
+/** With the append lock: takes a damaged store out of the budgets. @return whether it is new, and
+ * store_damage_tell() is due behind the locks */
+bool store_damage_note(struct store_engine *engine, struct store *store)
+    CELLAR_REQUIRES(engine->lock);
+
+/** Tells the server's log, once a store. @param oldest_lsn  the oldest record that it lacks, from
+ * which on the log is kept; UINT64_MAX: none */
+void store_damage_tell(uint32_t store_id, uint64_t oldest_lsn);
+
+/** Both, for what a checkpoint or a removal met in a claimed store. Without locks. */
+void store_damage_met(struct store_engine *engine, struct store *store);
 
 /* ---- engine_blobs.c ----------------------------------------------------------------------------
  */

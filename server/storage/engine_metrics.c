@@ -112,6 +112,10 @@ static void stores_show(const struct store_engine *engine, const struct totals *
     cellar_metric_gauge(page, "cellar_store_failed",
                         "1 after a store's write failed: no write is taken until a restart.",
                         atomic_load(&engine->failed_store) != 0 ? 1 : 0);
+    cellar_metric_gauge(page, "cellar_stores_damaged",
+                        "Stores that are damaged: they take no writes, and the log keeps what they "
+                        "lack.",
+                        atomic_load(&engine->damaged_count));
     cellar_metric_gauge(page, "cellar_disk_free_bytes", "Free space below the data directory.",
                         atomic_load(&engine->disk_free_bytes));
     cellar_metric_gauge(page, "cellar_disk_short",

@@ -38,7 +38,11 @@ void store_engine_store_drop(struct store_engine *engine, struct store *store)
         atomic_fetch_sub(&engine->frozen_entries, facts.entry_count);
     }
     store_active_facts(store, &facts);
-    atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);
+    if (atomic_load(&store->is_damaged)) {
+        atomic_fetch_sub(&engine->damaged_count, 1); /* its bytes count no more */
+    } else {
+        atomic_fetch_sub(&engine->memtable_bytes, bytes + facts.bytes);
+    }
     store->is_checkpointing = false;
     store_engine_blobs_take(store, &blobs);
     store_close(store);
@@ -160,6 +164,7 @@ size_t store_engine_figures(struct store_engine *engine, struct store_figure *fi
         {"log_records", records},
         {"log_has_failed", store_log_has_failed(engine->log) ? 1 : 0},
         {"store_has_failed", atomic_load(&engine->failed_store) != 0 ? 1 : 0},
+        {"stores_damaged", atomic_load(&engine->damaged_count)},
         {"memtable_bytes", atomic_load(&engine->memtable_bytes)},
         {"checkpoints", atomic_load(&engine->checkpoint_count)},
         {"checkpoint_items", atomic_load(&engine->checkpoint_items)},

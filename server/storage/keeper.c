@@ -39,7 +39,11 @@ struct look {
     struct store *oldest; /* holds the oldest unapplied record */
     uint64_t oldest_lsn;
     uint64_t oldest_position;
-    struct store *due; /* for a reason of its own */
+    struct store *due;    /* for a reason of its own */
+    uint64_t low_lsn;     /* as oldest_lsn, of damaged stores too: the log is kept from here */
+    bool found_damage;    /* in a store that was not known to be damaged: */
+    uint32_t damaged_id;  /* the last one, */
+    uint64_t damaged_lsn; /* and its oldest unapplied record */
 };
 
 /* Whether a memtable worth a checkpoint has not changed for a second. One with a range drop is
@@ -66,12 +70,33 @@ static bool store_is_due(const struct store_engine *engine, const struct store *
            now_us - store->first_insert_us > AGE_US_MAX;
 }
 
-static void store_look(const struct store_engine *engine, struct store *store, int64_t now_us,
-                       struct look *look)
+/* Damage that a reader met is found here, once nobody works on the store, whose memtables change
+ * meanwhile. One store a look is told; the next comes with the next. */
+static bool damaged_look(struct store_engine *engine, struct store *store, uint64_t oldest_lsn,
+                         struct look *look) CELLAR_REQUIRES(engine->lock)
+{
+    CELLAR_ASSERT(oldest_lsn > 0);
+    if (!store_is_damaged(store)) {
+        return false;
+    }
+    if (!store->is_checkpointing && !look->found_damage && store_damage_note(engine, store)) {
+        look->found_damage = true;
+        look->damaged_id = store->id;
+        look->damaged_lsn = oldest_lsn;
+    }
+    return true;
+}
+
+static void store_look(struct store_engine *engine, struct store *store, int64_t now_us,
+                       struct look *look) CELLAR_REQUIRES(engine->lock)
 {
     struct store_memtable_facts facts;
     uint64_t position = 0;
     uint64_t oldest_lsn = store_oldest_unapplied(store, &position);
+    look->low_lsn = CELLAR_MIN(look->low_lsn, oldest_lsn);
+    if (damaged_look(engine, store, oldest_lsn, look)) {
+        return;
+    }
     if (oldest_lsn < look->oldest_lsn) {
         look->oldest_lsn = oldest_lsn;
         look->oldest_position = position;
@@ -102,14 +127,15 @@ static void stores_look(struct store_engine *engine, struct look *look)
     CELLAR_REQUIRES(engine->lock)
 {
     int64_t now_us = cellar_clock_monotonic_us();
-    *look = (struct look){.oldest_lsn = UINT64_MAX};
+    *look = (struct look){.oldest_lsn = UINT64_MAX, .low_lsn = UINT64_MAX};
     for (size_t i = 0; i < engine->store_count; i++) {
         store_look(engine, engine->stores[i], now_us, look);
     }
     CELLAR_ASSERT(look->oldest == NULL || look->oldest_lsn < UINT64_MAX);
 }
 
-/* With both locks: publishes how far all stores have applied. */
+/* With both locks: publishes how far all stores have applied. Budgets go by what sound stores lack,
+ * as nothing can be done about the others; what the log must keep goes by all. */
 static void low_water_publish(struct store_engine *engine, const struct look *look)
 {
     uint64_t low_lsn =
@@ -119,7 +145,16 @@ static void low_water_publish(struct store_engine *engine, const struct look *lo
     CELLAR_ASSERT(low_lsn < store_log_next_lsn(engine->log));
     atomic_store(&engine->low_lsn, low_lsn);
     atomic_store(&engine->low_position, low_position);
-    store_log_low_water_set(engine->log, low_lsn);
+    store_log_low_water_set(engine->log, CELLAR_MIN(low_lsn, look->low_lsn - 1));
+}
+
+/* Without locks: what the log has to say of a look. */
+static void look_tell(const struct look *look)
+{
+    CELLAR_ASSERT(look->low_lsn > 0);
+    if (look->found_damage) {
+        store_damage_tell(look->damaged_id, look->damaged_lsn);
+    }
 }
 
 /* The store whose turn it is, or NULL. */
@@ -135,10 +170,11 @@ static struct store *victim_choose(struct store_engine *engine, const struct loo
     store_log_counts(engine->log, &segments, &groups, &records);
     uint64_t bytes_max = atomic_load(&engine->unapplied_bytes_max);
     uint64_t segments_max = bytes_max / engine->options.segment_bytes + 2;
+    bool has_many = segments > segments_max && atomic_load(&engine->damaged_count) == 0;
     bool log_is_long = store_log_position(engine->log) - look->oldest_position > bytes_max ||
                        store_log_next_lsn(engine->log) - look->oldest_lsn >
                            atomic_load(&engine->unapplied_records_max) ||
-                       segments > segments_max;
+                       has_many;
     CELLAR_ASSERT(segments_max >= 2);
     if (look->oldest != NULL && !look->oldest->is_checkpointing && log_is_long) {
         return look->oldest;
@@ -168,6 +204,7 @@ static struct store *victim_claim(struct store_engine *engine, uint64_t *page_co
     }
     cellar_mutex_unlock(&engine->lock);
     store_log_unlock(engine->log);
+    look_tell(&look);
     return victim;
 }
 
@@ -181,6 +218,7 @@ void store_keeper_low_water(struct store_engine *engine)
     CELLAR_ASSERT(look.oldest == NULL || look.oldest_lsn > 0);
     cellar_mutex_unlock(&engine->lock);
     store_log_unlock(engine->log);
+    look_tell(&look);
 }
 
 /* ---- claiming -------------------------------------------------------------------------------- */
@@ -234,11 +272,33 @@ static enum cellar_status freeze(struct store_engine *engine, struct store *stor
     return CELLAR_OK;
 }
 
+/* What failed is told once, not at every try. */
+static void checkpoint_fail(struct store_engine *engine, struct store *store,
+                            enum cellar_status status)
+{
+    CELLAR_ASSERT(status != CELLAR_OK);
+    if (status == CELLAR_IO_ERROR) {
+        atomic_store(&engine->failed_store, (uint64_t)store->id + 1);
+    }
+    atomic_fetch_add(&engine->checkpoint_failures, 1);
+    if (store->told != status) {
+        cellar_log(CELLAR_LOG_ERROR, "checkpoint_failed", "store=%u status=%s", store->id,
+                   cellar_status_text(status));
+    }
+    store->told = status;
+    if (status == CELLAR_DATA_LOSS) {
+        store_damage_met(engine, store);
+    }
+}
+
 enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
 {
     struct store_memtable_facts facts = {0};
     uint64_t item_count = 0;
     int64_t start_us = cellar_clock_monotonic_us();
+    if (atomic_load(&store->is_damaged)) {
+        return CELLAR_DATA_LOSS;
+    }
     CELLAR_TRY(freeze(engine, store));
     const struct store_memtable *frozen = store_frozen_get(store);
     if (frozen == NULL) {
@@ -251,15 +311,11 @@ enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct s
     int64_t took_us = cellar_clock_monotonic_us() - start_us;
     cellar_counter_add_shared(&engine->checkpoint_us, (uint64_t)CELLAR_MAX(took_us, INT64_C(0)));
     if (status != CELLAR_OK) {
-        if (status == CELLAR_IO_ERROR) {
-            atomic_store(&engine->failed_store, (uint64_t)store->id + 1);
-        }
-        atomic_fetch_add(&engine->checkpoint_failures, 1);
-        cellar_log(CELLAR_LOG_ERROR, "checkpoint_failed", "store=%u status=%s", store->id,
-                   cellar_status_text(status));
+        checkpoint_fail(engine, store, status);
         return status;
     }
     CELLAR_ASSERT(facts.bytes > 0);
+    store->told = CELLAR_OK;
     atomic_fetch_sub(&engine->memtable_bytes, facts.bytes);
     atomic_fetch_sub(&store->pending_bytes, facts.bytes);
     atomic_fetch_add(&engine->checkpoint_count, 1);
@@ -280,7 +336,7 @@ static void victim_serve(struct store_engine *engine, struct store *victim)
 {
     enum cellar_status status = store_keeper_checkpoint(engine, victim);
     cellar_mutex_lock(&engine->lock);
-    if (status != CELLAR_OK) {
+    if (status != CELLAR_OK && status != CELLAR_DATA_LOSS) {
         engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
     }
     cellar_mutex_unlock(&engine->lock);
@@ -313,7 +369,8 @@ static struct store *pending_claim(struct store_engine *engine)
     bool may_try = cellar_clock_monotonic_us() >= engine->retry_at_us && !engine->is_stopping;
     for (size_t i = 0; may_try && i < engine->store_count && found == NULL; i++) {
         struct store *store = engine->stores[i];
-        bool is_free = !store->is_checkpointing && atomic_load(&store->pending_ranges) > 0;
+        bool is_free = !store->is_checkpointing && atomic_load(&store->pending_ranges) > 0 &&
+                       !atomic_load(&store->is_damaged);
         found = is_free && store->compaction == NULL ? store : NULL;
     }
     if (found != NULL) {
@@ -336,6 +393,9 @@ static bool pending_serve(struct store_engine *engine)
     if (status != CELLAR_OK) {
         cellar_log(CELLAR_LOG_ERROR, "removal_failed", "store=%u status=%s", store->id,
                    cellar_status_text(status));
+        if (status == CELLAR_DATA_LOSS) {
+            store_damage_met(engine, store);
+        }
         cellar_mutex_lock(&engine->lock);
         engine->retry_at_us = cellar_clock_monotonic_us() + RETRY_US;
         cellar_mutex_unlock(&engine->lock);

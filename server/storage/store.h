@@ -55,8 +55,10 @@ struct store {
     int64_t looked_us;       /* and when that was, monotonic; the engine's lock */
     uint64_t
         first_position; /* log position of the active memtable's first record; the append lock's */
-    uint64_t frozen_position;            /* the same of the frozen one */
-    bool is_checkpointing;               /* claimed: the engine's lock */
+    uint64_t frozen_position; /* the same of the frozen one */
+    bool is_checkpointing;    /* claimed: the engine's lock */
+    _Atomic bool is_damaged;  /* takes no writes and no checkpoints; set once, with both locks */
+    enum cellar_status told;  /* of the last checkpoint, in the server's log; who has claimed it */
     struct store_compaction *compaction; /* that takes part in checkpoints; who has claimed it */
     _Atomic(const struct store_filter_source *) filters; /* NULL: every cell is kept */
     _Atomic uint64_t live_pages;      /* that its trees hold, as of the last checkpoint */

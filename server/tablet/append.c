@@ -14,6 +14,8 @@
  */
 #include "server/tablet/append.h"
 
+#include "server/tablet/damage.h"
+
 #define PROBE_COUNT_MAX 100u
 #define RETRY_DELAY_MS 50u
 
@@ -32,7 +34,11 @@ struct append {
 static enum cellar_status record_queue(struct append *append, struct store *store)
 {
     struct store_engine *engine = tablet_db_engine(append->db);
-    CELLAR_TRY(store_engine_admit(engine, store, append->payload->has_sets, append->error));
+    enum cellar_status status =
+        store_engine_admit(engine, store, append->payload->has_sets, append->error);
+    if (status != CELLAR_OK) {
+        return tablet_damage_tell(append->table, store, status, append->error);
+    }
     CELLAR_ASSERT(append->batch != NULL);
     append->write->record.entry = (struct store_log_entry){
         .store_id = store->id,
@@ -118,6 +124,7 @@ static bool token_try(struct append *append, struct cellar_slice key, enum cella
     if (*status != CELLAR_OK) {
         (void)cellar_error_set(append->error, *status, "cannot look the token up in store %u",
                                store->id);
+        (void)tablet_damage_tell(append->table, store, *status, append->error);
         return true;
     }
     store_log_lock(log);

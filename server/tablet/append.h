@@ -33,7 +33,7 @@ struct tablet_payload {
  * @return CELLAR_OK: queued, record.done follows. OUTCOME_UNKNOWN: the token is known, but the log
  *         has failed. Else nothing was applied: ABORTED (the schema has changed: check again),
  *         NOT_FOUND (dropped), UNAVAILABLE,
- *         RESOURCE_EXHAUSTED, DATA_LOSS (of the token's record), IO_ERROR, NO_MEMORY
+ *         RESOURCE_EXHAUSTED, DATA_LOSS (the tablet is damaged), IO_ERROR, NO_MEMORY
  * @thread any
  */
 enum cellar_status tablet_append(struct tablet_db *db, struct tablet_table *table,

@@ -7,6 +7,7 @@
  */
 #include "server/tablet/rows_drop.h"
 
+#include "server/tablet/damage.h"
 #include "server/tablet/wait.h"
 
 /* The drop of one tablet's part. */
@@ -99,7 +100,8 @@ static enum cellar_status parts_queue(struct drop *drop, struct store_engine *en
         return tablet_name_not_found(&table->name, error);
     }
     for (size_t i = 0; i < drop->part_count; i++) {
-        CELLAR_TRY(store_engine_admit(engine, drop->parts[i].store, false, error));
+        enum cellar_status status = store_engine_admit(engine, drop->parts[i].store, false, error);
+        CELLAR_TRY(tablet_damage_tell(table, drop->parts[i].store, status, error));
     }
     for (size_t i = 0; i < drop->part_count; i++) {
         struct part *part = &drop->parts[i];

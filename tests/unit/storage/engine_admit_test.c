@@ -51,6 +51,7 @@ struct trouble {
     uint64_t failed_store; /* its id + 1 */
     bool is_disk_short;
     bool is_map_full;
+    bool is_damaged;
     uint64_t memtable_bytes;
 };
 
@@ -70,7 +71,9 @@ static enum cellar_status admit_in(struct rig *rig, const struct trouble *troubl
     if (trouble->is_map_full) {
         atomic_store(&rig->store->map_room_bytes, 0);
     }
+    atomic_store(&rig->store->is_damaged, trouble->is_damaged);
     enum cellar_status status = store_engine_admit(engine, rig->store, has_sets, error);
+    atomic_store(&rig->store->is_damaged, false);
     atomic_store(&engine->failed_store, 0);
     atomic_store(&engine->is_disk_short, is_disk_short);
     atomic_store(&engine->memtable_bytes, memtable_bytes);
@@ -90,6 +93,11 @@ static void each_reason_has_its_code_its_text_and_its_delay(void **state)
     } cases[] = {
         {{0}, CELLAR_OK, CELLAR_OK, NULL, false},
         {{.failed_store = 6}, CELLAR_IO_ERROR, CELLAR_IO_ERROR, "store 5 could not", false},
+        {{.is_damaged = true, .is_disk_short = true},
+         CELLAR_DATA_LOSS,
+         CELLAR_DATA_LOSS,
+         "store 5 is damaged",
+         false},
         {{.is_disk_short = true}, CELLAR_RESOURCE_EXHAUSTED, CELLAR_OK, "its reserve", false},
         {{.is_map_full = true}, CELLAR_RESOURCE_EXHAUSTED, CELLAR_OK, "store 5 is at 90 %", false},
         {{.memtable_bytes = 2 * BUDGET_BYTES}, CELLAR_OK, CELLAR_OK, NULL, false},
