@@ -43,6 +43,7 @@
 #define FIELD_CREDIT 9u
 #define COLUMN_COUNT_MAX 10000u
 #define RETRY_DELAY_MS 1000u
+#define AWAY_BYTES_MAX NET_PART_BYTES /* about what the read pool reads in one go */
 #define ARENA_BYTES                                                                                \
     1008u /* the first block's: a get's request fits, and malloc keeps such blocks */
 
@@ -61,7 +62,8 @@ struct away {
     struct net_read_job job;
     struct read *read;
     struct io_budget *budget;
-    struct written written;
+    uint64_t credit_bytes;  /* when it was sent: more may have come since */
+    struct written written; /* of the last part, but for the payload: of all */
 };
 
 struct read {
@@ -202,6 +204,7 @@ static void write_frames(struct read *read, struct cellar_buffer *output, struct
     }
     written->kind = frame.kind;
     if (written->status != CELLAR_OK || written->payload_bytes == 0) {
+        written->payload_bytes = 0;
         net_message_undo(output, bytes_before);
     }
 }
@@ -247,16 +250,27 @@ static void run_step(struct read *read)
     finish_step(read, &written);
 }
 
-/* On a thread of the read pool. */
+/* On a thread of the read pool. Behind the first part, some at once: the way there and back takes
+ * as long as a fraction of one. */
 static void run_step_away(struct net_read_job *job)
 {
     struct away *away = CELLAR_CONTAINER_OF(job, struct away, job);
-    CELLAR_ASSERT(away->read->away == away);
-    write_frames(away->read, &job->output, &away->written);
+    struct read *read = away->read;
+    struct written *written = &away->written;
+    size_t bytes_max = read->part == 0 ? 1 : AWAY_BYTES_MAX;
+    size_t payload_bytes = 0;
+    CELLAR_ASSERT(read->away == away);
+    do {
+        write_frames(read, &job->output, written);
+        payload_bytes += written->payload_bytes;
+    } while (written->status == CELLAR_OK && written->kind == CELLAR_FRAME_PART &&
+             !read->is_in_blob && payload_bytes > 0 && payload_bytes < away->credit_bytes &&
+             job->output.bytes < bytes_max);
+    written->payload_bytes = payload_bytes;
 }
 
-/* The step is back, its frames go behind what the output holds. A read that has ended meanwhile
- * goes now. */
+/* The step is back, its frames go behind what the output holds; before an error, too. A read that
+ * has ended meanwhile goes now. */
 static void come_back(struct net_read_job *job)
 {
     struct away *away = CELLAR_CONTAINER_OF(job, struct away, job);
@@ -272,8 +286,7 @@ static void come_back(struct net_read_job *job)
         end_read(read);
         return;
     }
-    if (away->written.status == CELLAR_OK &&
-        cellar_buffer_append(output, job->output.data, job->output.bytes) != CELLAR_OK) {
+    if (cellar_buffer_append(output, job->output.data, job->output.bytes) != CELLAR_OK) {
         away->written.status = cellar_error_set(&away->written.error, CELLAR_NO_MEMORY,
                                                 "No memory for a part of the answer");
     }
@@ -295,6 +308,7 @@ static bool send_away(struct read *read)
         read->away->budget = net_session_context(session)->request_budget;
     }
     CELLAR_ASSERT(!is_away(read));
+    read->away->credit_bytes = (uint64_t)CELLAR_MAX(read->credit_bytes, INT64_C(0));
     (void)net_read_job_send(&read->away->job, session, &read->work);
     return true;
 }

@@ -11,10 +11,11 @@
  * the memory.
  *
  * Bounds: a session has NET_READ_JOB_COUNT_MAX away, each with the output of one step, so what a
- * connection may get beyond its room is so many parts. The sessions together have what the pool
- * holds. The jobs that wait for one of the session's own to come back are a list there: each that
- * comes back lets as many go as there are places, and the last one all, since those that go on
- * without the pool bring nothing back that would let the next one go.
+ * connection may get beyond its room is so many of them. The sessions together have what the pool
+ * holds, and of these only those have an output that run or are on their way back. The jobs that
+ * wait for one of the session's own to come back are a list there: each that comes back lets as
+ * many go as there are places, and the last one all, since those that go on without the pool bring
+ * nothing back that would let the next one go.
  */
 #include "server/net/native/read_job.h"
 
