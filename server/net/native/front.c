@@ -15,10 +15,6 @@
 #include "server/net/native/native_server.h"
 #include "server/net/native/native_write.h"
 
-/* What a connection's input may hold beside the request that it is joined to: the longest request
- * fits into the budget with it. */
-#define INPUT_BYTES_MAX 2097152u
-
 /* The most frequent ones first: the table is searched from the front. */
 static const struct net_operation operations[] = {
     {CELLAR_OP_MUTATE_ROW, net_write_run},      {CELLAR_OP_READ_ROWS, net_read_rows},
@@ -36,7 +32,7 @@ void net_front_init(struct net_context *context, const struct net_front_options 
     CELLAR_ASSERT(options->measures != NULL && options->loop_count > 0);
     static_assert(CELLAR_ARRAY_COUNT(operations) <= NET_OPERATION_COUNT_MAX, "each is counted");
     CELLAR_ASSERT(options->version != NULL && options->data_dir != NULL);
-    CELLAR_ASSERT(io_budget_limit(options->request_budget) > INPUT_BYTES_MAX);
+    CELLAR_ASSERT(io_budget_limit(options->request_budget) > 0);
     *context = (struct net_context){
         .svc = options->svc,
         .phase = options->svc != NULL ? NET_SERVING : NET_STARTING,
