@@ -174,22 +174,27 @@ static void compaction_free(struct store_compaction *compaction)
     cellar_mem_free(compaction);
 }
 
-/* Closes the environment that the compaction owns and, where wanted, removes its files. */
-static void env_drop(struct store_compaction *compaction, uint64_t generation, bool removes)
+static void generation_remove(const struct store_compaction *compaction, uint64_t generation)
 {
     char path[PATH_MAX];
     struct cellar_error error;
-    store_env_close(compaction->env);
-    compaction->env = NULL;
     CELLAR_ASSERT(generation > 0);
-    if (!removes) {
-        return;
-    }
     cellar_error_clear(&error);
     store_data_dir_generation(&compaction->engine->dir, compaction->store_id, generation, path);
     if (store_directory_remove(path, &error) != CELLAR_OK) {
         cellar_log(CELLAR_LOG_WARN, "generation_remove_failed", "store=%u error=\"%s\"",
                    compaction->store_id, error.text);
+    }
+}
+
+/* Closes the environment that the compaction owns and, where wanted, removes its files. */
+static void env_drop(struct store_compaction *compaction, uint64_t generation, bool removes)
+{
+    store_env_close(compaction->env);
+    compaction->env = NULL;
+    CELLAR_ASSERT(generation > 0);
+    if (removes) {
+        generation_remove(compaction, generation);
     }
 }
 
@@ -210,7 +215,11 @@ static enum cellar_status begin_claimed(struct store_compaction *compaction, str
                                     : "the checkpoint of store %u failed",
                                 store->id);
     }
-    CELLAR_TRY(env_make(compaction, store, error));
+    status = env_make(compaction, store, error);
+    if (status != CELLAR_OK) {
+        generation_remove(compaction, compaction->generation); /* what there is of it */
+        return status;
+    }
     CELLAR_ASSERT(compaction->env != NULL);
     store->compaction = compaction;
     return CELLAR_OK;

@@ -457,8 +457,13 @@ enum cellar_status store_engine_store_make(struct store_engine *engine, uint32_t
                                            struct store **store, struct cellar_error *error)
 {
     CELLAR_ASSERT(engine->is_started && id != STORE_CATALOG_ID);
-    CELLAR_TRY(env_make(engine, id, error));
-    return store_add(engine, id, GENERATION_FIRST, store, error);
+    enum cellar_status status = env_make(engine, id, error);
+    status = status == CELLAR_OK ? store_add(engine, id, GENERATION_FIRST, store, error) : status;
+    if (status != CELLAR_OK && store_data_dir_store_remove(&engine->dir, id, NULL) != CELLAR_OK) {
+        cellar_log(CELLAR_LOG_WARN, "store_remove_failed", "store=%u error=\"it was half made\"",
+                   id);
+    }
+    return status;
 }
 
 /* ---- parts ----------------------------------------------------------------------------------- */
