@@ -269,7 +269,7 @@ static const struct cellar_option delete_options[] = {
 
 const struct cellar_command cellar_write_commands[] = {
     {.verb = "set",
-     .words = "T ROW [cf:q=VALUE ...]",
+     .words = "T ROW [cf:q=VALUE] ...",
      .summary = "Sets cells of one row, all together or none",
      .help = "    cellar set packages lmdb f:Version=0.9.24 'f:Description=memory-mapped store'\n"
              "    cellar set packages lmdb --from f:Archive=lmdb.deb\n"

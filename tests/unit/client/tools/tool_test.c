@@ -80,7 +80,7 @@ static void help_lists_every_command(void **state)
 static void help_of_a_command_shows_its_words_and_options(void **state)
 {
     (void)state;
-    expect(RUN("help", "set"), 0, "cellar set T ROW [cf:q=VALUE ...]", "");
+    expect(RUN("help", "set"), 0, "cellar set T ROW [cf:q=VALUE] ...", "");
     expect(RUN("help", "table", "create"), 0, "--split KEY", "");
     expect(RUN("scan", "--help"), 0, "--prefix P", "");
     expect(RUN("import", "t", "--help"), 0, "--format jsonl|csv|deb822", "");
@@ -136,7 +136,7 @@ static void wrong_arguments_are_usage_errors(void **state)
         {{"drop-rows", "t", "--prefix", "\\q", "--yes"}, "is no escape"},
         {{"drop-rows", "t", "--prefix", "p"}, "'drop-rows' needs --yes"},
         {{"drop-rows", "t", "p"}, "followed by T --prefix P, but got 2 words"},
-        {{"set"}, "'set' is followed by T ROW [cf:q=VALUE ...], but got 0 words"},
+        {{"set"}, "'set' is followed by T ROW [cf:q=VALUE] ..., but got 0 words"},
         {{"set", "t", "r"}, "No cells to set"},
         {{"table", "ls", "x"}, "'table ls' is followed by nothing, but got 1 word."},
         {{"get", "t"}, "followed by T ROW"},
