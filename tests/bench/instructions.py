@@ -21,6 +21,7 @@ import cellar_native as native  # noqa: E402
 
 FEW, MANY = 500, 2500
 SCAN_ROWS = 100
+WARMING = 100  # requests until a tablet that was just opened is known to be in memory
 FLAGS = ("--workers", "1", "--log-segment-bytes", "16777216", "--store-map-bytes", "268435456")
 
 
@@ -94,6 +95,7 @@ def count_instructions(count, request, restart, functions=False):
             with server.connect(600) as connection:
                 if not restart:
                     fill(connection)
+                pipelined(connection, WARMING, get_request)
                 pipelined(connection, count, request)
             server.process.terminate()  # valgrind runs in the same process
             server.process.wait(300)
