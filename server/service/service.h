@@ -349,6 +349,9 @@ enum cellar_status svc_read_blob(struct svc_read *read, struct cellar_buffer *to
  * then call for it on a thread that may. @param now_us  monotonic, or a little older */
 bool svc_read_is_cold(struct svc_read *read, int64_t now_us);
 
+/** When the last chunk was read to its end, monotonic; 0: not known. */
+int64_t svc_read_ended_us(const struct svc_read *read);
+
 /** Ends a read; takes NULL. */
 void svc_read_close(struct svc_read *read);
 

@@ -197,6 +197,12 @@ bool svc_read_is_cold(struct svc_read *read, int64_t now_us)
     return tablet_scan_is_cold(read->scan, now_us);
 }
 
+int64_t svc_read_ended_us(const struct svc_read *read)
+{
+    CELLAR_ASSERT(read->scan != NULL);
+    return tablet_scan_left_us(read->scan);
+}
+
 /* Also for a read that never began: tablet_scan_stop() takes one in any state. */
 void svc_read_close(struct svc_read *read)
 {

@@ -50,6 +50,7 @@ struct tablet_scan {
     struct tablet *found;   /* the tablet that holds the place; NULL: to be looked for */
     struct tablet_ahead ahead;
     const struct tablet *ahead_of; /* whose places it holds; not looked into */
+    int64_t left_us;               /* when the last chunk was left; 0: it entered no tablet */
 };
 
 /* What one chunk holds. */
@@ -191,10 +192,11 @@ static bool place_is_behind(const struct tablet_scan *scan)
 /* ---- a chunk --------------------------------------------------------------------------------- */
 
 /* What the watch saw is the tablet's that was read last. */
-static void chunk_leave(const struct tablet_scan *scan, struct chunk *chunk)
+static void chunk_leave(struct tablet_scan *scan, struct chunk *chunk)
 {
     if (chunk->tablet != NULL) {
         int64_t now_us = cellar_clock_monotonic_us();
+        scan->left_us = now_us;
         store_snapshot_close(&chunk->snapshot);
         if (tablet_watch_end(&chunk->watch, &chunk->tablet->warmth, now_us,
                              scan->ahead.has_asked)) {
@@ -554,6 +556,7 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     int64_t now_us = cellar_clock_monotonic_us();
     chunk.deadline_us = now_us + CHUNK_US_MAX;
     tablet_watch_begin(&chunk.watch, now_us, scan->may_wait);
+    scan->left_us = 0;
     *is_done = false;
     if (scan->late_status != CELLAR_OK) {
         if (error != NULL) {
@@ -579,6 +582,12 @@ enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct table
     *is_done = status == CELLAR_OK && scan->late_status == CELLAR_OK && scan->is_done &&
                !tablet_rest_is_left(&scan->rest);
     return status;
+}
+
+int64_t tablet_scan_left_us(const struct tablet_scan *scan)
+{
+    CELLAR_ASSERT(scan->left_us >= 0);
+    return scan->left_us;
 }
 
 void tablet_scan_stop(struct tablet_scan *scan)

@@ -72,6 +72,10 @@ enum cellar_status tablet_scan_blob(struct tablet_scan *scan, struct cellar_buff
  */
 bool tablet_scan_is_cold(struct tablet_scan *scan, int64_t now_us);
 
+/** When the last chunk was left, monotonic; 0: it read nothing. To save another look at the clock.
+ */
+int64_t tablet_scan_left_us(const struct tablet_scan *scan);
+
 /** Ends a scan, which is idle again and keeps a little memory for the next one. Nothing for an idle
  * one. */
 void tablet_scan_stop(struct tablet_scan *scan);

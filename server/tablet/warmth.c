@@ -83,12 +83,16 @@ bool tablet_watch_look(const struct tablet_watch *watch, struct tablet_warmth *w
                        int64_t now_us, bool has_fetched)
 {
     bool has_waited = has_fetched;
+    bool is_fresh = tablet_warmth_is_fresh(warmth, now_us);
     if (watch->may_wait) {
         has_waited = has_waited || faults_get() != watch->fault_count;
     } else if (now_us - watch->begun_us >= TABLET_SLOW_US) {
         uint64_t known = faults_get() + 1;
         has_waited = has_waited || (faults_known != 0 && known != faults_known);
         faults_known = known;
+        if (!has_waited && is_fresh) {
+            return false; /* slow for other reasons, and nothing to note */
+        }
     }
     CELLAR_ASSERT(watch->begun_us >= 0);
     return tablet_warmth_note(warmth, now_us, watch->may_wait, has_waited);

@@ -54,6 +54,13 @@ void tablet_watch_begin(struct tablet_watch *watch, int64_t now_us, bool may_wai
 bool tablet_warmth_note(struct tablet_warmth *warmth, int64_t now_us, bool may_wait,
                         bool has_waited);
 
+/** Whether a clean step has nothing to add. */
+static inline bool tablet_warmth_is_fresh(const struct tablet_warmth *warmth, int64_t now_us)
+{
+    return atomic_load_explicit(&warmth->warm_until_us, memory_order_relaxed) - now_us >
+           TABLET_WARM_US / 2;
+}
+
 /** The slower half of tablet_watch_end(). */
 bool tablet_watch_look(const struct tablet_watch *watch, struct tablet_warmth *warmth,
                        int64_t now_us, bool has_fetched);
@@ -68,9 +75,8 @@ static inline bool tablet_watch_end(const struct tablet_watch *watch, struct tab
                                     int64_t now_us, bool has_fetched)
 {
     bool is_fast = !watch->may_wait && now_us - watch->begun_us < TABLET_SLOW_US;
-    bool is_fresh = atomic_load_explicit(&warmth->warm_until_us, memory_order_relaxed) - now_us >
-                    TABLET_WARM_US / 2;
-    return !(is_fast && is_fresh) && tablet_watch_look(watch, warmth, now_us, has_fetched);
+    return !(is_fast && tablet_warmth_is_fresh(warmth, now_us)) &&
+           tablet_watch_look(watch, warmth, now_us, has_fetched);
 }
 
 #endif

@@ -37,7 +37,8 @@ struct net_call {
     uint32_t request_id;
     uint16_t operation;
     uint8_t operation_index; /* in the table of operations, */
-    int64_t arrived_us;      /* and when it came, monotonic: for what the session counts */
+    int64_t arrived_us;      /* and when it came, monotonic: for what the session counts; */
+    int64_t ended_us;        /* when it ended; 0: now */
 };
 
 /** All calls of a session. */

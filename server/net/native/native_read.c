@@ -247,6 +247,8 @@ static void run_step(struct read *read)
     }
     CELLAR_ASSERT(!is_away(read));
     write_frames(read, output, &written);
+    bool is_done = written.status == CELLAR_OK && written.kind == CELLAR_FRAME_REPLY;
+    read->call.ended_us = is_done ? svc_read_ended_us(read->svc_read) : 0;
     finish_step(read, &written);
 }
 

@@ -229,19 +229,20 @@ void net_call_begin(struct net_session *session, struct net_call *call,
     call->operation = request->operation;
     call->operation_index = session->operation_index;
     call->arrived_us = session->input_us;
+    call->ended_us = 0;
     session->is_fresh = false;
     net_calls_add(&session->calls, call);
 }
 
 /* The loop's time, read once a turn, is good enough for writes, which end by the hundred in one; a
- * stream may end in the turn it began in, so it asks the clock. */
+ * stream may end in the turn it began in, so it asks the clock, unless it says when it ended. */
 void net_call_end(struct net_call *call)
 {
     struct net_session *session = call->session;
     CELLAR_ASSERT(session != NULL);
-    int64_t now_us = io_loop_now_us(session->loop);
     bool is_stream = call->type->credit != NULL;
-    if (is_stream || now_us < call->arrived_us) {
+    int64_t now_us = call->ended_us != 0 ? call->ended_us : io_loop_now_us(session->loop);
+    if ((is_stream && call->ended_us == 0) || now_us < call->arrived_us) {
         now_us = cellar_clock_monotonic_us(); /* it ends in the turn in which it came, perhaps */
     }
     net_measure_end(session->measures, call->operation_index, outcome_take(session),
