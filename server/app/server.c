@@ -192,6 +192,22 @@ static void begin_serving(struct cellar_server *server, const char *data_dir)
 }
 
 /* What was started is taken down by cellar_server_stop(), also after a failure in the middle. */
+/* Says behind what is damaged what to do about it. */
+static enum cellar_status advise_damaged(const char *data_dir, enum cellar_status status,
+                                         struct cellar_error *error)
+{
+    struct cellar_error damage = *error;
+    CELLAR_ASSERT(status != CELLAR_OK);
+    if (status != CELLAR_DATA_LOSS) {
+        return status;
+    }
+    return cellar_error_set(
+        error, status,
+        "%s; keep %s as it is, see what \"cellar check\" says of it, and restore "
+        "a backup into another directory",
+        damage.text, data_dir);
+}
+
 static enum cellar_status start_all(struct cellar_server *server,
                                     const struct cellar_server_config *config,
                                     struct cellar_error *error)
@@ -214,7 +230,10 @@ static enum cellar_status start_all(struct cellar_server *server,
     char address[IO_ADDRESS_TEXT_BYTES_MAX];
     cellar_log(CELLAR_LOG_INFO, "listening", "address=%s loops=%zu",
                io_address_show(io_listener_address(server->listener), address), server->loop_count);
-    CELLAR_TRY(svc_open(&config->svc, &server->svc, error));
+    enum cellar_status status = svc_open(&config->svc, &server->svc, error);
+    if (status != CELLAR_OK) {
+        return advise_damaged(config->svc.data_dir, status, error);
+    }
     begin_serving(server, config->svc.data_dir);
     return CELLAR_OK;
 }

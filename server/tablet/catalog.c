@@ -365,7 +365,8 @@ enum cellar_status tablet_catalog_read(struct store_engine *engine,
     store_rows_fini(&walk.rows);
     store_snapshot_close(&snapshot);
     if (status != CELLAR_OK && error != NULL && error->code == CELLAR_OK) {
-        return cellar_error_set(error, status, "the catalog (store 0) is damaged or unreadable");
+        return cellar_error_set(error, status,
+                                "the catalog (stores/0/1/data.mdb) is damaged or unreadable");
     }
     return status;
 }
