@@ -329,10 +329,7 @@ static void *log_run(void *context)
     while (goes_on) {
         throttle_wait(log);
         if (!atomic_load(&log->has_failed) && store_log_spare_has_failed(&log->spare)) {
-            enum cellar_status status = store_log_chain_reclaim(log);
-            if (status != CELLAR_OK) {
-                log_fail(log, NULL, status);
-            }
+            store_log_chain_reclaim(log);
         }
         cellar_mutex_lock(&log->lock);
         if (!atomic_load(&log->has_failed)) {
@@ -480,9 +477,11 @@ static enum cellar_status fresh_take(struct store_log *log, struct store_log_seg
         return CELLAR_OK;
     }
     CELLAR_ASSERT(log->file_index_next > 0);
-    if (status != CELLAR_NO_MEMORY && log->chain.count > 0 &&
-        store_log_chain_reclaim(log) == CELLAR_OK &&
-        (store_log_chain_take_free(log, segment) || store_log_chain_take_spent(log, segment))) {
+    if (status == CELLAR_NO_MEMORY) {
+        return status;
+    }
+    store_log_chain_reclaim(log);
+    if (store_log_chain_take_free(log, segment) || store_log_chain_take_spent(log, segment)) {
         return CELLAR_OK;
     }
     return status;

@@ -101,15 +101,10 @@ void store_log_chain_trim(struct store_log *log);
  * was one */
 bool store_log_chain_take_free(struct store_log *log, struct store_log_segment *segment);
 
-/**
- * Where the disk has no room for another segment: writes the newest header again with the low-water
- * LSN of now, if that frees older segments. Nothing to do otherwise.
- *
- * @return CELLAR_OK; IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY: it is not known which header is on
- * the disk, and the log may not go on
- * @thread the log's, or the one that starts it
- */
-enum cellar_status store_log_chain_reclaim(struct store_log *log) CELLAR_MUST_USE;
+/** Where the disk has no room for another segment: makes the oldest one free by the low-water LSN
+ * of now rather than by that of the newest header, if none is free and nobody needs it. The log's
+ * thread, or the one that starts it. */
+void store_log_chain_reclaim(struct store_log *log);
 
 /** At a start on a full disk, behind store_log_chain_reclaim(): takes the newest segment out of the
  * chain to begin it again, if no store needs anything of it. @return whether it did */
@@ -120,8 +115,7 @@ bool store_log_chain_take_spent(struct store_log *log, struct store_log_segment 
 bool store_log_chain_is_spent(const struct store_log *log) CELLAR_REQUIRES(log->lock);
 
 /** A file for the next segment: a free one of the right size, else the spare, else it waits for
- * either. Only while the log runs. RESOURCE_EXHAUSTED (the disk stayed full for 5 s), or as
- * store_log_chain_reclaim(). */
+ * either. Only while the log runs. RESOURCE_EXHAUSTED: the disk stayed full for 5 s. */
 enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_segment *segment)
     CELLAR_MUST_USE;
 

@@ -11,14 +11,13 @@
  * header tells the new life from the old one.
  *
  * On a full disk no spare can be made, and the low-water mark that would free the oldest segment
- * stands in a header that is only written with the next segment. So then the newest header is
- * written again in place with the mark of now: one block, which the disk does not tear, and both
- * contents are right. Where that frees nothing either, appends are refused before the current
- * segment is full (store_log_chain_is_spent()), so that as a rule no record waits for a file that
- * does not come.
+ * stands in a header that is only written with the next segment. So then the oldest one is used
+ * again by the mark of now, which the header that is written into it will name. Where the mark does
+ * not let it go, appends are refused before the current segment is full
+ * (store_log_chain_is_spent()), so that as a rule no record waits for a file that does not come.
  *
- * All of it belongs to the log thread once that runs,
- * and to the thread that starts the log before. FORMAT.md, "The commit log".
+ * All of it belongs to the log thread once that runs, and to the thread that starts the log before.
+ * FORMAT.md, "The commit log".
  */
 #include <errno.h>
 #include <sys/random.h>
@@ -114,21 +113,26 @@ static enum cellar_status header_write(const struct store_log *log,
     return store_log_segment_sync(segment->file.descriptor);
 }
 
-/* The mark stays below the segment's first LSN, so that all segments before it go at most. */
-enum cellar_status store_log_chain_reclaim(struct store_log *log)
+/* One at a time, and only one that is used again as it is: until the new header is on the disk, a
+ * start must find the old segment where it was, as the newest header there still counts on it. The
+ * new header is one block, which a disk does not tear: it is there, with the mark that lets the old
+ * segment go, or the old one is. */
+void store_log_chain_reclaim(struct store_log *log)
 {
-    struct store_log_segment *newest = store_log_chain_newest(log);
-    uint64_t low_water_lsn =
-        CELLAR_MIN(atomic_load(&log->low_water_lsn), newest->header.first_lsn - 1);
-    if (log->chain.count < 2 || log->chain.items[1].header.first_lsn - 1 > low_water_lsn ||
-        newest->header.low_water_lsn >= low_water_lsn) {
-        return CELLAR_OK;
+    const struct store_log_segments *chain = &log->chain;
+    if (log->free.count > 0 || chain->count < 2 ||
+        chain->items[0].file_bytes != log->segment_bytes ||
+        chain->items[1].header.first_lsn - 1 > atomic_load(&log->low_water_lsn)) {
+        return;
     }
-    CELLAR_ASSERT(newest->header.alignment == log->alignment);
-    newest->header.low_water_lsn = low_water_lsn;
-    CELLAR_TRY(header_write(log, newest));
-    store_log_chain_trim(log);
-    return CELLAR_OK;
+    struct store_log_segment oldest = chain->items[0];
+    memset(&oldest.header, 0, sizeof oldest.header);
+    if (store_log_segments_push(&log->free, &oldest) == CELLAR_OK) {
+        (void)store_log_segments_shift(&log->chain);
+    }
+    CELLAR_ASSERT(chain->count >= 1);
+    atomic_store(&log->segment_count, chain->count);
+    atomic_store(&log->free_count, log->free.count);
 }
 
 /* All records of the newest segment lie at or below the low-water mark, or it has none. Nothing of
@@ -183,7 +187,7 @@ enum cellar_status store_log_chain_take(struct store_log *log, struct store_log_
             full_us = 0;
             continue;
         }
-        CELLAR_TRY(store_log_chain_reclaim(log));
+        store_log_chain_reclaim(log);
         int64_t now_us = cellar_clock_monotonic_us();
         full_us = full_us == 0 ? now_us : full_us;
         if (now_us - full_us > FULL_WAIT_US_MAX) {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "common/crc32c.h"
 #include "server/storage/record.h"
@@ -39,8 +40,22 @@ static struct {
     _Atomic uint64_t low_water_lsn; /* the greatest ever told */
     _Atomic bool is_over;           /* the writers stop */
     uint64_t stop_lsn;              /* the writers rest behind it */
+    bool may_be_full;               /* the disk is at times: */
+    _Atomic bool is_full;           /* no file can be made now */
+    bool is_full_next;              /* when the next life starts */
+    _Atomic uint64_t refusal_count; /* of appends, for that reason */
     struct store_log *log;
 } model;
+
+/** In place of the C library's: what the log asks before it makes a file. */
+int statvfs(const char *path, struct statvfs *facts)
+{
+    (void)path;
+    memset(facts, 0, sizeof *facts);
+    facts->f_frsize = 4096;
+    facts->f_bavail = atomic_load(&model.is_full) ? 0 : 1000000;
+    return 0;
+}
 
 static void piece_done(struct store_log_record *record, enum cellar_status status)
 {
@@ -51,7 +66,8 @@ static void piece_done(struct store_log_record *record, enum cellar_status statu
     free(piece);
 }
 
-static void piece_append(struct test_random *random)
+/* @return whether the log took it */
+static bool piece_append(struct test_random *random)
 {
     size_t bytes = (size_t)test_random_below(random, 20) == 0
                        ? (size_t)test_random_below(random, BYTES_MAX + 1)
@@ -59,6 +75,12 @@ static void piece_append(struct test_random *random)
     struct piece *piece = calloc(1, sizeof *piece + bytes);
     CELLAR_ASSERT(piece != NULL);
     store_log_lock(model.log);
+    if (store_log_check(model.log) == CELLAR_RESOURCE_EXHAUSTED) {
+        store_log_unlock(model.log);
+        free(piece);
+        atomic_fetch_add(&model.refusal_count, 1);
+        return false;
+    }
     uint64_t lsn = store_log_next_lsn(model.log);
     CELLAR_ASSERT(lsn < LSN_MAX);
     test_log_payload(model.life, lsn, piece->payload, bytes);
@@ -70,6 +92,7 @@ static void piece_append(struct test_random *random)
                                  .payload = cellar_slice_make(piece->payload, bytes)};
     (void)store_log_append(model.log, &piece->record);
     store_log_unlock(model.log);
+    return true;
 }
 
 static void low_water_move(struct test_random *random)
@@ -95,7 +118,9 @@ static void *writer_run(void *context)
             (void)sched_yield();
             continue;
         }
-        piece_append(&random);
+        if (!piece_append(&random)) {
+            (void)sched_yield();
+        }
         if (test_random_below(&random, 50) == 0) {
             low_water_move(&random);
         }
@@ -126,13 +151,18 @@ static uint64_t life_run(char *copy, size_t room)
     }
     while (atomic_load(&model.acknowledged_lsn) < target) {
         (void)sched_yield();
+        if (model.may_be_full && test_random_below(&model.random, 2000) == 0) {
+            atomic_store(&model.is_full, !atomic_load(&model.is_full));
+        }
     }
     uint64_t acknowledged_lsn = atomic_load(&model.acknowledged_lsn);
     stop_copy(copy, room);
     atomic_store(&model.is_over, true);
+    bool was_full = atomic_exchange(&model.is_full, false); /* what is queued needs its files */
     for (size_t i = 0; i < WRITER_COUNT; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
+    model.is_full_next = was_full;
     return acknowledged_lsn;
 }
 
@@ -186,6 +216,12 @@ static void log_start(uint64_t acknowledged_lsn)
 {
     char copy[256];
     uint64_t low_water_lsn = store_log_low_water(model.log);
+    if (model.may_be_full && test_random_below(&model.random, 2) == 0) {
+        low_water_lsn = CELLAR_MAX(low_water_lsn, acknowledged_lsn); /* stores have applied all */
+        atomic_store(&model.low_water_lsn,
+                     CELLAR_MAX(low_water_lsn, atomic_load(&model.low_water_lsn)));
+    }
+    atomic_store(&model.is_full, model.is_full_next);
     while (test_random_below(&model.random, 4) == 0) {
         int64_t good = (int64_t)test_random_below(&model.random, 6);
         test_disk_fail_syncs(good, 5);
@@ -196,20 +232,31 @@ static void log_start(uint64_t acknowledged_lsn)
             acknowledged_lsn = store_log_recovered_lsn(model.log);
         }
         store_log_close(model.log);
-        assert_true(status == CELLAR_OK || status == CELLAR_IO_ERROR);
+        assert_true(status == CELLAR_OK || status == CELLAR_IO_ERROR ||
+                    (status == CELLAR_RESOURCE_EXHAUSTED && atomic_load(&model.is_full)));
         directory_take(copy);
         log_open();
         (void)found_check(model.log, acknowledged_lsn, atomic_load(&model.low_water_lsn));
     }
+    if (atomic_load(&model.is_full)) {
+        enum cellar_status status = store_log_start(model.log, low_water_lsn, NULL);
+        if (status == CELLAR_OK) {
+            return;
+        }
+        assert_int_equal(status, CELLAR_RESOURCE_EXHAUSTED);
+        atomic_store(&model.is_full, false);
+        store_log_close(model.log);
+        log_open();
+    }
     assert_int_equal(store_log_start(model.log, low_water_lsn, NULL), CELLAR_OK);
 }
 
-static void nothing_acknowledged_is_lost_and_nothing_void_comes_back(void **state)
+static void lives_run(bool may_be_full)
 {
-    (void)state;
     char copy[256];
     uint64_t acknowledged_lsn = 0;
     memset(&model, 0, sizeof model);
+    model.may_be_full = may_be_full;
     model.random.state = test_seed("log_model");
     test_disk_fast(true);
     test_temp_dir(model.directory, sizeof model.directory);
@@ -229,10 +276,24 @@ static void nothing_acknowledged_is_lost_and_nothing_void_comes_back(void **stat
     test_remove_tree(model.directory);
 }
 
+static void nothing_acknowledged_is_lost_and_nothing_void_comes_back(void **state)
+{
+    (void)state;
+    lives_run(false);
+}
+
+static void nothing_is_lost_on_a_disk_that_is_full_at_times(void **state)
+{
+    (void)state;
+    lives_run(true);
+    assert_true(atomic_load(&model.refusal_count) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_acknowledged_is_lost_and_nothing_void_comes_back),
+        cmocka_unit_test(nothing_is_lost_on_a_disk_that_is_full_at_times),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
