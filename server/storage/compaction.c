@@ -108,14 +108,74 @@ enum cellar_status store_compaction_step(struct store_compaction *compaction, st
     keepers_let(compaction->engine);
     store_keeper_claim(compaction->engine, store);
     CELLAR_ASSERT(store->compaction == compaction);
-    if (compaction->status == CELLAR_OK && !compaction->has_all_cells) {
+    if (compaction->status == CELLAR_OK && !compaction->has_all_cells &&
+        compaction->phase != STORE_LOAD_IN) {
         filter_renew(compaction, store);
         compaction->status = store_compaction_cells_copy(compaction, store, bytes_max);
     }
-    *is_done = compaction->has_all_cells;
+    *is_done = compaction->has_all_cells || compaction->phase == STORE_LOAD_IN;
     enum cellar_status status = compaction->status; /* a checkpoint may change it */
     store_keeper_release(compaction->engine, store);
     return status;
+}
+
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/* The row's part of keys, which is the first key that any row at or behind it has. */
+static enum cellar_status bound_set(struct cellar_buffer *bound, struct cellar_slice row)
+{
+    CELLAR_ASSERT(bound->bytes == 0);
+    if (row.bytes == 0) {
+        return CELLAR_OK;
+    }
+    CELLAR_TRY(cellar_buffer_reserve(bound, cellar_key_escaped_bytes(row)));
+    bound->bytes = (size_t)(cellar_key_put_escaped(bound->data, row) - bound->data);
+    return CELLAR_OK;
+}
+
+enum cellar_status store_compaction_load_begin(struct store_compaction *compaction,
+                                               struct store *store, struct cellar_slice start,
+                                               struct cellar_slice end)
+{
+    CELLAR_ASSERT(compaction->phase == STORE_LOAD_BEHIND && compaction->place.bytes == 0);
+    CELLAR_TRY(bound_set(&compaction->range_start, start));
+    CELLAR_TRY(bound_set(&compaction->range_end, end));
+    store_keeper_claim(compaction->engine, store);
+    compaction->phase = start.bytes == 0 ? STORE_LOAD_IN : STORE_LOAD_BEFORE;
+    store_keeper_release(compaction->engine, store);
+    return CELLAR_OK;
+}
+
+/* Rows, or with none the rest of the range. */
+static enum cellar_status rows_add(struct store_compaction *compaction, struct store *store,
+                                   const struct store_load_row *rows, size_t row_count)
+{
+    CELLAR_ASSERT(compaction->old_generation == 0 && !compaction->is_sealed);
+    keepers_let(compaction->engine);
+    store_keeper_claim(compaction->engine, store);
+    CELLAR_ASSERT(store->compaction == compaction && compaction->phase == STORE_LOAD_IN);
+    if (compaction->status == CELLAR_OK) {
+        filter_renew(compaction, store);
+        compaction->status = store_compaction_rows_copy(compaction, store, rows, row_count);
+    }
+    enum cellar_status status = compaction->status; /* a checkpoint may change it */
+    store_keeper_release(compaction->engine, store);
+    return status;
+}
+
+enum cellar_status store_compaction_rows_add(struct store_compaction *compaction,
+                                             struct store *store, const struct store_load_row *rows,
+                                             size_t row_count)
+{
+    CELLAR_ASSERT(row_count > 0 && rows[0].key.bytes > 0);
+    return rows_add(compaction, store, rows, row_count);
+}
+
+enum cellar_status store_compaction_load_end(struct store_compaction *compaction,
+                                             struct store *store)
+{
+    CELLAR_ASSERT(compaction->phase == STORE_LOAD_IN);
+    return rows_add(compaction, store, NULL, 0);
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */
@@ -167,6 +227,8 @@ static void compaction_free(struct store_compaction *compaction)
 {
     cellar_buffer_fini(&compaction->place);
     cellar_buffer_fini(&compaction->row);
+    cellar_buffer_fini(&compaction->range_start);
+    cellar_buffer_fini(&compaction->range_end);
     store_packer_fini(&compaction->packer);
     cellar_mem_free(compaction->blobs_gone);
     store_view_drop(compaction->view);
@@ -254,11 +316,17 @@ enum cellar_status store_compaction_begin(struct store_engine *engine, struct st
 
 /* ---- end ------------------------------------------------------------------------------------- */
 
+enum cellar_status store_compaction_sync(struct store_compaction *compaction)
+{
+    CELLAR_ASSERT(compaction->env != NULL && !compaction->is_sealed);
+    return store_env_sync(compaction->env);
+}
+
 /* Most of the bytes go to the disk before the store is claimed, so that its checkpoints are kept
  * off for the rest only. The last commit syncs the file as every checkpoint's does. */
 enum cellar_status store_compaction_seal(struct store_compaction *compaction, struct store *store)
 {
-    CELLAR_TRY(store_env_sync(compaction->env));
+    CELLAR_TRY(store_compaction_sync(compaction));
     store_keeper_claim(compaction->engine, store);
     CELLAR_ASSERT(store->compaction == compaction && compaction->has_all_cells);
     if (compaction->status == CELLAR_OK) {

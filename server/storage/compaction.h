@@ -17,6 +17,13 @@
  * may be dropped; then abandon is all that is left.
  */
 
+/** Where a load is. One that only compacts is behind a range that is empty, so to speak. */
+enum store_load_phase {
+    STORE_LOAD_BEHIND, /* what the old generation has is copied, to its end */
+    STORE_LOAD_BEFORE, /* likewise, to the range's start */
+    STORE_LOAD_IN      /* rows come from elsewhere */
+};
+
 struct store_compaction {
     struct store_engine *engine;
     uint32_t store_id;
@@ -30,6 +37,9 @@ struct store_compaction {
     struct cellar_buffer row;   /* the row's part of a row that is copied in part; or empty */
     bool row_is_whole;          /* the next row is copied in one chunk, however long */
     bool has_all_cells;
+    enum store_load_phase phase;
+    struct cellar_buffer range_start; /* of a load, as keys begin; empty: no bound */
+    struct cellar_buffer range_end;
     bool is_sealed;            /* the store stays claimed */
     enum cellar_status status; /* why it cannot go on; set by a checkpoint too */
 
@@ -67,6 +77,9 @@ enum cellar_status store_compaction_begin(struct store_engine *engine, struct st
 enum cellar_status store_compaction_step(struct store_compaction *compaction, struct store *store,
                                          uint64_t bytes_max, bool *is_done) CELLAR_MUST_USE;
 
+/** Syncs what is written so far, so that the seal has little left to do. IO_ERROR. */
+enum cellar_status store_compaction_sync(struct store_compaction *compaction) CELLAR_MUST_USE;
+
 /** Makes the new generation whole and durable, and keeps checkpoints off until
  * store_compaction_end() or store_compaction_abandon(). Errors as above. */
 enum cellar_status store_compaction_seal(struct store_compaction *compaction, struct store *store)
@@ -84,6 +97,46 @@ void store_compaction_end(struct store_compaction *compaction, struct store *sto
  * when it has been dropped */
 void store_compaction_abandon(struct store_compaction *compaction, struct store *store);
 
+/* ---- loading --------------------------------------------------------------------------------- */
+
+/*
+ * A load is a compaction with a second source: within a range of rows in which the old generation
+ * has nothing, rows come from elsewhere, in key order.
+ *
+ *     begin, load_begin    step ... is_done    rows_add ...    load_end    step ... is_done    seal
+ *
+ * What is written meanwhile to a row that has been passed is newer than what was loaded; a row that
+ * has not been passed and that a checkpoint brings ends the load.
+ */
+
+/** A row that is loaded: one cell at least, in order, none a blob. All is borrowed. */
+struct store_load_row {
+    struct cellar_slice key;
+    const struct store_cell *cells;
+    size_t cell_count;
+};
+
+/** Makes a compaction that has just begun a load of the rows from `start` up to and without `end`;
+ * empty: no bound. NO_MEMORY: it has to be abandoned. */
+enum cellar_status store_compaction_load_begin(struct store_compaction *compaction,
+                                               struct store *store, struct cellar_slice start,
+                                               struct cellar_slice end) CELLAR_MUST_USE;
+
+/**
+ * Adds rows: in strict key order, behind those that were added before, in the range, which is
+ * reached. Checkpoints of the store wait for it.
+ *
+ * @return CELLAR_OK; FAILED_PRECONDITION (the store has rows in what is left of the range), and as
+ *         store_compaction_step(): it has to be abandoned
+ */
+enum cellar_status store_compaction_rows_add(struct store_compaction *compaction,
+                                             struct store *store, const struct store_load_row *rows,
+                                             size_t row_count) CELLAR_MUST_USE;
+
+/** No more rows come: the steps that follow copy what lies behind the range. Errors as above. */
+enum cellar_status store_compaction_load_end(struct store_compaction *compaction,
+                                             struct store *store) CELLAR_MUST_USE;
+
 /* ---- copying --------------------------------------------------------------------------------- */
 
 /** Copies cells from the place on, about so many bytes, and moves the place. On a claimed store. As
@@ -96,6 +149,13 @@ enum cellar_status store_compaction_cells_copy(struct store_compaction *compacti
  * when all cells are copied. Likewise. */
 enum cellar_status store_compaction_rest_copy(struct store_compaction *compaction,
                                               struct store *store) CELLAR_MUST_USE;
+
+/** Adds rows; with none, passes the rest of the range. On a claimed store, errors as
+ * store_compaction_rows_add(). */
+enum cellar_status store_compaction_rows_copy(struct store_compaction *compaction,
+                                              struct store *store,
+                                              const struct store_load_row *rows, size_t row_count)
+    CELLAR_MUST_USE;
 
 /* ---- whether there is something to gain ------------------------------------------------------ */
 

@@ -7,24 +7,12 @@
  * that all of them are written before the chunk's transactions end.
  */
 #include "common/clock.h"
-#include "server/storage/compaction.h"
+#include "server/storage/compaction_internal.h"
 #include "server/storage/token.h"
-
-/* One chunk. */
-struct chunk {
-    struct store_compaction *compaction;
-    const struct store *store;
-    struct store_env_txn *from;
-    struct store_env_txn to;
-    struct store_env_cursor cursor;
-    uint64_t bytes_max;
-    uint64_t bytes_before;
-    enum cellar_status (*copy)(struct chunk *);
-};
 
 /* The source's segment under the cursor, whose memory is the map's, and whether the row goes on
  * behind it, where the cursor then is. */
-static enum cellar_status segment_take(struct chunk *chunk, struct cellar_slice *value,
+static enum cellar_status segment_take(struct store_chunk *chunk, struct cellar_slice *value,
                                        struct store_segment *segment, bool *has_next)
 {
     struct store_env_cursor *cursor = &chunk->cursor;
@@ -62,7 +50,7 @@ static enum cellar_status segment_repack(struct store_compaction *compaction,
 }
 
 /* A row of one segment that nothing can hide in, and that the page takes, goes as it is. */
-static enum cellar_status segment_pass(struct chunk *chunk, struct cellar_slice value)
+static enum cellar_status segment_pass(struct store_chunk *chunk, struct cellar_slice value)
 {
     struct store_compaction *compaction = chunk->compaction;
     struct cellar_slice key = cellar_slice_of(&compaction->row);
@@ -72,7 +60,7 @@ static enum cellar_status segment_pass(struct chunk *chunk, struct cellar_slice 
     return store_env_append(&chunk->to, key, value);
 }
 
-static bool chunk_is_full(const struct chunk *chunk)
+static bool chunk_is_full(const struct store_chunk *chunk)
 {
     const struct store_compaction *compaction = chunk->compaction;
     CELLAR_ASSERT(compaction->byte_count >= chunk->bytes_before);
@@ -80,7 +68,7 @@ static bool chunk_is_full(const struct chunk *chunk)
 }
 
 /* Copies segments of the row from the cursor on, to the row's end or until the chunk is full. */
-static enum cellar_status row_copy(struct chunk *chunk, bool is_first)
+static enum cellar_status row_copy(struct store_chunk *chunk, bool is_first)
 {
     struct store_compaction *compaction = chunk->compaction;
     struct store_segment segment;
@@ -111,7 +99,7 @@ static enum cellar_status row_copy(struct chunk *chunk, bool is_first)
 
 /* Begins the row under the cursor; a dropped one is passed. @param is_row  receives whether there
  * is one to copy */
-static enum cellar_status row_begin(struct chunk *chunk, bool *is_row)
+static enum cellar_status row_begin(struct store_chunk *chunk, bool *is_row)
 {
     struct store_compaction *compaction = chunk->compaction;
     struct store_env_cursor *cursor = &chunk->cursor;
@@ -137,7 +125,7 @@ static enum cellar_status row_begin(struct chunk *chunk, bool *is_row)
 }
 
 /* Goes on in the row that the last chunk ended in. */
-static enum cellar_status row_continue(struct chunk *chunk)
+static enum cellar_status row_continue(struct store_chunk *chunk)
 {
     struct store_compaction *compaction = chunk->compaction;
     struct cellar_slice key = cellar_slice_of(&chunk->cursor.key);
@@ -148,7 +136,19 @@ static enum cellar_status row_continue(struct chunk *chunk)
     return row_copy(chunk, false);
 }
 
-static enum cellar_status chunk_copy(struct chunk *chunk)
+/* Whether all rows in front of the range that is loaded are copied. */
+static bool range_is_reached(const struct store_chunk *chunk)
+{
+    const struct store_compaction *compaction = chunk->compaction;
+    const struct store_env_cursor *cursor = &chunk->cursor;
+    CELLAR_ASSERT(compaction->phase != STORE_LOAD_IN);
+    return compaction->phase == STORE_LOAD_BEFORE && compaction->row.bytes == 0 &&
+           (!cursor->is_valid ||
+            cellar_slice_compare(cellar_slice_of(&cursor->key),
+                                 cellar_slice_of(&compaction->range_start)) >= 0);
+}
+
+static enum cellar_status chunk_copy(struct store_chunk *chunk)
 {
     struct store_compaction *compaction = chunk->compaction;
     struct store_env_cursor *cursor = &chunk->cursor;
@@ -156,12 +156,16 @@ static enum cellar_status chunk_copy(struct chunk *chunk)
     if (compaction->row.bytes > 0) {
         CELLAR_TRY(row_continue(chunk));
     }
-    while (cursor->is_valid && !chunk_is_full(chunk)) {
+    while (cursor->is_valid && !range_is_reached(chunk) && !chunk_is_full(chunk)) {
         bool is_row = false;
         CELLAR_TRY(row_begin(chunk, &is_row));
         if (is_row) {
             CELLAR_TRY(row_copy(chunk, true));
         }
+    }
+    if (range_is_reached(chunk)) {
+        compaction->phase = STORE_LOAD_IN;
+        return store_packer_set(&compaction->place, cellar_slice_of(&compaction->range_start));
     }
     if (!cursor->is_valid) {
         compaction->has_all_cells = true;
@@ -175,7 +179,7 @@ static enum cellar_status chunk_copy(struct chunk *chunk)
 
 /* Tokens that have not expired. They are few beside the cells, so that one transaction takes all.
  */
-static enum cellar_status tokens_copy(struct chunk *chunk)
+static enum cellar_status tokens_copy(struct store_chunk *chunk)
 {
     struct store_env_cursor cursor;
     int64_t now_us = cellar_clock_real_us();
@@ -202,7 +206,7 @@ static enum cellar_status blob_loosen(void *context, uint64_t id)
 
 /* What is left to do when all cells are copied. The new generation's list of blobs came with its
  * segments; what only the old one lists goes with that. */
-static enum cellar_status rest_copy(struct chunk *chunk)
+static enum cellar_status rest_copy(struct store_chunk *chunk)
 {
     struct store_compaction *compaction = chunk->compaction;
     CELLAR_ASSERT(compaction->has_all_cells && compaction->blobs_gone == NULL);
@@ -214,7 +218,7 @@ static enum cellar_status rest_copy(struct chunk *chunk)
 /* Inside of the new generation's write transaction. */
 static enum cellar_status chunk_work(void *context)
 {
-    struct chunk *chunk = context;
+    struct store_chunk *chunk = context;
     CELLAR_TRY(store_env_read_begin(chunk->store->env, &chunk->from));
     CELLAR_ASSERT(chunk->from->state.applied_lsn == chunk->to.state.applied_lsn);
     chunk->compaction->packer.txn = &chunk->to;
@@ -224,20 +228,15 @@ static enum cellar_status chunk_work(void *context)
     return CELLAR_OK;
 }
 
-/* Runs `copy` between a transaction on each generation. A fault in the old one loses the new one
- * too, which is in the middle of a transaction; it will be abandoned. */
-static enum cellar_status chunk_run(struct store_compaction *compaction, struct store *store,
-                                    uint64_t bytes_max, enum cellar_status (*copy)(struct chunk *))
+enum cellar_status store_chunk_run(struct store_chunk *chunk)
 {
-    struct chunk chunk = {.compaction = compaction,
-                          .store = store,
-                          .bytes_max = bytes_max,
-                          .bytes_before = compaction->byte_count,
-                          .copy = copy};
-    enum cellar_status status = store_env_write(compaction->env, &chunk.to, chunk_work, &chunk);
-    store_env_cursor_fini(&chunk.cursor);
-    store_env_read_end(chunk.from);
-    CELLAR_ASSERT(!chunk.to.is_open);
+    struct store_compaction *compaction = chunk->compaction;
+    chunk->bytes_before = compaction->byte_count;
+    CELLAR_ASSERT(chunk->copy != NULL && chunk->store != NULL);
+    enum cellar_status status = store_env_write(compaction->env, &chunk->to, chunk_work, chunk);
+    store_env_cursor_fini(&chunk->cursor);
+    store_env_read_end(chunk->from);
+    CELLAR_ASSERT(!chunk->to.is_open);
     compaction->packer.txn = NULL;
     return status;
 }
@@ -245,13 +244,17 @@ static enum cellar_status chunk_run(struct store_compaction *compaction, struct 
 enum cellar_status store_compaction_cells_copy(struct store_compaction *compaction,
                                                struct store *store, uint64_t bytes_max)
 {
+    struct store_chunk chunk = {
+        .compaction = compaction, .store = store, .bytes_max = bytes_max, .copy = chunk_copy};
     CELLAR_ASSERT(!compaction->has_all_cells);
-    return chunk_run(compaction, store, bytes_max, chunk_copy);
+    return store_chunk_run(&chunk);
 }
 
 enum cellar_status store_compaction_rest_copy(struct store_compaction *compaction,
                                               struct store *store)
 {
+    struct store_chunk chunk = {
+        .compaction = compaction, .store = store, .bytes_max = UINT64_MAX, .copy = rest_copy};
     CELLAR_ASSERT(compaction->has_all_cells);
-    return chunk_run(compaction, store, UINT64_MAX, rest_copy);
+    return store_chunk_run(&chunk);
 }
