@@ -134,6 +134,10 @@ enum cellar_status tablet_compact(struct tablet_db *db, struct tablet_table *tab
 {
     struct run run = {.db = db, .table = table, .tablet = &table->tablets[tablet_index]};
     CELLAR_ASSERT(tablet_index < table->tablet_count && options->chunk_bytes > 0);
+    if (atomic_load(&table->is_loading)) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "a bulk load of the table runs; compact it when it has ended");
+    }
     CELLAR_TRY(run_enter(&run, error));
     enum cellar_status status =
         store_compaction_begin(tablet_db_engine(db), run.tablet->store, &run.compaction, error);
@@ -167,7 +171,7 @@ bool tablet_compact_is_due(struct tablet_table *table, size_t tablet_index,
 {
     struct store_garbage garbage;
     CELLAR_ASSERT(tablet_index < table->tablet_count && terms->garbage_percent <= 100);
-    if (!tablet_table_enter(table)) {
+    if (atomic_load(&table->is_loading) || !tablet_table_enter(table)) {
         return false;
     }
     store_garbage_look(table->tablets[tablet_index].store, &garbage);

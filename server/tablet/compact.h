@@ -31,8 +31,8 @@ struct tablet_compact_options {
  *
  * @param table  a reference, the caller's
  * @return CELLAR_OK; CANCELLED (by the watch), NOT_FOUND (the table is dropped),
- * FAILED_PRECONDITION (one runs), DATA_LOSS (a damaged item; the tablet stays as it is),
- * RESOURCE_EXHAUSTED, IO_ERROR, OUTCOME_UNKNOWN (the log failed), NO_MEMORY
+ * FAILED_PRECONDITION (one runs, or a bulk load of the table), DATA_LOSS (a damaged item; the
+ * tablet stays as it is), RESOURCE_EXHAUSTED, IO_ERROR, OUTCOME_UNKNOWN (the log failed), NO_MEMORY
  */
 enum cellar_status tablet_compact(struct tablet_db *db, struct tablet_table *table,
                                   size_t tablet_index, const struct tablet_compact_options *options,
@@ -44,7 +44,8 @@ struct tablet_compact_terms {
     int64_t age_us; /* since the last one, where there may be something to remove; 0: not */
 };
 
-/** Whether a tablet's compaction is due; false when the table is dropped. Any thread. */
+/** Whether a tablet's compaction is due; false when the table is dropped, or is being loaded. Any
+ * thread. */
 bool tablet_compact_is_due(struct tablet_table *table, size_t tablet_index,
                            const struct tablet_compact_terms *terms);
 

@@ -56,7 +56,8 @@ enum cellar_status tablet_db_modify_families(struct tablet_db *db,
  * sees them. Blocks.
  *
  * @param prefix  empty: all rows
- * @return CELLAR_OK; NOT_FOUND (table), UNAVAILABLE, IO_ERROR, OUTCOME_UNKNOWN, NO_MEMORY
+ * @return CELLAR_OK; NOT_FOUND (table), FAILED_PRECONDITION (the table is being loaded),
+ *         UNAVAILABLE, IO_ERROR, OUTCOME_UNKNOWN, NO_MEMORY
  */
 enum cellar_status tablet_db_drop_rows(struct tablet_db *db, const struct cellar_table_name *name,
                                        struct cellar_slice prefix, struct cellar_error *error)

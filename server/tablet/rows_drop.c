@@ -99,6 +99,10 @@ static enum cellar_status parts_queue(struct drop *drop, struct store_engine *en
     if (atomic_load(&table->is_dropped)) {
         return tablet_name_not_found(&table->name, error);
     }
+    if (atomic_load(&table->is_loading)) {
+        return cellar_error_set(error, CELLAR_FAILED_PRECONDITION,
+                                "a bulk load of the table runs; drop rows when it has ended");
+    }
     for (size_t i = 0; i < drop->part_count; i++) {
         enum cellar_status status = store_engine_admit(engine, drop->parts[i].store, false, error);
         CELLAR_TRY(tablet_damage_tell(table, drop->parts[i].store, status, error));

@@ -35,6 +35,7 @@ struct tablet_table {
     _Atomic uint32_t references;
     _Atomic uint32_t users;
     _Atomic bool is_dropped;   /* set under the append lock */
+    _Atomic bool is_loading;   /* has a bulk load (load.h); set under the append lock */
     struct cellar_arena arena; /* everything below lives here */
     struct cellar_table_name name;
     struct tablet_schema schema_opened; /* of when the table was made or read; else see below */

@@ -1,0 +1,227 @@
+/*
+ * Checking the rows of a load.
+ *
+ * A row is [key, packed cells], the cells in the form of section 5 of PROTOCOL.md, which is that of
+ * segments, too: so they are taken apart by the same reader, and only what a client may not say has
+ * to be looked for: a family's generation, the reference of a blob. What goes into a generation has
+ * to be in order, as nothing sorts it there; and no cell may come twice, as no LSN would say which
+ * one counts.
+ *
+ * Each row is counted before its cells get memory, so that a request cannot claim more than its
+ * limits.
+ */
+#include "server/tablet/load_rows.h"
+
+#include "common/segment_cells.h"
+
+#define KEY_SHOWN_BYTES 64u
+
+/* One walk. */
+struct decoding {
+    const struct tablet_schema *schema;
+    const struct tablet_load_bounds *bounds;
+    struct cellar_arena *arena;
+    struct tablet_load_rows *rows;
+    const struct tablet_family *family; /* of the cell before; NULL: none */
+    struct cellar_error *error;
+};
+
+/* What is wrong with a row, which is named. */
+static enum cellar_status refuse(const struct decoding *decoding, enum cellar_status status,
+                                 struct cellar_slice key, const char *what)
+{
+    char text[4 * KEY_SHOWN_BYTES + 8];
+    CELLAR_ASSERT(status != CELLAR_OK && what != NULL);
+    return cellar_error_set(decoding->error, status, "Error in field 'rows' : row #%zu (%s) : %s",
+                            decoding->rows->row_count,
+                            cellar_bytes_show(key, KEY_SHOWN_BYTES, text, sizeof text), what);
+}
+
+static enum cellar_status refuse_memory(const struct decoding *decoding)
+{
+    CELLAR_ASSERT(decoding->rows != NULL);
+    return cellar_error_set(decoding->error, CELLAR_NO_MEMORY, "no memory for the rows of a load");
+}
+
+/* ---- cells ----------------------------------------------------------------------------------- */
+
+/* The family of a cell, which is mostly that of the cell before. */
+static enum cellar_status family_find(struct decoding *decoding, struct cellar_slice key,
+                                      const struct cellar_cells_reader *reader)
+{
+    struct cellar_slice name = reader->cell.family;
+    CELLAR_ASSERT(name.bytes > 0);
+    if (reader->generation != 1) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "a family is a name");
+    }
+    if (decoding->family == NULL || !cellar_slice_equal(decoding->family->name, name)) {
+        decoding->family = tablet_schema_family(decoding->schema, name);
+    }
+    return decoding->family != NULL
+               ? CELLAR_OK
+               : refuse(decoding, CELLAR_NOT_FOUND, key, "Requested column family not found");
+}
+
+/* What each cell is held to by itself. The reader has checked the qualifier's length and that the
+ * timestamp is no less than 0. */
+static enum cellar_status cell_check(const struct decoding *decoding, struct cellar_slice key,
+                                     const struct cellar_cells_reader *reader)
+{
+    const struct cellar_cell *cell = &reader->cell;
+    CELLAR_ASSERT(cell->timestamp_us >= 0 && cell->qualifier.bytes <= CELLAR_QUALIFIER_BYTES_MAX);
+    if (reader->is_blob) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "a value must be bytes");
+    }
+    if (cell->value.bytes > TABLET_LOAD_VALUE_BYTES_MAX) {
+        return refuse(decoding, CELLAR_UNIMPLEMENTED, key,
+                      "a value above 1 MiB cannot be loaded in bulk; write its row by itself");
+    }
+    if (decoding->schema->granularity != CELLAR_GRANULARITY_MICROS &&
+        cell->timestamp_us % 1000 != 0) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
+                      "Timestamp granularity mismatch. Expected a multiple of 1000 (millisecond "
+                      "granularity)");
+    }
+    return CELLAR_OK;
+}
+
+/* Family, qualifier, newest first; 0: the same cell. */
+static int cell_order(const struct cellar_cell *a, const struct cellar_cell *b)
+{
+    int order = cellar_slice_compare(a->family, b->family);
+    order = order != 0 ? order : cellar_slice_compare(a->qualifier, b->qualifier);
+    CELLAR_ASSERT(a != b);
+    if (order != 0 || a->timestamp_us == b->timestamp_us) {
+        return order;
+    }
+    return a->timestamp_us > b->timestamp_us ? -1 : 1;
+}
+
+static enum cellar_status cell_order_check(const struct decoding *decoding, struct cellar_slice key,
+                                           const struct store_cell *cells, uint32_t index)
+{
+    int order = index == 0 ? -1 : cell_order(&cells[index - 1].cell, &cells[index].cell);
+    CELLAR_ASSERT(cells != NULL);
+    if (order < 0) {
+        return CELLAR_OK;
+    }
+    return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
+                  order == 0 ? "a cell comes twice"
+                             : "cells must be in order of family, qualifier, newest first");
+}
+
+/* All cells of a row, into an array of the arena. */
+static enum cellar_status cells_decode(struct decoding *decoding, struct store_load_row *row,
+                                       struct cellar_cells_reader *reader)
+{
+    uint32_t count = reader->left;
+    struct store_cell *cells = cellar_arena_alloc(decoding->arena, count * sizeof *cells);
+    if (cells == NULL) {
+        return refuse_memory(decoding);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!cellar_cells_next(reader)) {
+            return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
+                          "a cell must be family, qualifier, timestamp >= 0, value, within their "
+                          "limits");
+        }
+        CELLAR_TRY(family_find(decoding, row->key, reader));
+        CELLAR_TRY(cell_check(decoding, row->key, reader));
+        cells[i] =
+            (struct store_cell){.cell = reader->cell, .generation = decoding->family->generation};
+        cells[i].cell.family = decoding->family->name;
+        CELLAR_TRY(cell_order_check(decoding, row->key, cells, i));
+        decoding->rows->byte_count += reader->cell.qualifier.bytes + reader->cell.value.bytes;
+    }
+    CELLAR_ASSERT(count > 0);
+    decoding->rows->cell_count += count;
+    row->cells = cells;
+    row->cell_count = count;
+    return cellar_cells_is_done(reader)
+               ? CELLAR_OK
+               : refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key, "bytes behind the cells");
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static enum cellar_status key_check(const struct decoding *decoding, struct cellar_slice key,
+                                    struct cellar_slice before)
+{
+    const struct tablet_load_bounds *bounds = decoding->bounds;
+    CELLAR_TRY(cellar_row_check(key, decoding->error));
+    CELLAR_ASSERT(key.bytes > 0);
+    if (before.bytes > 0 && cellar_slice_compare(before, key) >= 0) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
+                      "keys must rise, but the row before is not less");
+    }
+    if (cellar_slice_compare(key, bounds->start) < 0 ||
+        (bounds->end.bytes > 0 && cellar_slice_compare(key, bounds->end) >= 0)) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
+                      "the row lies outside of the load's range");
+    }
+    return CELLAR_OK;
+}
+
+static enum cellar_status row_decode(struct decoding *decoding, struct cellar_cursor *from,
+                                     struct cellar_slice before)
+{
+    struct tablet_load_rows *rows = decoding->rows;
+    struct store_load_row *row = &rows->rows[rows->row_count];
+    struct cellar_cells_reader reader;
+    struct cellar_slice packed;
+    uint32_t parts = 0;
+    *row = (struct store_load_row){.cell_count = 0};
+    if (!cellar_wire_get_array(from, &parts) || parts != 2 ||
+        !cellar_wire_get_bytes(from, &row->key) || !cellar_wire_skip(from, &packed)) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key, "must be [key, cells]");
+    }
+    CELLAR_TRY(key_check(decoding, row->key, before));
+    if (!cellar_cells_open(&reader, packed) || reader.left == 0) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
+                      "must have an array of packed cells, one at least");
+    }
+    if (reader.left > TABLET_LOAD_CELL_COUNT_MAX - rows->cell_count) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
+                      "too many cells; the limit is 1000000 a request");
+    }
+    CELLAR_TRY(cells_decode(decoding, row, &reader));
+    rows->byte_count += row->key.bytes;
+    rows->row_count++;
+    CELLAR_ASSERT(rows->cell_count >= rows->row_count);
+    return CELLAR_OK;
+}
+
+enum cellar_status tablet_load_rows_decode(const struct tablet_schema *schema,
+                                           const struct tablet_load_bounds *bounds,
+                                           struct cellar_slice wire, struct cellar_arena *arena,
+                                           struct tablet_load_rows *rows,
+                                           struct cellar_error *error)
+{
+    struct decoding decoding = {
+        .schema = schema, .bounds = bounds, .arena = arena, .rows = rows, .error = error};
+    struct cellar_cursor from = cellar_cursor_make(wire);
+    struct cellar_slice before = bounds->last;
+    uint32_t count = 0;
+    *rows = (struct tablet_load_rows){.row_count = 0};
+    if (wire.bytes > TABLET_LOAD_BYTES_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'rows' : at most %u bytes a request, but got %zu",
+                                TABLET_LOAD_BYTES_MAX, wire.bytes);
+    }
+    if (!cellar_wire_get_array(&from, &count) || count == 0) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'rows' : must be an array, one row at least");
+    }
+    rows->rows = cellar_arena_alloc(arena, count * sizeof *rows->rows);
+    if (rows->rows == NULL) {
+        return refuse_memory(&decoding);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        CELLAR_TRY(row_decode(&decoding, &from, before));
+        before = rows->rows[i].key;
+    }
+    CELLAR_ASSERT(rows->row_count == count);
+    return from.at == from.end ? CELLAR_OK
+                               : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                                  "Error in field 'rows' : bytes behind the array");
+}
