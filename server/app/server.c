@@ -334,6 +334,7 @@ void cellar_server_stop(struct cellar_server *server)
         return;
     }
     if (server->svc != NULL) {
+        svc_loads_cease(server->svc);
         drain(server);
     }
     if (server->listener != NULL) {

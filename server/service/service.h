@@ -44,7 +44,9 @@ struct svc_options {
                                     default a week; 0 = never for that reason */
     uint64_t compact_bytes_per_second; /* of compactions that were due; default 64 MiB; 0 = no
                                           limit */
-    bool implicit_instances;           /* default true */
+    int64_t load_idle_us;    /* a bulk load is abandoned when no request comes for so long; default
+                                a minute */
+    bool implicit_instances; /* default true */
 };
 
 void svc_options_init(struct svc_options *options);
@@ -470,6 +472,76 @@ enum cellar_status svc_compact(struct svc *svc, const struct svc_request *reques
                                const struct svc_compact_request *compact,
                                struct cellar_arena *arena, struct svc_compact_status *status,
                                struct cellar_error *error) CELLAR_MUST_USE;
+
+/* ---- bulk loads ------------------------------------------------------------------------------ */
+
+/** Where a load goes: a range of rows that has none. */
+struct svc_load_range {
+    struct cellar_slice table; /* name in any form */
+    struct cellar_slice start; /* row key of at most 4096 bytes; empty: from the first row */
+    struct cellar_slice end;   /* behind the last row, greater than start; empty: no bound */
+};
+
+/** Rows of a load. */
+struct svc_load_rows {
+    uint64_t id;              /* of the load */
+    uint64_t number;          /* counted from 0 in each load */
+    struct cellar_slice rows; /* MessagePack: array of [key, packed cells], keys in strict order,
+                                 behind those that came before; at most 16 MiB */
+    const void *owner;        /* whose the load is from now on */
+};
+
+/** What a load was. */
+struct svc_load_counts {
+    uint64_t row_count;
+    uint64_t cell_count;
+    uint64_t byte_count; /* of keys, qualifiers and values */
+};
+
+/**
+ * Begins a bulk load: rows in key order into a range without rows, by the way that compactions
+ * take, and seen by readers in one moment, at the commit. Blocks, as all of these do but
+ * svc_loads_release() and svc_loads_cease().
+ *
+ * @param owner  who it belongs to, such as a connection: svc_loads_release()
+ * @param id     receives its number, greater than 0
+ * @return CELLAR_OK; INVALID_ARGUMENT, NOT_FOUND (table), FAILED_PRECONDITION (the range has a row;
+ *         the table has a load), RESOURCE_EXHAUSTED (too many loads), UNAVAILABLE, DATA_LOSS,
+ *         IO_ERROR, NO_MEMORY, DEADLINE_EXCEEDED
+ * @source PROTOCOL.md, "Bulk loads"
+ */
+enum cellar_status svc_load_begin(struct svc *svc, const struct svc_request *request,
+                                  const struct svc_load_range *range, const void *owner,
+                                  uint64_t *id, struct cellar_error *error) CELLAR_MUST_USE;
+
+/**
+ * Takes rows. Input that is refused changes nothing, and the load goes on; any other failure but
+ * DEADLINE_EXCEEDED ends it without effect.
+ *
+ * @return CELLAR_OK; NOT_FOUND (load, table, or a family), INVALID_ARGUMENT and UNIMPLEMENTED
+ *         naming the row, FAILED_PRECONDITION (number; a request works on the load; a row of the
+ *         range was written meanwhile), CANCELLED, RESOURCE_EXHAUSTED, DATA_LOSS, IO_ERROR,
+ *         NO_MEMORY, DEADLINE_EXCEEDED
+ */
+enum cellar_status svc_load_rows(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_load_rows *rows, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Makes all rows of a load visible in one moment, durable at return, and ends it. As above;
+ * OUTCOME_UNKNOWN when the log failed: all of them may be there behind a restart, or none. */
+enum cellar_status svc_load_commit(struct svc *svc, const struct svc_request *request, uint64_t id,
+                                   struct svc_load_counts *counts, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** Ends a load without effect. NOT_FOUND (load), FAILED_PRECONDITION (a request works on it). */
+enum cellar_status svc_load_abort(struct svc *svc, const struct svc_request *request, uint64_t id,
+                                  struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Has the loads of an owner end, soon. Any thread. */
+void svc_loads_release(struct svc *svc, const void *owner);
+
+/** Has all loads end, soon, and takes no more: the server is about to stop. Any thread. */
+void svc_loads_cease(struct svc *svc);
 
 /* ---- the server ------------------------------------------------------------------------------ */
 

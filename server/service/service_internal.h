@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "server/service/compactor.h"
+#include "server/service/loader.h"
 #include "server/service/scrubber.h"
 #include "server/tablet/scan.h"
 
@@ -13,6 +14,7 @@ struct svc {
     struct tablet_db *db;
     struct svc_scrubber *scrubber;
     struct svc_compactor *compactor;
+    struct svc_loader *loader;
     bool implicit_instances;
     _Atomic bool is_draining;
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */

@@ -17,6 +17,7 @@
 
 #define MIB UINT64_C(1048576)
 #define DRAIN_POLL_NS 1000000
+#define LOAD_IDLE_US INT64_C(60000000)
 #define WEEK_US INT64_C(604800000000)
 
 void svc_options_init(struct svc_options *options)
@@ -35,6 +36,7 @@ void svc_options_init(struct svc_options *options)
         .compact_garbage_percent = 50,
         .compact_interval_us = WEEK_US,
         .compact_bytes_per_second = 64 * MIB,
+        .load_idle_us = LOAD_IDLE_US,
         .implicit_instances = true,
     };
 }
@@ -68,6 +70,19 @@ enum cellar_status svc_options_check(const struct svc_options *options, struct c
     return store_engine_options_check(&engine_options, error);
 }
 
+/* The threads beside the engine's. */
+static enum cellar_status helpers_start(struct svc *svc, const struct svc_options *options,
+                                        struct cellar_error *error)
+{
+    const struct svc_compactor_terms terms = {
+        {(unsigned)options->compact_garbage_percent, options->compact_interval_us},
+        options->compact_bytes_per_second};
+    CELLAR_ASSERT(svc->db != NULL);
+    CELLAR_TRY(svc_scrubber_start(svc->db, options->scrub_interval_us, &svc->scrubber, error));
+    CELLAR_TRY(svc_compactor_start(svc->db, &terms, &svc->compactor, error));
+    return svc_loader_start(svc->db, options->load_idle_us, &svc->loader, error);
+}
+
 enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
                             struct cellar_error *error)
 {
@@ -81,17 +96,10 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
     enum cellar_status status =
         tablet_db_open(&engine_options, &opened->db, error != NULL ? error : &local);
     if (status == CELLAR_OK) {
-        status = svc_scrubber_start(opened->db, options->scrub_interval_us, &opened->scrubber,
-                                    error != NULL ? error : &local);
-    }
-    if (status == CELLAR_OK) {
-        const struct svc_compactor_terms terms = {
-            {(unsigned)options->compact_garbage_percent, options->compact_interval_us},
-            options->compact_bytes_per_second};
-        status = svc_compactor_start(opened->db, &terms, &opened->compactor,
-                                     error != NULL ? error : &local);
+        status = helpers_start(opened, options, error != NULL ? error : &local);
     }
     if (status != CELLAR_OK) {
+        svc_compactor_stop(opened->compactor);
         svc_scrubber_stop(opened->scrubber);
         tablet_db_close(opened->db);
         cellar_mem_free(opened);
@@ -136,6 +144,7 @@ void svc_close(struct svc *svc)
         return;
     }
     CELLAR_ASSERT(atomic_load(&svc->write_count) == 0);
+    svc_loader_stop(svc->loader);
     svc_compactor_stop(svc->compactor);
     svc_scrubber_stop(svc->scrubber);
     tablet_db_close(svc->db);
@@ -263,5 +272,6 @@ void svc_show(struct svc *svc, struct cellar_metric_page *page)
     entries_show(svc, page);
     svc_scrubber_show(svc->scrubber, page);
     svc_compactor_show(svc->compactor, page);
+    svc_loader_show(svc->loader, page);
     store_engine_show(tablet_db_engine(svc->db), page);
 }
