@@ -28,7 +28,12 @@
     X(DROP_ROWS_REQUEST, drop_rows_request)                                                        \
     X(PASS_REQUEST, pass_request)                                                                  \
     X(SCRUB_REPLY, scrub_reply)                                                                    \
-    X(COMPACT_REPLY, compact_reply)
+    X(COMPACT_REPLY, compact_reply)                                                                \
+    X(BULK_BEGIN_REQUEST, bulk_begin_request)                                                      \
+    X(BULK_BEGIN_REPLY, bulk_begin_reply)                                                          \
+    X(BULK_ROWS_REQUEST, bulk_rows_request)                                                        \
+    X(BULK_END_REQUEST, bulk_end_request)                                                          \
+    X(BULK_COMMIT_REPLY, bulk_commit_reply)
 
 #define CELLAR_MESSAGE_FIELDS_ERROR(F)                                                             \
     F(1, u64, code)                                                                                \
@@ -40,8 +45,8 @@
 
 #define CELLAR_MESSAGE_FIELDS_CREDIT(F) F(1, u64, bytes)
 
-/* DROP_TABLE's, DROP_ROWS's and MUTATE_ROW's reply, PING's and SERVER_INFO's request: no field but
- * the time limit. */
+/* DROP_TABLE's, DROP_ROWS's, BULK_ROWS's, BULK_ABORT's and MUTATE_ROW's reply, PING's and
+ * SERVER_INFO's request: no field but the time limit. */
 #define CELLAR_MESSAGE_FIELDS_EMPTY(F) F(15, u64, timeout_us)
 
 #define CELLAR_MESSAGE_FIELDS_HELLO_REQUEST(F)                                                     \
@@ -131,6 +136,30 @@
     F(11, u64, tablets_total)                                                                      \
     F(12, u64, abandoned)                                                                          \
     F(13, text, why)
+
+#define CELLAR_MESSAGE_FIELDS_BULK_BEGIN_REQUEST(F)                                                \
+    F(1, text, table)                                                                              \
+    F(2, bytes, start) /* empty: from the first row */                                             \
+    F(3, bytes, end)   /* behind the last row; empty: no bound */                                  \
+    F(15, u64, timeout_us)
+
+#define CELLAR_MESSAGE_FIELDS_BULK_BEGIN_REPLY(F) F(1, u64, load)
+
+#define CELLAR_MESSAGE_FIELDS_BULK_ROWS_REQUEST(F)                                                 \
+    F(1, u64, load)                                                                                \
+    F(2, u64, number) /* 0, 1, 2 ... */                                                            \
+    F(3, raw, rows)   /* array of [key bytes, array of packed cells] */                            \
+    F(15, u64, timeout_us)
+
+/* BULK_COMMIT and BULK_ABORT. */
+#define CELLAR_MESSAGE_FIELDS_BULK_END_REQUEST(F)                                                  \
+    F(1, u64, load)                                                                                \
+    F(15, u64, timeout_us)
+
+#define CELLAR_MESSAGE_FIELDS_BULK_COMMIT_REPLY(F)                                                 \
+    F(1, u64, rows)                                                                                \
+    F(2, u64, cells)                                                                               \
+    F(3, u64, bytes) /* of keys, qualifiers and values */
 
 #define CELLAR_MESSAGE_FIELDS_LIST_TABLES_REQUEST(F)                                               \
     F(1, text, instance)                                                                           \

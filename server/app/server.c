@@ -36,7 +36,7 @@
 /* So that monitoring gets in when connections_max is reached. */
 #define SPARE_CONNECTION_COUNT 16u
 #define FILE_BYTES_MAX (UINT64_C(1) << 30) /* of large requests that are arriving, or applied */
-#define POOL_THREAD_COUNT 2u
+#define POOL_THREAD_COUNT 4u
 #define POOL_TASK_COUNT_MAX 256u
 /* Reads that wait for the disk. So many at once that the disk has something to choose from; so many
  * in all that their outputs, one step's each, stay a small part of the memory. */

@@ -9,7 +9,7 @@
  * with: idle for a minute, let go by their connection, or at the server's stop.
  */
 
-#define SVC_LOAD_COUNT_MAX 4u
+#define SVC_LOAD_COUNT_MAX 2u /* each may hold a thread of the pool for long */
 
 struct svc_loader;
 

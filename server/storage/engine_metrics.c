@@ -73,9 +73,10 @@ static void checkpoints_show(const struct store_engine *engine, struct cellar_me
     cellar_metric_counter(page, "cellar_checkpoint_failures_total",
                           "Checkpoints that failed and will be tried again.",
                           atomic_load(&engine->checkpoint_failures));
-    cellar_metric_gauge(page, "cellar_compactions_abandoned",
-                        "Stores whose compaction the last stop cut off, found at the start.",
-                        atomic_load(&engine->compactions_abandoned));
+    cellar_metric_gauge(
+        page, "cellar_compactions_abandoned",
+        "Stores whose compaction or bulk load the last stop cut off, found at the start.",
+        atomic_load(&engine->compactions_abandoned));
     cellar_metric_begin(page, CELLAR_METRIC_COUNTER, "cellar_checkpoint_seconds_total",
                         "Time that checkpoints took, failed ones too.");
     cellar_metric_put_us(page, "", cellar_counter_get(&engine->checkpoint_us));

@@ -41,6 +41,11 @@ struct draft {
         struct cellar_msg_pass_request scrub;
         struct cellar_msg_scrub_reply scrub_reply;
         struct cellar_msg_compact_reply compact_reply;
+        struct cellar_msg_bulk_begin_request bulk_begin;
+        struct cellar_msg_bulk_begin_reply bulk_begun;
+        struct cellar_msg_bulk_rows_request bulk_rows;
+        struct cellar_msg_bulk_end_request bulk_end;
+        struct cellar_msg_bulk_commit_reply bulk_committed;
         struct cellar_msg_mutate_row_request mutate_row;
         struct cellar_msg_mutate_rows_request mutate_rows;
         struct cellar_msg_mutate_rows_reply mutate_rows_reply;
@@ -406,6 +411,38 @@ static void fill_compact_failed(struct draft *draft)
                                           .why = TEXT("the disk is full")};
 }
 
+static void fill_bulk_begin(struct draft *draft)
+{
+    draft->as.bulk_begin.table = TEXT("t");
+    draft->as.bulk_begin.start = TEXT("r");
+    draft->as.bulk_begin.end = TEXT("s");
+}
+
+static void fill_bulk_begun(struct draft *draft)
+{
+    draft->as.bulk_begun.load = 500;
+}
+
+static void fill_bulk_rows(struct draft *draft)
+{
+    put(&draft->raws[0], "22b8tbibnnib2b4tbib", "r1", "f", "q", 2000, "new", 1000, "old", "r2", "f",
+        "", 1000, "x");
+    draft->as.bulk_rows.load = 500;
+    draft->as.bulk_rows.rows = cellar_slice_of(&draft->raws[0]);
+}
+
+static void fill_bulk_end(struct draft *draft)
+{
+    draft->as.bulk_end.load = 500;
+    draft->as.bulk_end.timeout_us = 60000000;
+}
+
+static void fill_bulk_committed(struct draft *draft)
+{
+    draft->as.bulk_committed =
+        (struct cellar_msg_bulk_commit_reply){.rows = 2, .cells = 3, .bytes = 13};
+}
+
 static void fill_bad_frame(struct draft *draft)
 {
     draft->as.error.code = CELLAR_INVALID_ARGUMENT;
@@ -446,6 +483,13 @@ static const struct exchange exchanges[] = {
     {"compact",
      {REQUEST(20, COMPACT, pass_request, fill_scrub),
       ANSWER(REPLY, 20, COMPACT, compact_reply, fill_compact_failed)}},
+    {"bulk",
+     {REQUEST(21, BULK_BEGIN, bulk_begin_request, fill_bulk_begin),
+      ANSWER(REPLY, 21, BULK_BEGIN, bulk_begin_reply, fill_bulk_begun),
+      REQUEST(22, BULK_ROWS, bulk_rows_request, fill_bulk_rows),
+      ANSWER(REPLY, 22, BULK_ROWS, empty, NULL),
+      REQUEST(23, BULK_COMMIT, bulk_end_request, fill_bulk_end),
+      ANSWER(REPLY, 23, BULK_COMMIT, bulk_commit_reply, fill_bulk_committed)}},
     {"mutate_row",
      {REQUEST(4, MUTATE_ROW, mutate_row_request, fill_mutate_row),
       ANSWER(REPLY, 4, MUTATE_ROW, empty, NULL)}},

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "server/net/native/inbound.h"
 #include "server/net/native/native_admin.h"
+#include "server/net/native/native_load.h"
 #include "server/net/native/native_read.h"
 #include "server/net/native/native_server.h"
 #include "server/net/native/native_write.h"
@@ -24,6 +25,8 @@ static const struct net_operation operations[] = {
     {CELLAR_OP_LIST_TABLES, net_admin_run},     {CELLAR_OP_DROP_TABLE, net_admin_run},
     {CELLAR_OP_MODIFY_FAMILIES, net_admin_run}, {CELLAR_OP_DROP_ROWS, net_admin_run},
     {CELLAR_OP_SCRUB, net_admin_run},           {CELLAR_OP_COMPACT, net_admin_run},
+    {CELLAR_OP_BULK_ROWS, net_load_run},        {CELLAR_OP_BULK_BEGIN, net_load_run},
+    {CELLAR_OP_BULK_COMMIT, net_load_run},      {CELLAR_OP_BULK_ABORT, net_load_run},
 };
 
 void net_front_init(struct net_context *context, const struct net_front_options *options)

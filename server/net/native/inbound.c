@@ -23,6 +23,7 @@
 #include "common/clock.h"
 #include "server/net/native/frame_writer.h"
 #include "server/net/native/join.h"
+#include "server/net/native/native_load.h"
 
 #define FIRST_PAYLOAD_BYTES_MAX 65536u /* before HELLO was answered */
 #define RETRY_DELAY_MS 1000u
@@ -554,6 +555,7 @@ static void on_closed(struct io_conn *conn, void *context)
     session->is_held = true;
     session->outcome = CELLAR_CANCELLED;
     net_calls_gone(&session->calls);
+    net_loads_gone(session);
     session->is_held = false;
     net_session_settle(session);
 }

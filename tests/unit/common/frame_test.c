@@ -175,13 +175,17 @@ static void operations_have_names(void **state)
                  {CELLAR_OP_DROP_ROWS, "DROP_ROWS"},
                  {CELLAR_OP_SCRUB, "SCRUB"},
                  {CELLAR_OP_COMPACT, "COMPACT"},
+                 {CELLAR_OP_BULK_BEGIN, "BULK_BEGIN"},
+                 {CELLAR_OP_BULK_ROWS, "BULK_ROWS"},
+                 {CELLAR_OP_BULK_COMMIT, "BULK_COMMIT"},
+                 {CELLAR_OP_BULK_ABORT, "BULK_ABORT"},
                  {CELLAR_OP_MUTATE_ROW, "MUTATE_ROW"},
                  {CELLAR_OP_MUTATE_ROWS, "MUTATE_ROWS"},
                  {CELLAR_OP_READ_ROWS, "READ_ROWS"}};
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(cases); index++) {
         assert_string_equal(cellar_operation_text(cases[index].operation), cases[index].text);
     }
-    static const uint16_t unknown[] = {4, 15, 24, 31, 35, 48, 65535};
+    static const uint16_t unknown[] = {4, 15, 28, 31, 35, 48, 65535};
     for (size_t index = 0; index < CELLAR_ARRAY_COUNT(unknown); index++) {
         assert_null(cellar_operation_text(unknown[index]));
     }

@@ -393,6 +393,53 @@ enum cellar_status svc_compact(struct svc *svc, const struct svc_request *reques
     return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
 }
 
+enum cellar_status svc_load_begin(struct svc *svc, const struct svc_request *request,
+                                  const struct svc_load_range *range, const void *owner,
+                                  uint64_t *id, struct cellar_error *error)
+{
+    (void)svc;
+    fake.deadline_us = request->deadline_us;
+    fake.load_range = *range;
+    fake.load_owner = owner;
+    *id = 77;
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
+enum cellar_status svc_load_rows(struct svc *svc, const struct svc_request *request,
+                                 const struct svc_load_rows *rows, struct cellar_error *error)
+{
+    (void)svc;
+    (void)request;
+    fake.load_number = rows->id == 77 ? rows->number : UINT64_MAX;
+    fake.load_bytes = rows->rows.bytes;
+    fake.load_owner = rows->owner;
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
+enum cellar_status svc_load_commit(struct svc *svc, const struct svc_request *request, uint64_t id,
+                                   struct svc_load_counts *counts, struct cellar_error *error)
+{
+    (void)svc;
+    (void)request;
+    *counts = (struct svc_load_counts){id, id + 1, id + 2};
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
+enum cellar_status svc_load_abort(struct svc *svc, const struct svc_request *request, uint64_t id,
+                                  struct cellar_error *error)
+{
+    (void)svc;
+    (void)request;
+    fake.load_number = id;
+    return fake.admin_status == CELLAR_OK ? CELLAR_OK : fake_fail(error, fake.admin_status);
+}
+
+void svc_loads_release(struct svc *svc, const void *owner)
+{
+    (void)svc;
+    fake.released_owner = owner;
+}
+
 enum cellar_status svc_scrub(struct svc *svc, const struct svc_request *request,
                              const struct svc_scrub_request *scrub, struct cellar_arena *arena,
                              struct svc_scrub_status *status, struct cellar_error *error)
