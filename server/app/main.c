@@ -351,9 +351,9 @@ static int read_and_run(struct cellar_config *settings, int count, char **argume
  * once one has been freed, and clear them in its heap: half a gigabyte for 256 open stores. */
 static void memory_prepare(void)
 {
-    int is_set = mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN);
-    is_set = mallopt(M_TRIM_THRESHOLD, TRIM_BYTES) != 0 && is_set != 0;
-    CELLAR_ASSERT(is_set != 0);
+    static_assert(MMAP_BYTES_MIN > 0 && TRIM_BYTES > 0, "0 would turn it off");
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES_MIN); /* other allocators know neither */
+    (void)mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 }
 
 int main(int count, char **arguments)
