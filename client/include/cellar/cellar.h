@@ -637,6 +637,84 @@ size_t cellar_batch_failed_count(const struct cellar_batch *batch);
 enum cellar_code cellar_batch_result(const struct cellar_batch *batch, size_t index,
                                      struct cellar_failure *failure);
 
+/* ---- bulk loads ----------------------------------------------------------------------------- */
+
+/*
+ * A bulk load brings many rows into an empty table, or a range of rows that has none, in the order
+ * of their keys. Each byte is written about once, and readers see all rows in one moment, at the
+ * commit. A load belongs to one thread at a time; its client may be used by others meanwhile. The
+ * server gives up a load when its connection is lost, or when a minute passes without a row sent.
+ */
+
+/** A load under way; keeps its first failure, which all later calls return. */
+struct cellar_bulk;
+
+/** The rows from `start` up to and without `end`; empty: no bound. */
+struct cellar_bulk_range {
+    struct cellar_view start;
+    struct cellar_view end;
+};
+
+/** A cell of a load. */
+struct cellar_bulk_cell {
+    const char *family; /* NUL-terminated */
+    struct cellar_view qualifier;
+    int64_t timestamp_us;     /* >= 0 */
+    struct cellar_view value; /* at most 1 MiB */
+};
+
+/** What a load was. */
+struct cellar_bulk_counts {
+    uint64_t row_count;
+    uint64_t cell_count;
+    uint64_t byte_count; /* of keys, qualifiers and values */
+};
+
+/**
+ * Begins a load.
+ *
+ * @param range  NULL: the whole table
+ * @param bulk   receives the load; end it with cellar_bulk_commit() or cellar_bulk_abort(), and
+ *               free it with cellar_bulk_free()
+ * @return CELLAR_E_OK; CELLAR_E_FAILED_PRECONDITION (the range has rows; the table has a load),
+ *         CELLAR_E_RESOURCE_EXHAUSTED (the server has as many loads as it takes),
+ *         CELLAR_E_NOT_FOUND (table), or as cellar_table_drop()
+ */
+enum cellar_code cellar_bulk_begin(struct cellar_client *client, const char *table,
+                                   const struct cellar_bulk_range *range, struct cellar_call *call,
+                                   struct cellar_bulk **bulk);
+
+/**
+ * Adds a row; sends those that are there when they are about 1 MB. May wait for the server then.
+ *
+ * @param key    behind that of the row before; 1 to 4096 bytes, borrowed as are the cells
+ * @param cells  1 to 500,000 in order of family, qualifier, newest first, none twice; about 16 MiB
+ * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT (order, limits), CELLAR_E_NOT_FOUND (a family),
+ *         CELLAR_E_UNIMPLEMENTED (a value above 1 MiB), CELLAR_E_FAILED_PRECONDITION (a row of the
+ *         range was written meanwhile), CELLAR_E_OUTCOME_UNKNOWN (the connection was lost; the
+ *         load is, too), or as cellar_mutate_row(): the load can only be aborted
+ */
+enum cellar_code cellar_bulk_row(struct cellar_bulk *bulk, struct cellar_view key,
+                                 const struct cellar_bulk_cell *cells, size_t cell_count,
+                                 struct cellar_call *call);
+
+/**
+ * Sends the last rows and makes all of them visible and durable. Give it a timeout for as long as
+ * the server may need to sync what it has built.
+ *
+ * @param counts  untouched on failure
+ * @return CELLAR_E_OK; CELLAR_E_OUTCOME_UNKNOWN (all rows are there, or none); as cellar_bulk_row()
+ *         otherwise, and nothing was loaded
+ */
+enum cellar_code cellar_bulk_commit(struct cellar_bulk *bulk, struct cellar_call *call,
+                                    struct cellar_bulk_counts *counts);
+
+/** Ends a load without effect, also one that has failed. */
+enum cellar_code cellar_bulk_abort(struct cellar_bulk *bulk, struct cellar_call *call);
+
+/** Aborts a load that was not ended, and frees it. Takes NULL. */
+void cellar_bulk_free(struct cellar_bulk *bulk);
+
 /* ---- reading ------------------------------------------------------------------------------- */
 
 /*
