@@ -3,6 +3,9 @@
  * transfer.c; import_job.c does it.
  */
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "client/tools/csv_map.h"
 #include "client/tools/import_job.h"
 #include "client/tools/transfer.h"
@@ -10,6 +13,8 @@
 #define BATCH_ROWS_DEFAULT 250
 #define PARALLEL_DEFAULT 8
 #define ERRORS_MAX_DEFAULT 1000
+#define SORT_MEBIBYTES_DEFAULT 256
+#define BULK_TIMEOUT_US INT64_C(3600000000) /* a commit syncs all that was loaded */
 
 static const struct cellar_transfer_format formats[] = {
     [CELLAR_IMPORT_JSONL] = {"jsonl", ".jsonl"},
@@ -18,8 +23,9 @@ static const struct cellar_transfer_format formats[] = {
 };
 
 /* Options of its own that do not decide what becomes of the input. */
-static const char *const manner_options[] = {"batch",      "parallel", "rejects",
-                                             "max-errors", "dry-run",  "report"};
+static const char *const manner_options[] = {"batch",       "parallel", "rejects", "max-errors",
+                                             "dry-run",     "report",   "bulk",    "sorted",
+                                             "sort-memory", "tmp-dir"};
 
 static const struct cellar_transfer_kind import_kind = {
     .formats = formats,
@@ -90,6 +96,56 @@ static enum cellar_status report_get(const struct cellar_args *args, enum cellar
                                   name);
 }
 
+/* The folder of the input; the one that the program stands in for standard input. */
+static const char *folder_beside(const char *path, struct cellar_buffer *folder)
+{
+    const char *slash = strrchr(path, '/');
+    size_t bytes = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    CELLAR_ASSERT(folder->bytes == 0);
+    if (bytes == 0 || cellar_buffer_append(folder, path, bytes) != CELLAR_OK ||
+        cellar_buffer_append(folder, "", 1) != CELLAR_OK) {
+        return ".";
+    }
+    return (const char *)folder->data;
+}
+
+/* Reads the options of --bulk. @param folder  receives what the options borrow */
+static enum cellar_status bulk_get(const struct cellar_args *args,
+                                   struct cellar_import_job_options *options,
+                                   struct cellar_buffer *folder, struct cellar_error *error)
+{
+    static const char *const others[] = {"sorted", "sort-memory", "tmp-dir"};
+    static const struct cellar_args_limits mebibytes = {.least = 1, .most = 1048576};
+    int64_t memory_mebibytes = SORT_MEBIBYTES_DEFAULT;
+    bool is_bulk = cellar_args_has(args, "bulk");
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(others) && !is_bulk; i++) {
+        if (cellar_args_has(args, others[i])) {
+            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT, "Option --%s belongs to --bulk",
+                                    others[i]);
+        }
+    }
+    if (is_bulk && cellar_args_has(args, "progress")) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Option --progress does not go with --bulk, which writes all or "
+                                "nothing");
+    }
+    CELLAR_TRY(cellar_args_number(args, "sort-memory", mebibytes, &memory_mebibytes, error));
+    CELLAR_ASSERT(memory_mebibytes >= 1);
+    const char *directory = cellar_args_text(args, "tmp-dir");
+    directory = directory != NULL ? directory : getenv("TMPDIR");
+    options->is_bulk = is_bulk && !options->importer.is_dry;
+    options->importer.is_dry = options->importer.is_dry || is_bulk;
+    options->bulk = (struct cellar_import_bulk_options){
+        .memory_bytes = (uint64_t)memory_mebibytes << 20,
+        .directory = directory != NULL && directory[0] != '\0'
+                         ? directory
+                         : folder_beside(options->path, folder),
+        .is_sorted = cellar_args_has(args, "sorted"),
+        .timeout_us = CELLAR_MAX(options->importer.patience_us, BULK_TIMEOUT_US),
+    };
+    return CELLAR_OK;
+}
+
 /* Reads what is import's own. */
 static enum cellar_status options_get(const struct cellar_args *args,
                                       const struct cellar_transfer *transfer,
@@ -122,13 +178,16 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
 {
     struct cellar_import_job_options options = {.importer = {.client = tool->client}};
     struct cellar_transfer transfer = {0};
+    struct cellar_buffer folder = {0};
     CELLAR_ASSERT(tool->client != NULL);
     enum cellar_status status = cellar_transfer_read(&import_kind, args, &transfer, error);
     if (status == CELLAR_INVALID_ARGUMENT && cellar_args_has(args, "format")) {
         tool->next_step = "--format is the input's; --report names the format of the summary.";
     }
     status = status == CELLAR_OK ? options_get(args, &transfer, &options, error) : status;
+    status = status == CELLAR_OK ? bulk_get(args, &options, &folder, error) : status;
     status = status == CELLAR_OK ? cellar_import_job_run(tool, &options, error) : status;
+    cellar_buffer_fini(&folder);
     cellar_transfer_fini(&transfer);
     return status;
 }
@@ -153,6 +212,10 @@ static const struct cellar_option import_options[] = {
     {"max-errors", "N", "stop when more rows than that are refused; default 1000"},
     {"rejects", "FILE", "write the refused lines there, as they are"},
     {"progress", "FILE", "where progress is kept; default FILE.progress"},
+    {"bulk", NULL, "into an empty table, by one bulk load: all rows or none"},
+    {"sorted", NULL, "bulk: the rows are in the order of their keys, and are not sorted"},
+    {"sort-memory", "MIB", "bulk: memory for sorting; default 256"},
+    {"tmp-dir", "DIR", "bulk: for what memory does not hold; default TMPDIR, else beside FILE"},
     {"dry-run", NULL, "check the whole input and send nothing"},
     {"report", "text|json|jsonl|csv", "how the summary is printed; default text"},
     {NULL, NULL, NULL},
@@ -205,7 +268,13 @@ const struct cellar_command cellar_import_commands[] = {
          "What is done is kept in FILE.progress until the end. After Ctrl-C, a kill or a failure\n"
          "the same command goes on from there; what it sends twice it writes once, with the\n"
          "timestamps of the first run. Standard input has to be given again from its beginning,\n"
-         "and needs --progress. A server that restarts is waited for (--timeout, default 1m).\n",
+         "and needs --progress. A server that restarts is waited for (--timeout, default 1m).\n"
+         "\n"
+         "--bulk is for a table without rows: the input is read and sorted, what exceeds\n"
+         "--sort-memory in a file without a name, then loaded past the server's log, and seen\n"
+         "all at once. Rows of one key are joined. It cannot go on after an interrupt or a\n"
+         "failure: nothing was written then. --sorted spares the sorting; a row that is out of\n"
+         "order ends it, and so does a row above 4 MiB; a value above 1 MiB is refused.\n",
      .options = import_options,
      .word_count_min = 2,
      .word_count_max = 2,

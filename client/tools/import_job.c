@@ -16,6 +16,10 @@
  * decide what becomes of the input; it is refused where one of them is another. It goes when the
  * import has come to its end. A dry import has none and sends nothing.
  *
+ * By --bulk the importer is dry, and counts and refuses as ever; what it would have sent goes into
+ * a bulk load (import_bulk.h) when all of the input was read. There is no progress to keep: all of
+ * it is written in the end, or nothing.
+ *
  * The table is described first: a name that is wrong is told once and before anything is read. One
  * thread, but for the importer's workers and the one that waits for signals.
  */
@@ -43,6 +47,7 @@ struct job {
     struct cellar_table_info *table;
     struct cellar_import_source *source;
     struct cellar_importer *importer;
+    struct cellar_import_bulk *bulk; /* NULL: none */
     struct cellar_import_rejects rejects;
     struct cellar_progress_bar bar;
     struct cellar_buffer path; /* of the progress file, NUL-terminated */
@@ -307,6 +312,27 @@ static bool tick(void *context)
 
 /* ---- from the beginning to the end --------------------------------------------------------- */
 
+/* A row of a bulk load is taken, or refused like one that cannot be read. */
+static enum cellar_status row_take(struct job *job, const struct cellar_record *record,
+                                   enum cellar_source_outcome *outcome, struct cellar_error *error)
+{
+    if (job->bulk == NULL || *outcome != CELLAR_SOURCE_ROW) {
+        return CELLAR_OK;
+    }
+    CELLAR_ASSERT(record->cell_count > 0);
+    if (record->has_more || record->is_rest) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Line %" PRIu64 " is a row above 4 MiB, which cannot be loaded in "
+                                "bulk; import it without --bulk",
+                                record->line);
+    }
+    if (cellar_import_bulk_check(record, error) != CELLAR_OK) {
+        *outcome = CELLAR_SOURCE_REFUSED;
+        return CELLAR_OK;
+    }
+    return cellar_import_bulk_put(job->bulk, record, error);
+}
+
 /* Hands rows over until the input ends or something stops it. Refusals go through the importer as
  * rows do, which keeps them in the input's order. */
 static enum cellar_status rows_hand_over(struct job *job, struct cellar_record *record,
@@ -319,6 +345,7 @@ static enum cellar_status rows_hand_over(struct job *job, struct cellar_record *
             return cellar_error_set(error, CELLAR_CANCELLED, "Interrupted");
         }
         CELLAR_TRY(cellar_import_source_next(job->source, record, &outcome, error));
+        CELLAR_TRY(row_take(job, record, &outcome, error));
         struct cellar_import_place place = cellar_import_source_place(job->source);
         if (outcome == CELLAR_SOURCE_ROW) {
             CELLAR_TRY(cellar_importer_add(job->importer, record, place, error));
@@ -362,6 +389,39 @@ static enum cellar_status rows_move(struct job *job, struct cellar_error *error)
     return status;
 }
 
+/* Draws the bar of the second half of a bulk load. */
+static void loaded_show(void *context, uint64_t bytes, uint64_t bytes_total, uint64_t row_count)
+{
+    struct job *job = context;
+    const struct cellar_progress_view view = {.done_bytes = (int64_t)bytes,
+                                              .total_bytes = (int64_t)bytes_total,
+                                              .share = -1,
+                                              .row_count = row_count,
+                                              .refused_count = job->counts.refused_count,
+                                              .note = "loading"};
+    CELLAR_ASSERT(bytes <= bytes_total);
+    cellar_progress_bar_show(&job->bar, &view);
+}
+
+/* Loads what was read. What failed has written nothing, whatever was counted. */
+static enum cellar_status bulk_end(struct job *job, enum cellar_status status,
+                                   struct cellar_error *error)
+{
+    struct cellar_bulk_counts loaded;
+    CELLAR_ASSERT(job->bulk != NULL);
+    if (status == CELLAR_OK) {
+        cellar_progress_bar_clear(&job->bar);
+        cellar_progress_bar_start(&job->bar, job->tool->err);
+        status = cellar_import_bulk_finish(job->bulk, &loaded, error);
+    }
+    if (status != CELLAR_OK) {
+        job->counts.row_count = 0;
+        job->counts.cell_count = 0;
+        job->counts.value_bytes = 0;
+    }
+    return status;
+}
+
 /* True for failures at which rows may be written that nobody has acknowledged. */
 static bool is_sent(enum cellar_status status)
 {
@@ -378,6 +438,13 @@ static void advice_add(struct job *job, struct cellar_error *error)
                    (int)(bytes > 0 && error->text[bytes - 1] == '.' ? bytes - 1 : bytes),
                    error->text);
     CELLAR_ASSERT(error->code != CELLAR_OK);
+    if (job->bulk != NULL) {
+        (void)cellar_error_set(error, error->code, "%.300s. %s", text,
+                               error->code == CELLAR_OUTCOME_UNKNOWN
+                                   ? "All of the rows are there, or none"
+                                   : "Nothing was loaded");
+        return;
+    }
     if (job->options->importer.is_dry) {
         job->tool->next_step = "Nothing was written.";
     } else if (job->file.path != NULL) {
@@ -396,6 +463,13 @@ static void advice_add(struct job *job, struct cellar_error *error)
     }
 }
 
+/* Whether nothing is to be written. */
+static bool is_dry(const struct job *job)
+{
+    CELLAR_ASSERT(job->options->importer.is_dry || !job->options->is_bulk);
+    return job->options->importer.is_dry && !job->options->is_bulk;
+}
+
 /* Prints what came of it as a sentence. */
 static void summary_say(const struct job *job, int64_t elapsed_us)
 {
@@ -406,9 +480,9 @@ static void summary_say(const struct job *job, int64_t elapsed_us)
     (void)fprintf(job->tool->out,
                   "%s %" PRIu64 " rows, %" PRIu64 " cells, %" PRIu64
                   " bytes in %.3f s (%.0f rows/s); refused %" PRIu64,
-                  job->options->importer.is_dry ? "would write" : "wrote", counts->row_count,
-                  counts->cell_count, counts->value_bytes, seconds,
-                  seconds > 0 ? (double)row_count / seconds : 0.0, counts->refused_count);
+                  is_dry(job) ? "would write" : "wrote", counts->row_count, counts->cell_count,
+                  counts->value_bytes, seconds, seconds > 0 ? (double)row_count / seconds : 0.0,
+                  counts->refused_count);
     if (job->before.place.position > 0) {
         (void)fprintf(job->tool->out, "; %" PRIu64 " of the rows before it was stopped",
                       job->before.row_count);
@@ -422,7 +496,7 @@ static enum cellar_status summary_print(struct job *job, struct cellar_error *er
     const struct cellar_import_counts *counts = &job->counts;
     int64_t elapsed_us = CELLAR_MAX(job->end_us - job->start_us, INT64_C(0));
     const struct cellar_report_field fields[] = {
-        {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = job->options->importer.is_dry},
+        {.name = "dry_run", .kind = CELLAR_REPORT_BOOL, .number = is_dry(job)},
         {.name = "rows", .number = counts->row_count},
         {.name = "cells", .number = counts->cell_count},
         {.name = "bytes", .number = counts->value_bytes},
@@ -456,6 +530,9 @@ static enum cellar_status job_do(struct job *job, struct cellar_error *error)
     cellar_progress_bar_start(&job->bar, job->tool->err);
     struct cellar_error late;
     enum cellar_status status = rows_move(job, error);
+    if (job->bulk != NULL) {
+        status = bulk_end(job, status, error);
+    }
     job->end_us = cellar_clock_monotonic_us();
     enum cellar_status summary_status = summary_print(job, &late);
     if (status == CELLAR_OK && summary_status != CELLAR_OK) {
@@ -507,6 +584,18 @@ static enum cellar_status source_begin(struct job *job, struct cellar_error *err
     return CELLAR_OK;
 }
 
+static enum cellar_status bulk_begin(struct job *job, struct cellar_error *error)
+{
+    struct cellar_import_bulk_options *bulk = &job->options->bulk;
+    CELLAR_ASSERT(job->file.path == NULL && job->bulk == NULL);
+    bulk->client = job->options->importer.client;
+    bulk->table = job->options->importer.table;
+    bulk->interrupt = job->interrupt;
+    bulk->on_loaded = loaded_show;
+    bulk->context = job;
+    return cellar_import_bulk_start(bulk, &job->bulk, error);
+}
+
 /* Takes everything that the import needs, in the order in which it can be wrong. */
 static enum cellar_status job_prepare(struct job *job, struct cellar_error *error)
 {
@@ -529,6 +618,9 @@ static enum cellar_status job_prepare(struct job *job, struct cellar_error *erro
     CELLAR_TRY(cellar_import_rejects_open(&job->rejects, options->rejects_path, rejects, error));
     CELLAR_ASSERT(job->importer == NULL);
     CELLAR_TRY(source_begin(job, error));
+    if (options->is_bulk) {
+        CELLAR_TRY(bulk_begin(job, error));
+    }
     return progress_begin(job, error);
 }
 
@@ -543,6 +635,7 @@ enum cellar_status cellar_import_job_run(struct cellar_tool *tool,
         status = job_do(&job, error);
     }
     cellar_importer_free(job.importer);
+    cellar_import_bulk_free(job.bulk);
     cellar_import_source_close(job.source);
     cellar_import_rejects_close(&job.rejects);
     cellar_import_input_close(job.input);

@@ -1,6 +1,7 @@
 #ifndef CELLAR_TOOLS_IMPORT_JOB_H
 #define CELLAR_TOOLS_IMPORT_JOB_H
 
+#include "client/tools/import_bulk.h"
 #include "client/tools/import_source.h"
 #include "client/tools/importer.h"
 #include "client/tools/tool.h"
@@ -19,6 +20,8 @@ struct cellar_import_job_options {
     const char *progress_path;               /* NULL: beside the input; of standard input none */
     enum cellar_format report_format;        /* of the summary */
     struct cellar_slice words;               /* the options that decide what becomes of the input */
+    bool is_bulk; /* by one bulk load; then the importer is dry, and only checks and counts */
+    struct cellar_import_bulk_options bulk; /* its how; the rest is the job's */
 };
 
 /**

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""import --bulk: what it loads is what the ordinary import writes, whatever the order of the input and
+the memory for sorting; what it refuses; and that a kill at any moment leaves all of it or nothing."""
+# ctest-timeout: 300
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import cellar_native as native  # noqa: E402
+
+ROW_COUNT = 20000
+CELLAR = os.environ["CELLAR"]
+
+
+def told(server, *arguments):
+    """All that cellar says, which does not end well."""
+    done = subprocess.run([CELLAR, "--endpoint", "127.0.0.1:%d" % server.port, *arguments], check=False,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=120)
+    assert done.returncode != 0, (arguments, done)
+    return done.stdout
+
+
+def lines_make(order):
+    """Rows of two cells; every tenth key comes a second time, with one cell that replaces another."""
+    lines = []
+    for number in order:
+        key = "row%06d" % number
+        cells = [{"family": "f", "qualifier": "z", "timestamp": 2000, "value": "v%d" % number},
+                 {"family": "f", "qualifier": "a", "timestamp": 1000, "value": "x" * 60}]
+        lines.append(json.dumps({"row": key, "cells": cells}))
+        if number % 10 == 0:
+            cells = [{"family": "f", "qualifier": "a", "timestamp": 1000, "value": "later"},
+                     {"family": "f", "qualifier": "a", "timestamp": 3000, "value": "newest"}]
+            lines.append(json.dumps({"row": key, "cells": cells}))
+    return lines
+
+
+def file_write(path, lines):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("".join(line + "\n" for line in lines))
+    return path
+
+
+def scanned(server, table):
+    return native.tool_bytes(server, "scan", table, "--format", "jsonl")
+
+
+def table_make(server, table, splits=True):
+    with server.connect() as connection:
+        keys = [b"row005000", b"row015000"] if splits else []
+        connection.create_table(table, {"f": None}, split_keys=keys)
+
+
+def loads_equal_imports(server, folder):
+    order = list(range(ROW_COUNT))
+    random.Random(native.test_seed()).shuffle(order)
+    shuffled = file_write(os.path.join(folder, "shuffled.jsonl"), lines_make(order))
+    in_order = file_write(os.path.join(folder, "sorted.jsonl"), lines_make(range(ROW_COUNT)))
+    for table in ("ordinary", "memory", "spilled", "streamed"):
+        table_make(server, table)
+    native.tool(server, "import", "ordinary", shuffled)
+    native.tool(server, "import", "memory", shuffled, "--bulk")
+    native.tool(server, "import", "spilled", shuffled, "--bulk", "--sort-memory", "1", "--tmp-dir", folder)
+    native.tool(server, "import", "streamed", in_order, "--bulk", "--sorted")
+    expected = scanned(server, "ordinary")
+    assert expected.count(b"\n") == ROW_COUNT
+    for table in ("memory", "spilled", "streamed"):
+        assert scanned(server, table) == expected, table
+    assert not [name for name in os.listdir(folder) if name.startswith("cellar-sort")]
+    native.tool(server, "scrub")
+    native.tool(server, "compact", "memory")
+    assert scanned(server, "memory") == expected
+    return shuffled, in_order, expected
+
+
+def mistakes_are_refused(server, folder, shuffled):
+    table_make(server, "mistakes")
+    text = told(server, "import", "memory", shuffled, "--bulk")
+    assert "needs a range without rows, but there is row row000000" in text, text
+    text = told(server, "import", "mistakes", shuffled, "--bulk", "--sorted")
+    assert "order of their keys" in text and "Nothing was loaded" in text, text
+    for wrong in (["--bulk", "--progress", "p"], ["--sorted"], ["--tmp-dir", "."], ["--sort-memory", "5"]):
+        text = told(server, "import", "mistakes", shuffled, *wrong)
+        assert "--bulk" in text, text
+    text = told(server, "import", "mistakes", shuffled, "--bulk", "--sort-memory", "1", "--tmp-dir",
+                       os.path.join(folder, "none"))
+    assert "Sorting needs a file in" in text, text
+    assert scanned(server, "mistakes") == b""
+    # Refused lines are told and kept, the others loaded.
+    lines = lines_make(range(100))
+    lines[7] = "no json"
+    lines[9] = json.dumps({"row": "other", "cells": [{"family": "none", "qualifier": "", "timestamp": 1000,
+                                                      "value": ""}]})
+    path = file_write(os.path.join(folder, "some.jsonl"), lines)
+    rejects = os.path.join(folder, "rejects")
+    text = told(server, "import", "mistakes", path, "--bulk", "--rejects", rejects, "--max-errors", "1")
+    assert "Stopped by 2 refusals" in text and "Nothing was loaded" in text, text
+    assert scanned(server, "mistakes") == b""
+    text = told(server, "import", "mistakes", path, "--bulk", "--rejects", rejects)
+    assert "line 8 refused" in text and "refused 2" in text, text
+    with open(rejects, encoding="utf-8") as file:
+        assert file.read() == lines[7] + "\n" + lines[9] + "\n"
+    assert scanned(server, "mistakes").count(b"\n") == 98  # two of the 100 rows had a wrong line each
+    text = told(server, "import", "ordinary", path, "--bulk", "--dry-run")
+    assert "would write 108 rows" in text, text
+
+
+def an_interrupt_leaves_nothing(server, folder, shuffled):
+    table_make(server, "interrupted")
+    reader, writer = os.pipe()
+    process = subprocess.Popen([CELLAR, "--endpoint", "127.0.0.1:%d" % server.port, "import", "interrupted", "-",
+                                "--bulk"], stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    os.close(reader)
+    with open(shuffled, "rb") as file:
+        os.write(writer, file.read(50000))
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0].decode()
+    os.close(writer)
+    assert process.returncode != 0 and "Nothing was loaded" in output, output
+    assert scanned(server, "interrupted") == b""
+
+
+def a_kill_leaves_all_or_nothing(server, in_order, expected):
+    outcomes = set()
+    started = time.monotonic()
+    table_make(server, "timed")
+    native.tool(server, "import", "timed", in_order, "--bulk", "--sorted")
+    whole = time.monotonic() - started
+    for number in range(12):
+        table = "killed%d" % number
+        table_make(server, table)
+        process = subprocess.Popen([CELLAR, "--endpoint", "127.0.0.1:%d" % server.port, "import", table, in_order,
+                                    "--bulk", "--sorted", "--timeout", "1s"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if number == 11:
+            assert process.wait(timeout=60) == 0  # behind the answer of the commit
+        else:
+            time.sleep(whole * (0.3 + 0.09 * number))
+        server.kill()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        server.start()
+        rows = scanned(server, table)
+        assert rows in (b"", expected), (table, len(rows))
+        outcomes.add(rows == expected)
+    assert True in outcomes
+    print("bulk import: outcomes of kills", sorted(outcomes))
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        data = os.path.join(folder, "data")
+        with native.Server(data) as server:
+            server.start()
+            shuffled, in_order, expected = loads_equal_imports(server, folder)
+            mistakes_are_refused(server, folder, shuffled)
+            an_interrupt_leaves_nothing(server, folder, shuffled)
+            a_kill_leaves_all_or_nothing(server, in_order, expected)
+            server.stop()
+            native.tool_offline("check", data)
+    print("bulk import: all as it should be")
+
+
+if __name__ == "__main__":
+    main()
