@@ -291,7 +291,9 @@ static enum cellar_status window_fill(struct cellar_row_sorter *sorter, struct r
     if (kept >= bytes) {
         return CELLAR_OK;
     }
-    memmove(window->data, window->data + run->used, kept);
+    if (kept > 0) {
+        memmove(window->data, window->data + run->used, kept);
+    }
     window->bytes = kept;
     run->used = 0;
     size_t wanted = CELLAR_MAX(CELLAR_MAX(bytes, share), (size_t)WINDOW_BYTES_MIN);
