@@ -55,8 +55,8 @@ struct fake_service {
     bool is_drop_of_all;
     struct svc_compact_request compact;
     struct svc_load_range load_range;
-    uint64_t load_number; /* of the last rows */
-    size_t load_bytes;    /* of them */
+    _Atomic uint64_t load_number; /* of the last rows */
+    size_t load_bytes;            /* of them */
     const void *_Atomic load_owner;
     const void *released_owner;     /* whose loads were to end last */
     struct svc_scrub_request scrub; /* the last one */
