@@ -258,7 +258,7 @@ enum cellar_status svc_loader_begin(struct svc_loader *loader, struct tablet_tab
     struct slot *slot = NULL;
     struct tablet_load *load = NULL;
     CELLAR_TRY(slot_new(loader, owner, &slot, error));
-    CELLAR_ASSERT(slot->is_busy);
+    CELLAR_ASSERT(slot != NULL && slot->is_busy);
     enum cellar_status status =
         tablet_load_begin(loader->db, table, range->start, range->end, &load, error);
     if (status != CELLAR_OK) {
@@ -279,7 +279,7 @@ enum cellar_status svc_loader_rows(struct svc_loader *loader, const struct svc_l
 {
     struct slot *slot = NULL;
     CELLAR_TRY(slot_take(loader, rows->id, rows->owner, &slot, error));
-    CELLAR_ASSERT(slot->load != NULL);
+    CELLAR_ASSERT(slot != NULL && slot->load != NULL);
     enum cellar_status status = CELLAR_OK;
     uint64_t row_count = tablet_load_counts(slot->load).row_count;
     if (rows->number != slot->number_next) {
@@ -308,7 +308,7 @@ enum cellar_status svc_loader_commit(struct svc_loader *loader, uint64_t id,
 {
     struct slot *slot = NULL;
     CELLAR_TRY(slot_take(loader, id, NULL, &slot, error));
-    CELLAR_ASSERT(slot->load != NULL);
+    CELLAR_ASSERT(slot != NULL && slot->load != NULL);
     const struct tablet_load_counts taken = tablet_load_counts(slot->load);
     enum cellar_status status = tablet_load_commit(slot->load, error);
     slot_end(loader, slot, status == CELLAR_OK);
@@ -326,7 +326,7 @@ enum cellar_status svc_loader_abort(struct svc_loader *loader, uint64_t id,
 {
     struct slot *slot = NULL;
     CELLAR_TRY(slot_take(loader, id, NULL, &slot, error));
-    CELLAR_ASSERT(slot->load != NULL);
+    CELLAR_ASSERT(slot != NULL && slot->load != NULL);
     slot_end(loader, slot, false);
     return CELLAR_OK;
 }

@@ -127,6 +127,7 @@ static enum cellar_status cells_decode(struct decoding *decoding, struct store_l
         }
         CELLAR_TRY(family_find(decoding, row->key, reader));
         CELLAR_TRY(cell_check(decoding, row->key, reader));
+        CELLAR_ASSERT(decoding->family != NULL);
         cells[i] =
             (struct store_cell){.cell = reader->cell, .generation = decoding->family->generation};
         cells[i].cell.family = decoding->family->name;
