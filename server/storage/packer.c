@@ -186,7 +186,8 @@ static enum cellar_status value_write(struct store_packer *packer)
     struct cellar_slice value = cellar_slice_of(&packer->value);
     CELLAR_ASSERT(packer->txn->is_write);
     if (packer->fill == NULL) {
-        return store_env_put(packer->txn, key, value);
+        return packer->is_last ? store_env_append(packer->txn, key, value)
+                               : store_env_put(packer->txn, key, value);
     }
     store_page_add(packer->fill, key.bytes, value.bytes);
     return store_env_append(packer->txn, key, value);

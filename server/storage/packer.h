@@ -25,6 +25,7 @@ struct store_page_fill {
 struct store_packer {
     struct store_env_txn *txn;
     struct store_page_fill *fill;   /* NULL: put; else append */
+    bool is_last;                   /* put: the run lies behind all keys */
     struct cellar_slice row_key;    /* the row's part; borrowed */
     struct cellar_buffer out_key;   /* of the run's first segment */
     struct cellar_buffer next_key;  /* of the segment behind the run; empty: none in this row */

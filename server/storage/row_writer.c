@@ -101,12 +101,29 @@ static enum cellar_status region_load(struct store_row_writer *writer)
                             has_next ? cellar_slice_of(&cursor->key) : cellar_slice_make(NULL, 0));
 }
 
-/* Begins a run at the region that holds `key`; a row that LMDB lacks is one region without base. */
+/* A row that LMDB lacks is one region without base. Where it lies behind all others, as rows do
+ * that come in the order of their keys, its segments are appended: LMDB leaves full pages then,
+ * where it would else cut each in two halves. */
+static enum cellar_status row_begin_new(struct store_row_writer *writer)
+{
+    struct store_env_cursor *cursor = &writer->cursor;
+    struct store_packer *packer = &writer->packer;
+    CELLAR_TRY(store_packer_set(&packer->out_key, packer->row_key));
+    cellar_buffer_clear(&packer->next_key);
+    CELLAR_ASSERT(packer->fill == NULL);
+    CELLAR_TRY(cursor->is_valid ? store_env_cursor_next(cursor)
+                                : store_env_cursor_seek(cursor, packer->row_key));
+    packer->is_last = !cursor->is_valid;
+    return CELLAR_OK;
+}
+
+/* Begins a run at the region that holds `key`. */
 static enum cellar_status run_begin(struct store_row_writer *writer, struct cellar_slice key)
 {
     struct store_env_cursor *cursor = &writer->cursor;
     writer->packer.has_old = false;
     writer->packer.has_written = false;
+    writer->packer.is_last = false;
     writer->region_count = 0;
     store_filter_begin(&writer->filter);
     writer->base = cellar_slice_make(NULL, 0);
@@ -114,8 +131,7 @@ static enum cellar_status run_begin(struct store_row_writer *writer, struct cell
     if (cursor->is_valid && key_is_of_row(writer, cellar_slice_of(&cursor->key))) {
         CELLAR_TRY(region_load(writer));
     } else {
-        CELLAR_TRY(store_packer_set(&writer->packer.out_key, writer->packer.row_key));
-        cellar_buffer_clear(&writer->packer.next_key);
+        CELLAR_TRY(row_begin_new(writer));
     }
     CELLAR_ASSERT(writer->packer.pending_count == 0);
     return CELLAR_OK;
