@@ -217,6 +217,7 @@ static enum cellar_status block_spill(struct cellar_row_sorter *sorter, struct c
     CELLAR_ASSERT(sorter->place_count > 0);
     CELLAR_TRY(file_open(sorter, error));
     CELLAR_TRY(run_new(sorter, &run, error));
+    CELLAR_ASSERT(run != NULL);
     places_sort(sorter);
     for (size_t i = 0; status == CELLAR_OK && i < sorter->place_count; i++) {
         const uint8_t *entry = sorter->block.data + sorter->places[i];
