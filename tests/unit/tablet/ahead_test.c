@@ -13,7 +13,7 @@
 #include "server/tablet/ahead.h"
 #include "tests/support/disk.h"
 
-#define ROW_COUNT 6000u
+#define ROW_COUNT 12000u
 #define CHUNK_ROWS 100u
 #define VALUE_BYTES 900u
 
@@ -165,7 +165,7 @@ static void window_grows_with_the_scan(void **state)
     size_t window_bytes = 0;
     rig_begin(&rig);
     bool is_gone = file_drop(&rig);
-    for (uint32_t chunks = 1; is_gone && chunks < 20; chunks += 6) {
+    for (uint32_t chunks = 1; is_gone && chunks <= 16; chunks *= 4) {
         ahead = (struct tablet_ahead){.first = NULL};
         assert_true(file_drop(&rig));
         (void)run(&rig, &ahead, chunks, true);
