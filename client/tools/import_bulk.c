@@ -21,10 +21,12 @@
 
 #include "client/lib/mutations.h"
 #include "client/tools/row_sorter.h"
+#include "common/cell.h"
 #include "common/mem.h"
 
 #define VALUE_BYTES_MAX 1048576u
 #define NOTE_ROWS 256u
+#define KEY_SHOWN_BYTES 32u
 
 /* A cell, and where it came. */
 struct gathered {
@@ -67,8 +69,8 @@ static enum cellar_status load_begin(struct cellar_import_bulk *bulk, struct cel
 {
     struct cellar_call call = {.timeout_us = bulk->options.timeout_us};
     CELLAR_ASSERT(bulk->load == NULL);
-    return cellar_bulk_begin(bulk->options.client, bulk->options.table, NULL, &call, &bulk->load) ==
-                   CELLAR_E_OK
+    return cellar_bulk_begin(bulk->options.client, bulk->options.table, &bulk->options.range, &call,
+                             &bulk->load) == CELLAR_E_OK
                ? CELLAR_OK
                : call_failed(&call, error);
 }
@@ -255,6 +257,22 @@ static enum cellar_status row_gather(struct cellar_import_bulk *bulk,
 }
 
 /* ---- records --------------------------------------------------------------------------------- */
+
+enum cellar_status cellar_import_bulk_range_check(const struct cellar_bulk_range *range,
+                                                  const struct cellar_record *record,
+                                                  struct cellar_error *error)
+{
+    struct cellar_slice key = cellar_slice_of(&record->key);
+    char text[4 * KEY_SHOWN_BYTES + 8];
+    CELLAR_ASSERT(key.bytes > 0);
+    if (cellar_slice_compare(key, cellar_view_slice(range->start)) >= 0 &&
+        (range->end.bytes == 0 || cellar_slice_compare(key, cellar_view_slice(range->end)) < 0)) {
+        return CELLAR_OK;
+    }
+    return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                            "Row %s lies outside of --start and --end",
+                            cellar_bytes_show(key, KEY_SHOWN_BYTES, text, sizeof text));
+}
 
 enum cellar_status cellar_import_bulk_check(const struct cellar_record *record,
                                             struct cellar_error *error)

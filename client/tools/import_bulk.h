@@ -8,7 +8,7 @@
 
 /*
  * The second way of an import: rows are gathered and sorted, or are in order already, and go into
- * an empty table by one bulk load.
+ * an empty table, or a range of one that has no row, by one bulk load.
  */
 
 struct cellar_import_bulk;
@@ -17,10 +17,11 @@ struct cellar_import_bulk;
 struct cellar_import_bulk_options {
     struct cellar_client *client;
     const char *table;
-    uint64_t memory_bytes; /* for sorting */
-    const char *directory; /* for what memory does not hold */
-    bool is_sorted;        /* the input is in the order of its keys: rows are sent at once */
-    int64_t timeout_us;    /* of one request, which may wait for a disk */
+    uint64_t memory_bytes;          /* for sorting */
+    const char *directory;          /* for what memory does not hold */
+    struct cellar_bulk_range range; /* that must have no row, and gets all; empty: no bound */
+    bool is_sorted;     /* the input is in the order of its keys: rows are sent at once */
+    int64_t timeout_us; /* of one request, which may wait for a disk */
     struct cellar_interrupt *interrupt;
     /** Called now and then while rows are loaded; `bytes` of `bytes_total` are. */
     void (*on_loaded)(void *context, uint64_t bytes, uint64_t bytes_total, uint64_t row_count);
@@ -32,6 +33,12 @@ struct cellar_import_bulk_options {
 enum cellar_status cellar_import_bulk_start(const struct cellar_import_bulk_options *options,
                                             struct cellar_import_bulk **bulk,
                                             struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Whether a row, or a part of one, lies in the range. @return CELLAR_OK; CELLAR_INVALID_ARGUMENT
+ * naming the row */
+enum cellar_status cellar_import_bulk_range_check(const struct cellar_bulk_range *range,
+                                                  const struct cellar_record *record,
+                                                  struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Whether a bulk load takes a whole row. @return CELLAR_OK; CELLAR_INVALID_ARGUMENT saying why not
  */

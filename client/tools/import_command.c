@@ -8,6 +8,7 @@
 
 #include "client/tools/csv_map.h"
 #include "client/tools/import_job.h"
+#include "client/tools/select.h"
 #include "client/tools/transfer.h"
 
 #define BATCH_ROWS_DEFAULT 250
@@ -109,12 +110,37 @@ static const char *folder_beside(const char *path, struct cellar_buffer *folder)
     return (const char *)folder->data;
 }
 
-/* Reads the options of --bulk. @param folder  receives what the options borrow */
+/* What the options of --bulk borrow. */
+struct bulk_memory {
+    struct cellar_buffer folder;
+    struct cellar_buffer start;
+    struct cellar_buffer end;
+};
+
+/* Reads the range that is loaded. */
+static enum cellar_status range_get(const struct cellar_args *args, struct bulk_memory *memory,
+                                    struct cellar_bulk_range *range, struct cellar_error *error)
+{
+    bool has_start = false;
+    bool has_end = false;
+    CELLAR_TRY(cellar_select_bytes(args, "start", &memory->start, &has_start, error));
+    CELLAR_TRY(cellar_select_bytes(args, "end", &memory->end, &has_end, error));
+    range->start = cellar_view_of(memory->start.data, memory->start.bytes);
+    range->end = cellar_view_of(memory->end.data, memory->end.bytes);
+    CELLAR_ASSERT(has_end || range->end.bytes == 0);
+    return has_end && cellar_slice_compare(cellar_slice_of(&memory->start),
+                                           cellar_slice_of(&memory->end)) >= 0
+               ? cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                  "Option --start must be less than --end")
+               : CELLAR_OK;
+}
+
+/* Reads the options of --bulk. @param memory  receives what the options borrow */
 static enum cellar_status bulk_get(const struct cellar_args *args,
                                    struct cellar_import_job_options *options,
-                                   struct cellar_buffer *folder, struct cellar_error *error)
+                                   struct bulk_memory *memory, struct cellar_error *error)
 {
-    static const char *const others[] = {"sorted", "sort-memory", "tmp-dir"};
+    static const char *const others[] = {"sorted", "sort-memory", "tmp-dir", "start", "end"};
     static const struct cellar_args_limits mebibytes = {.least = 1, .most = 1048576};
     int64_t memory_mebibytes = SORT_MEBIBYTES_DEFAULT;
     bool is_bulk = cellar_args_has(args, "bulk");
@@ -139,11 +165,11 @@ static enum cellar_status bulk_get(const struct cellar_args *args,
         .memory_bytes = (uint64_t)memory_mebibytes << 20,
         .directory = directory != NULL && directory[0] != '\0'
                          ? directory
-                         : folder_beside(options->path, folder),
+                         : folder_beside(options->path, &memory->folder),
         .is_sorted = cellar_args_has(args, "sorted"),
         .timeout_us = CELLAR_MAX(options->importer.patience_us, BULK_TIMEOUT_US),
     };
-    return CELLAR_OK;
+    return range_get(args, memory, &options->bulk.range, error);
 }
 
 /* Reads what is import's own. */
@@ -178,16 +204,18 @@ static enum cellar_status import_run(struct cellar_tool *tool, const struct cell
 {
     struct cellar_import_job_options options = {.importer = {.client = tool->client}};
     struct cellar_transfer transfer = {0};
-    struct cellar_buffer folder = {0};
+    struct bulk_memory memory = {.folder = {0}};
     CELLAR_ASSERT(tool->client != NULL);
     enum cellar_status status = cellar_transfer_read(&import_kind, args, &transfer, error);
     if (status == CELLAR_INVALID_ARGUMENT && cellar_args_has(args, "format")) {
         tool->next_step = "--format is the input's; --report names the format of the summary.";
     }
     status = status == CELLAR_OK ? options_get(args, &transfer, &options, error) : status;
-    status = status == CELLAR_OK ? bulk_get(args, &options, &folder, error) : status;
+    status = status == CELLAR_OK ? bulk_get(args, &options, &memory, error) : status;
     status = status == CELLAR_OK ? cellar_import_job_run(tool, &options, error) : status;
-    cellar_buffer_fini(&folder);
+    cellar_buffer_fini(&memory.folder);
+    cellar_buffer_fini(&memory.start);
+    cellar_buffer_fini(&memory.end);
     cellar_transfer_fini(&transfer);
     return status;
 }
@@ -212,7 +240,9 @@ static const struct cellar_option import_options[] = {
     {"max-errors", "N", "stop when more rows than that are refused; default 1000"},
     {"rejects", "FILE", "write the refused lines there, as they are"},
     {"progress", "FILE", "where progress is kept; default FILE.progress"},
-    {"bulk", NULL, "into an empty table, by one bulk load: all rows or none"},
+    {"bulk", NULL, "into an empty table or range, by one bulk load: all rows or none"},
+    {"start", "A", "bulk: into the rows from A on"},
+    {"end", "B", "bulk: into the rows up to B, without it"},
     {"sorted", NULL, "bulk: the rows are in the order of their keys, and are not sorted"},
     {"sort-memory", "MIB", "bulk: memory for sorting; default 256"},
     {"tmp-dir", "DIR", "bulk: for what memory does not hold; default TMPDIR, else beside FILE"},
@@ -272,9 +302,12 @@ const struct cellar_command cellar_import_commands[] = {
          "\n"
          "--bulk is for a table without rows: the input is read and sorted, what exceeds\n"
          "--sort-memory in a file without a name, then loaded past the server's log, and seen\n"
-         "all at once. Rows of one key are joined. It cannot go on after an interrupt or a\n"
-         "failure: nothing was written then. --sorted spares the sorting; a row that is out of\n"
-         "order ends it, and so does a row above 4 MiB; a value above 1 MiB is refused.\n",
+         "all at once. --start and --end name a range of a table that has other rows; the range\n"
+         "has none, and rows outside of it are refused. Rows of one key are joined. It cannot go "
+         "on\n"
+         "after an interrupt or a failure: nothing was written then. --sorted spares the\n"
+         "sorting; a row that is out of order ends it, and so does a row above 4 MiB; a value\n"
+         "above 1 MiB is refused.\n",
      .options = import_options,
      .word_count_min = 2,
      .word_count_max = 2,

@@ -312,14 +312,22 @@ static bool tick(void *context)
 
 /* ---- from the beginning to the end --------------------------------------------------------- */
 
-/* A row of a bulk load is taken, or refused like one that cannot be read. */
+/* A row of a bulk load is taken, or refused like one that cannot be read, also by a dry run. Other
+ * imports have no range. */
 static enum cellar_status row_take(struct job *job, const struct cellar_record *record,
                                    enum cellar_source_outcome *outcome, struct cellar_error *error)
 {
-    if (job->bulk == NULL || *outcome != CELLAR_SOURCE_ROW) {
+    if (*outcome != CELLAR_SOURCE_ROW) {
         return CELLAR_OK;
     }
     CELLAR_ASSERT(record->cell_count > 0);
+    if (cellar_import_bulk_range_check(&job->options->bulk.range, record, error) != CELLAR_OK) {
+        *outcome = CELLAR_SOURCE_REFUSED;
+        return CELLAR_OK;
+    }
+    if (job->bulk == NULL) {
+        return CELLAR_OK;
+    }
     if (record->has_more || record->is_rest) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Line %" PRIu64 " is a row above 4 MiB, which cannot be loaded in "

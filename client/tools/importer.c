@@ -500,9 +500,10 @@ enum cellar_status cellar_importer_refuse(struct cellar_importer *importer,
     char text[256];
     (void)snprintf(text, sizeof text, "%.255s", error->text);
     CELLAR_TRY(room_wait(importer, error));
-    const struct cellar_window_item item = {.place = place, .raw_bytes = record->raw.bytes};
+    const struct cellar_window_item item = {
+        .place = place, .raw_bytes = record->raw.bytes, .has_more = record->has_more};
     struct cellar_refusal *refusal = refusal_of(record, text);
-    CELLAR_ASSERT(record->line > 0 && !record->has_more);
+    CELLAR_ASSERT(record->line > 0 && (!record->has_more || item.raw_bytes == 0));
     if (refusal == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for an import");
     }

@@ -56,9 +56,10 @@ enum cellar_status cellar_importer_add(struct cellar_importer *importer,
     CELLAR_MUST_USE;
 
 /**
- * Notes a part of the input that could not even be read.
+ * Notes a part of the input that could not even be read, or must not be written.
  *
- * @param record  its lines; comes back empty
+ * @param record  its lines; comes back empty. Of a row that has_more all that follow are refused,
+ *                too, and the last has the row's lines
  * @return CELLAR_OK; CELLAR_CANCELLED when on_wait said so; CELLAR_NO_MEMORY
  */
 enum cellar_status cellar_importer_refuse(struct cellar_importer *importer,

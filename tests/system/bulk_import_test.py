@@ -112,6 +112,35 @@ def mistakes_are_refused(server, folder, shuffled):
     assert "would write 108 rows" in text, text
 
 
+def a_range_is_loaded_beside_other_rows(server, folder, shuffled, expected):
+    """What of a file lies in the range is loaded, the rest refused and kept; the table's other rows stay."""
+    table_make(server, "range")
+    # Bounds are escaped bytes, as everywhere; the range spans the border of two tablets.
+    bounds = ["--start", "row0049\\x35\\x30", "--end", "row005100"]
+    for row in ("row004949", "row005100"):
+        native.tool(server, "set", "range", row, "f:z=old", "--timestamp", "1000")
+    rejects = os.path.join(folder, "outside")
+    text = told(server, "import", "range", shuffled, "--bulk", *bounds, "--rejects", rejects)
+    assert "Stopped by" in text and "more than --max-errors 1000" in text and "Nothing was loaded" in text, text
+    dry = told(server, "import", "range", shuffled, "--bulk", *bounds, "--dry-run", "--max-errors", "100000")
+    text = told(server, "import", "range", shuffled, "--bulk", *bounds, "--rejects", rejects, "--max-errors", "100000")
+    assert "lies outside of --start and --end" in text and "wrote 165 rows" in text, text
+    assert "would write 165 rows" in dry and "refused 21835" in dry, dry
+    rows = scanned(server, "range").splitlines(True)
+    inside = expected.splitlines(True)[4950:5100]
+    assert rows[1:-1] == inside and len(rows) == 152 and b"old" in rows[0] and b"old" in rows[-1], rows[:2]
+    with open(shuffled, encoding="utf-8") as file:
+        outside = [line for line in file if not "row004950" <= json.loads(line)["row"] < "row005100"]
+    with open(rejects, encoding="utf-8") as file:
+        assert file.read() == "".join(outside)
+    text = told(server, "import", "range", shuffled, "--bulk", *bounds, "--max-errors", "100000")
+    assert "needs a range without rows, but there is row row004950" in text, text
+    for wrong, answer in ((["--bulk", "--start", "b", "--end", "a"], "must be less than --end"),
+                          (["--start", "a"], "--start belongs to --bulk")):
+        text = told(server, "import", "range", shuffled, *wrong)
+        assert answer in text, text
+
+
 def an_interrupt_leaves_nothing(server, folder, shuffled):
     table_make(server, "interrupted")
     reader, writer = os.pipe()
@@ -165,6 +194,7 @@ def main():
             server.start()
             shuffled, in_order, expected = loads_equal_imports(server, folder)
             mistakes_are_refused(server, folder, shuffled)
+            a_range_is_loaded_beside_other_rows(server, folder, shuffled, expected)
             an_interrupt_leaves_nothing(server, folder, shuffled)
             a_kill_leaves_all_or_nothing(server, in_order, expected)
             server.stop()

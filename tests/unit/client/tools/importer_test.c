@@ -104,6 +104,33 @@ static void rows_and_refusals_settle_through_a_small_window(void **state)
     cellar_importer_free(stage.importer);
 }
 
+static void a_row_refused_in_parts_counts_once(void **state)
+{
+    (void)state;
+    struct stage stage = {0};
+    assert_int_equal(start(&stage), CELLAR_OK);
+    for (int part = 0; part < 20; part++) { /* more than the window has places */
+        struct cellar_record record = {.line = 7, .line_last = 7, .has_more = part < 19};
+        const struct cellar_import_place place = {.position = part < 19 ? 0 : 70,
+                                                  .line = part < 19 ? 0 : 7};
+        struct cellar_error error;
+        if (part == 19) {
+            assert_int_equal(cellar_buffer_append(&record.raw, "bad\n", 4), CELLAR_OK);
+        }
+        (void)cellar_error_set(&error, CELLAR_INVALID_ARGUMENT, "no row");
+        assert_int_equal(cellar_importer_refuse(stage.importer, &record, place, &error), CELLAR_OK);
+        cellar_record_fini(&record);
+    }
+    assert_int_equal(cellar_importer_finish(stage.importer, false, &(struct cellar_error){0}),
+                     CELLAR_OK);
+    settle(&stage);
+    assert_int_equal(stage.counts.refused_count, 1);
+    assert_int_equal(stage.counts.row_count, 0);
+    assert_int_equal(stage.counts.place.line, 7);
+    assert_int_equal(stage.refused_line, 7);
+    cellar_importer_free(stage.importer);
+}
+
 static void waiting_ends_when_it_is_told_to(void **state)
 {
     (void)state;
@@ -154,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_and_refusals_settle_through_a_small_window),
+        cmocka_unit_test(a_row_refused_in_parts_counts_once),
         cmocka_unit_test(waiting_ends_when_it_is_told_to),
         cmocka_unit_test(what_was_not_finished_is_freed),
         cmocka_unit_test(a_lack_of_memory_is_told_and_no_thread_is_left),
