@@ -260,7 +260,7 @@ static void refuse(struct write *write, const struct cellar_error *error)
 }
 
 /* Hands a write of several frames to the pool. The connection pauses before, as the pool may be
- * done with it before we return. */
+ * done with it before we return. The body is whatever the frames joined to, even nothing. */
 static void put_off(struct write *write, const struct net_request *request)
 {
     struct net_session *session = write->call.session;
@@ -269,7 +269,7 @@ static void put_off(struct write *write, const struct net_request *request)
     write->task.run = run_put_off;
     atomic_store(&write->left, 2);
     io_conn_pause(session->conn, IO_PAUSE_ORDER);
-    CELLAR_ASSERT(write->body.bytes > 0);
+    CELLAR_ASSERT(write->join != NULL);
     if (io_pool_submit(net_session_context(session)->pool, &write->task) != CELLAR_OK) {
         struct cellar_error error;
         (void)cellar_error_set(&error, CELLAR_UNAVAILABLE,

@@ -299,6 +299,34 @@ static void write_of_several_frames_that_is_refused_gives_its_turn_back(void **s
     harness_close(&harness);
 }
 
+/* The frames' payloads may join to nothing, which is no message. */
+static void write_of_several_empty_frames_is_refused_r_err_10(void **state)
+{
+    static const uint16_t operations[] = {CELLAR_OP_MUTATE_ROW, CELLAR_OP_MUTATE_ROWS};
+    (void)state;
+    struct harness harness;
+    harness_open_greeted(&harness);
+    for (uint32_t i = 0; i < CELLAR_ARRAY_COUNT(operations); i++) {
+        struct cellar_frame head = {.request_id = 2 + i,
+                                    .operation = operations[i],
+                                    .kind = CELLAR_FRAME_REQUEST,
+                                    .has_more = true};
+        harness_feed_frame(&harness, &head, cellar_slice_make(NULL, 0));
+        head.has_more = false;
+        harness_feed_frame(&harness, &head, cellar_slice_make(NULL, 0));
+        struct harness_frame frame;
+        bool is_answered = false;
+        for (unsigned n = 0; n < 5000000 && !is_answered; n++) {
+            harness_turn(&harness);
+            is_answered = harness_take(&harness, &frame);
+        }
+        assert_true(is_answered);
+        assert_int_equal(frame.head.request_id, 2 + i);
+        assert_int_equal(frame.head.kind, CELLAR_FRAME_ERROR);
+    }
+    harness_close(&harness);
+}
+
 /* Any one allocation of a write may fail: the client hears of it, or the connection ends. */
 static void write_survives_every_failing_allocation(void **state)
 {
@@ -354,6 +382,7 @@ int main(void)
         cmocka_unit_test(write_that_is_cancelled_is_answered_as_ever),
         cmocka_unit_test(write_of_several_frames_keeps_its_turn),
         cmocka_unit_test(write_of_several_frames_that_is_refused_gives_its_turn_back),
+        cmocka_unit_test(write_of_several_empty_frames_is_refused_r_err_10),
         cmocka_unit_test(write_survives_every_failing_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
