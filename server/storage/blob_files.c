@@ -518,3 +518,19 @@ void store_blob_close(struct store_blob_reader *reader)
     }
     reader->descriptor = -1;
 }
+
+enum cellar_status store_blob_read(const struct store_blobs *blobs, const struct store_blob *blob,
+                                   struct cellar_buffer *to)
+{
+    struct store_blob_reader reader;
+    size_t before = to->bytes;
+    CELLAR_TRY(store_blob_open(blobs, blob, &reader));
+    enum cellar_status status = cellar_buffer_reserve(to, (size_t)blob->bytes + CRC_BYTES);
+    while (status == CELLAR_OK && !store_blob_is_done(&reader)) {
+        status = store_blob_next(&reader, to);
+    }
+    store_blob_close(&reader);
+    to->bytes = status == CELLAR_OK ? to->bytes : before;
+    CELLAR_ASSERT(to->bytes == before || to->bytes == before + blob->bytes);
+    return status;
+}

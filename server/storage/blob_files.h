@@ -145,4 +145,12 @@ static inline bool store_blob_is_done(const struct store_blob_reader *reader)
 /** Closes the file; a closed reader may be closed again. */
 void store_blob_close(struct store_blob_reader *reader);
 
+/**
+ * Appends all of a blob to a buffer, which is as it was on failure.
+ *
+ * @return CELLAR_OK; as store_blob_open() and store_blob_next()
+ */
+enum cellar_status store_blob_read(const struct store_blobs *blobs, const struct store_blob *blob,
+                                   struct cellar_buffer *to) CELLAR_MUST_USE;
+
 #endif

@@ -66,21 +66,6 @@ void store_engine_blobs_replayed(struct store_engine *engine) CELLAR_NO_THREAD_S
 
 /* ---- a mutation in a blob -------------------------------------------------------------------- */
 
-/* All of a blob. */
-static enum cellar_status blob_read(const struct store_blobs *blobs, const struct store_blob *blob,
-                                    struct cellar_buffer *to)
-{
-    struct store_blob_reader reader;
-    CELLAR_TRY(store_blob_open(blobs, blob, &reader));
-    enum cellar_status status = cellar_buffer_reserve(to, (size_t)blob->bytes + sizeof blob->crc);
-    while (status == CELLAR_OK && !store_blob_is_done(&reader)) {
-        status = store_blob_next(&reader, to);
-    }
-    CELLAR_ASSERT(status != CELLAR_OK || to->bytes == blob->bytes);
-    store_blob_close(&reader);
-    return status;
-}
-
 enum cellar_status store_engine_blobs_batch(struct store_engine *engine,
                                             struct cellar_slice reference,
                                             struct store_batch **batch)
@@ -91,7 +76,7 @@ enum cellar_status store_engine_blobs_batch(struct store_engine *engine,
     if (!store_blob_decode(reference, &blob)) {
         return CELLAR_DATA_LOSS;
     }
-    enum cellar_status status = blob_read(engine->blobs, &blob, &payload);
+    enum cellar_status status = store_blob_read(engine->blobs, &blob, &payload);
     if (status == CELLAR_OK) {
         status = store_batch_new_blob(cellar_slice_of(&payload), reference, batch);
     }

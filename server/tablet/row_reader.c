@@ -7,6 +7,9 @@
  * packed into arrays of about 32 KiB arrays go to the sink until the row has filled the chunk, then
  * into the spool
  *
+ * Values in files stay there, open, but middling ones of a row that has many: a row of 256 MiB can
+ * hold thousands of them, and must not need as many descriptors. Those go into the spool as cells.
+ *
  * GC rules count all versions that the merged row has, before `versions` limits what is sent. The
  * columns wanted are sorted like cells, so one index walks along; a long way to the next one is
  * skipped by a seek, once for each wanted column.
@@ -18,6 +21,7 @@
 #define ARRAY32 0xDDu
 #define ARRAY32_BYTES 5u
 #define MEMORY_KEPT_BYTES_MAX 65536u
+#define BLOBS_OPEN_MAX 256u /* of a row; above, those that could be no blobs are copied */
 
 void tablet_row_reader_start(struct tablet_row_reader *reader, const struct tablet_schema *schema,
                              int64_t now_us, uint64_t versions_max, bool keys_only)
@@ -48,12 +52,14 @@ void tablet_row_reader_stop(struct tablet_row_reader *reader)
     if (reader->packed.capacity > MEMORY_KEPT_BYTES_MAX) {
         cellar_buffer_fini(&reader->packed);
     }
+    cellar_buffer_fini(&reader->value);
     CELLAR_ASSERT(tablet_spool_is_drained(&reader->spool));
 }
 
 void tablet_row_reader_fini(struct tablet_row_reader *reader)
 {
     cellar_buffer_fini(&reader->packed);
+    cellar_buffer_fini(&reader->value);
     tablet_spool_fini(&reader->spool);
     CELLAR_ASSERT(reader->packed.data == NULL);
 }
@@ -136,17 +142,27 @@ static enum cellar_status pack_add(struct tablet_row_reader *reader, const struc
     return CELLAR_OK;
 }
 
-/* Opens a cell's blob, while the snapshot keeps its file, and keeps it in the spool: an array of
- * one cell, whose value the file has. */
-static enum cellar_status blob_add(struct tablet_row_reader *reader, const struct store_cell *cell)
+/* Packs a cell with its blob's value. */
+static enum cellar_status blob_copy(struct tablet_row_reader *reader, const struct store_cell *cell,
+                                    const struct store_blob *blob)
 {
-    struct store_blob blob;
+    struct store_cell whole = *cell;
+    CELLAR_ASSERT(blob->bytes <= CELLAR_INLINE_VALUE_BYTES_MAX);
+    cellar_buffer_clear(&reader->value);
+    CELLAR_TRY(store_blob_read(reader->blobs, blob, &reader->value));
+    whole.cell.value = cellar_slice_of(&reader->value);
+    whole.is_blob = false;
+    return pack_add(reader, &whole);
+}
+
+/* Keeps a cell's blob in the spool, opened while the snapshot keeps its file: an array of one cell,
+ * whose value the file has. */
+static enum cellar_status blob_open(struct tablet_row_reader *reader, const struct store_cell *cell,
+                                    const struct store_blob *blob)
+{
     CELLAR_TRY(pack_flush(reader));
     CELLAR_TRY(row_begin(reader));
-    if (!store_blob_decode(cell->cell.value, &blob) || blob.bytes > UINT32_MAX) {
-        return CELLAR_DATA_LOSS;
-    }
-    reader->row_bytes += blob.bytes;
+    reader->row_bytes += blob->bytes;
     if (reader->row_bytes > CELLAR_ROW_ANSWER_BYTES_MAX) {
         return CELLAR_FAILED_PRECONDITION;
     }
@@ -156,10 +172,22 @@ static enum cellar_status blob_add(struct tablet_row_reader *reader, const struc
     packed->data[0] = ARRAY32;
     cellar_put_u32be(packed->data + 1, CELLAR_CELL_ELEMENTS);
     uint8_t *end =
-        cellar_cells_put_head(packed->data + ARRAY32_BYTES, &cell->cell, (uint32_t)blob.bytes);
+        cellar_cells_put_head(packed->data + ARRAY32_BYTES, &cell->cell, (uint32_t)blob->bytes);
     packed->bytes = (size_t)(end - packed->data);
     CELLAR_ASSERT(packed->bytes <= packed->capacity);
-    return tablet_spool_put_blob(&reader->spool, cellar_slice_of(packed), reader->blobs, &blob);
+    return tablet_spool_put_blob(&reader->spool, cellar_slice_of(packed), reader->blobs, blob);
+}
+
+static enum cellar_status blob_add(struct tablet_row_reader *reader, const struct store_cell *cell)
+{
+    struct store_blob blob;
+    if (!store_blob_decode(cell->cell.value, &blob) || blob.bytes > UINT32_MAX) {
+        return CELLAR_DATA_LOSS;
+    }
+    bool is_copied = blob.bytes <= CELLAR_INLINE_VALUE_BYTES_MAX &&
+                     tablet_spool_blob_count(&reader->spool) >= BLOBS_OPEN_MAX;
+    CELLAR_ASSERT(cell->is_blob && blob.bytes > 0);
+    return is_copied ? blob_copy(reader, cell, &blob) : blob_open(reader, cell, &blob);
 }
 
 /* ---- choosing -------------------------------------------------------------------------------- */

@@ -48,6 +48,7 @@ struct tablet_row_reader {
     struct cellar_buffer packed;
     uint32_t packed_count;
     struct store_cell packed_last;
+    struct cellar_buffer value; /* of a blob that is packed */
     struct tablet_spool spool;
 };
 

@@ -31,21 +31,22 @@ void tablet_spool_init(struct tablet_spool *spool, const char *directory)
     CELLAR_ASSERT(directory != NULL);
 }
 
-static size_t blobs_held(const struct tablet_spool *spool)
+size_t tablet_spool_blob_count(const struct tablet_spool *spool)
 {
+    CELLAR_ASSERT(spool->blobs.bytes % sizeof(struct store_blob_reader) == 0);
     return spool->blobs.bytes / sizeof(struct store_blob_reader);
 }
 
 static struct store_blob_reader *blob_at(const struct tablet_spool *spool, size_t index)
 {
-    CELLAR_ASSERT(index < blobs_held(spool));
+    CELLAR_ASSERT(index < tablet_spool_blob_count(spool));
     return (struct store_blob_reader *)(void *)spool->blobs.data + index;
 }
 
 /* Closes all blobs. */
 static void blobs_close(struct tablet_spool *spool)
 {
-    size_t count = blobs_held(spool);
+    size_t count = tablet_spool_blob_count(spool);
     for (size_t i = 0; i < count; i++) {
         store_blob_close(blob_at(spool, i));
     }
@@ -148,7 +149,7 @@ enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cell
         return CELLAR_RESOURCE_EXHAUSTED;
     }
     spool->blobs.bytes += sizeof(struct store_blob_reader);
-    struct store_blob_reader *reader = blob_at(spool, blobs_held(spool) - 1);
+    struct store_blob_reader *reader = blob_at(spool, tablet_spool_blob_count(spool) - 1);
     reader->descriptor = -1;
     reader->at = 0;
     reader->blob = *blob;
@@ -209,8 +210,8 @@ enum cellar_status tablet_spool_get(struct tablet_spool *spool, struct tablet_sp
 bool tablet_spool_next_is_blob(struct tablet_spool *spool)
 {
     uint32_t length = 0;
-    CELLAR_ASSERT(spool->blob_next <= blobs_held(spool));
-    if (tablet_spool_is_drained(spool) || spool->blob_next == blobs_held(spool)) {
+    CELLAR_ASSERT(spool->blob_next <= tablet_spool_blob_count(spool));
+    if (tablet_spool_is_drained(spool) || spool->blob_next == tablet_spool_blob_count(spool)) {
         return false;
     }
     if (spool->descriptor < 0) {

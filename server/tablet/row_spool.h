@@ -57,6 +57,9 @@ enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cell
                                          const struct store_blobs *blobs,
                                          const struct store_blob *blob) CELLAR_MUST_USE;
 
+/** How many blobs were put since it was empty: their files are open. */
+size_t tablet_spool_blob_count(const struct tablet_spool *spool);
+
 /** Whether the next piece is a blob's; false at the end. */
 bool tablet_spool_next_is_blob(struct tablet_spool *spool);
 

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "server/tablet/row_spool.h"
 #include "tests/support/disk.h"
 #include "tests/support/model_fixture.h"
 
@@ -273,6 +274,42 @@ static void middling_values_are_files_where_a_record_is_too_small(void **state)
     }
 }
 
+/* A row may have more values in files than are kept open for all reads: most of them are read
+ * beside, and each comes in its place. */
+static void a_row_of_very_many_values_in_files_is_read_whole_r_row_15(void **state)
+{
+    struct model_fixture *fixture = *state;
+    enum { COUNT = TABLET_SPOOL_BLOB_COUNT_MAX + 76, BYTES = 65537 };
+    struct cellar_mutation *sets = calloc(COUNT, sizeof *sets);
+    char(*names)[8] = calloc(COUNT, sizeof *names);
+    assert_true(sets != NULL && names != NULL);
+    for (unsigned i = 0; i < BYTES + COUNT; i++) {
+        letters[i] = (uint8_t)(i * 2654435761u >> 13); /* so that each value is another one */
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%05u", i);
+        sets[i] = model_set("f", names[i], 1000, i % 100 == 50 ? "small" : "");
+        if (i % 100 != 50) {
+            sets[i].value = cellar_slice_make(letters + i, BYTES);
+        }
+    }
+    model_fixture_put(fixture, "r", sets, COUNT);
+    assert_int_equal(file_count(fixture), COUNT - COUNT / 100);
+    const struct model_read all = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+        assert_int_equal(fixture->answer.cell_count, COUNT);
+        for (unsigned k = 0; k < COUNT; k++) {
+            assert_true(cellar_slice_equal(fixture->answer.cells[k].qualifier,
+                                           cellar_slice_text(names[k])));
+            assert_true(cellar_slice_equal(fixture->answer.cells[k].value, sets[k].value));
+        }
+        model_service_restart(&fixture->service, false);
+    }
+    free(names);
+    free(sets);
+}
+
 /* The record names a file until it is applied; a crash before that replays it from there. */
 static void a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_applied(void **state)
 {
@@ -303,6 +340,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_fails_fails_its_write_alone,
                                         model_fixture_setup, model_fixture_teardown),
         cmocka_unit_test_setup_teardown(middling_values_are_files_where_a_record_is_too_small,
+                                        model_fixture_setup, model_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_row_of_very_many_values_in_files_is_read_whole_r_row_15,
                                         model_fixture_setup, model_fixture_teardown),
         cmocka_unit_test_setup_teardown(
             a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_applied,
