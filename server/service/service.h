@@ -330,8 +330,8 @@ enum cellar_status svc_read_open(struct svc *svc, const struct svc_request *requ
  *
  * @param is_done  receives true when nothing follows
  * @return CELLAR_OK; FAILED_PRECONDITION (a row over 256 MiB), NOT_FOUND (the table was dropped),
- *         DATA_LOSS, DEADLINE_EXCEEDED, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY; after an error
- *         only svc_read_close() is allowed
+ *         DATA_LOSS, DEADLINE_EXCEEDED, UNAVAILABLE (too much held for other reads), IO_ERROR,
+ *         RESOURCE_EXHAUSTED, NO_MEMORY; after an error only svc_read_close() is allowed
  */
 enum cellar_status svc_read_next(struct svc_read *read, struct svc_row_sink *sink, size_t bytes_max,
                                  bool *is_done, struct cellar_error *error) CELLAR_MUST_USE;

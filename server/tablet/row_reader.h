@@ -72,7 +72,7 @@ void tablet_row_reader_fini(struct tablet_row_reader *reader);
  * the first blob, into the spool.
  *
  * @return CELLAR_OK, with has_begun telling whether any cell survived; FAILED_PRECONDITION (over
- * 256 MiB), DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or the sink's
+ * 256 MiB), DATA_LOSS, IO_ERROR, RESOURCE_EXHAUSTED, UNAVAILABLE, NO_MEMORY, or the sink's
  */
 enum cellar_status tablet_row_read(struct tablet_row_reader *reader, struct store_rows *rows,
                                    const struct tablet_sink *sink) CELLAR_MUST_USE;

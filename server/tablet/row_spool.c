@@ -92,7 +92,7 @@ static enum cellar_status file_make(struct tablet_spool *spool)
 {
     if (atomic_fetch_add(&file_count, 1) >= TABLET_SPOOL_FILE_COUNT_MAX) {
         atomic_fetch_sub(&file_count, 1);
-        return CELLAR_RESOURCE_EXHAUSTED;
+        return CELLAR_UNAVAILABLE;
     }
     spool->descriptor = open(spool->directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (spool->descriptor < 0) {
@@ -146,7 +146,7 @@ enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cell
     CELLAR_TRY(cellar_buffer_reserve(&spool->blobs, sizeof(struct store_blob_reader)));
     if (atomic_fetch_add(&blob_count, 1) >= TABLET_SPOOL_BLOB_COUNT_MAX) {
         atomic_fetch_sub(&blob_count, 1);
-        return CELLAR_RESOURCE_EXHAUSTED;
+        return CELLAR_UNAVAILABLE;
     }
     spool->blobs.bytes += sizeof(struct store_blob_reader);
     struct store_blob_reader *reader = blob_at(spool, tablet_spool_blob_count(spool) - 1);

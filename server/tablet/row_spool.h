@@ -42,15 +42,15 @@ void tablet_spool_reset(struct tablet_spool *spool);
 /** Frees all. */
 void tablet_spool_fini(struct tablet_spool *spool);
 
-/** Adds one piece, copied. NO_MEMORY, IO_ERROR, RESOURCE_EXHAUSTED (disk full, or too many spool
- * files at once). */
+/** Adds one piece, copied. NO_MEMORY, IO_ERROR, RESOURCE_EXHAUSTED (disk full), UNAVAILABLE (too
+ * many spool files at once). */
 enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_slice piece)
     CELLAR_MUST_USE;
 
 /**
  * Opens a blob and adds it with what stands before its value, copied.
  *
- * @return CELLAR_OK; as tablet_spool_put(), RESOURCE_EXHAUSTED also for
+ * @return CELLAR_OK; as tablet_spool_put(), UNAVAILABLE also for
  * TABLET_SPOOL_BLOB_COUNT_MAX; DATA_LOSS (no such file)
  */
 enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cellar_slice before,

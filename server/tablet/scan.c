@@ -25,6 +25,7 @@
 
 #define CHUNK_ROWS_MAX 100u
 #define CHUNK_US_MAX 10000
+#define RETRY_DELAY_MS 1000u
 #define CLOCK_ROWS 16u               /* rows between two looks at the clock */
 #define MEMORY_KEPT_BYTES_MAX 65536u /* of one buffer of an idle scan */
 
@@ -309,6 +310,22 @@ static enum cellar_status tablet_pass(struct tablet_scan *scan, const struct chu
     return place_is_behind(scan) ? range_next(scan) : CELLAR_OK;
 }
 
+/* Why a row cannot be read. What other reads hold is back soon: the read may be tried again. */
+static const char *row_why(enum cellar_status status)
+{
+    CELLAR_ASSERT(status != CELLAR_OK);
+    if (status == CELLAR_DATA_LOSS) {
+        return "stored data is damaged";
+    }
+    if (status == CELLAR_UNAVAILABLE) {
+        return "the server has as many large values and wide rows under way to slow readers as it "
+               "can hold";
+    }
+    return status == CELLAR_RESOURCE_EXHAUSTED
+               ? "the disk has no room for a wide row while it is sent"
+               : "the row cannot be read";
+}
+
 /* Names table and row in the error of a row that cannot be read. */
 static enum cellar_status row_fail(const struct tablet_scan *scan, struct cellar_slice row,
                                    enum cellar_status status, struct cellar_error *error)
@@ -327,10 +344,13 @@ static enum cellar_status row_fail(const struct tablet_scan *scan, struct cellar
                    (int)scan->table->name.table.bytes, (const char *)scan->table->name.table.data,
                    text);
     }
-    return cellar_error_set(
-        error, status, "table %.*s, at or behind row %s: %s", (int)scan->table->name.table.bytes,
-        (const char *)scan->table->name.table.data, text,
-        status == CELLAR_DATA_LOSS ? "stored data is damaged" : "the row cannot be read");
+    (void)cellar_error_set(error, status, "table %.*s, at or behind row %s: %s",
+                           (int)scan->table->name.table.bytes,
+                           (const char *)scan->table->name.table.data, text, row_why(status));
+    if (error != NULL && status == CELLAR_UNAVAILABLE) {
+        error->retry_delay_ms = RETRY_DELAY_MS;
+    }
+    return status;
 }
 
 /* Reads the cursor's row to the sink and moves the place over it. */

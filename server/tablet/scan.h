@@ -46,7 +46,8 @@ enum cellar_status tablet_scan_start(struct tablet_scan *scan, struct tablet_db 
  * @param bytes_max  about so many bytes of packed cells
  * @param is_done    receives true when nothing follows
  * @return CELLAR_OK; NOT_FOUND (dropped), FAILED_PRECONDITION (a row over 256 MiB), DATA_LOSS
- * naming table and row, IO_ERROR, RESOURCE_EXHAUSTED, NO_MEMORY, or what the sink returned
+ * naming table and row, UNAVAILABLE (too much held for other reads), IO_ERROR, RESOURCE_EXHAUSTED
+ * (disk full), NO_MEMORY, or what the sink returned
  */
 enum cellar_status tablet_scan_next(struct tablet_scan *scan, const struct tablet_sink *sink,
                                     size_t bytes_max, bool *is_done, struct cellar_error *error)

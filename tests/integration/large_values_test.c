@@ -114,6 +114,7 @@ static void a_table_takes_its_files_with_it(void **state)
 struct blob_sink {
     struct svc_row_sink sink; /* first */
     bool has_blob;
+    bool has_more; /* behind it */
 };
 
 static enum cellar_status sink_begin(struct svc_row_sink *sink, struct cellar_slice row,
@@ -137,8 +138,8 @@ static enum cellar_status sink_blob(struct svc_row_sink *sink, struct cellar_sli
 {
     struct blob_sink *blob = (struct blob_sink *)(void *)sink;
     assert_true(row.bytes > 0 && before.bytes > 0);
-    assert_false(has_more);
     blob->has_blob = true;
+    blob->has_more = has_more;
     return CELLAR_OK;
 }
 
@@ -174,11 +175,61 @@ static void a_read_under_way_keeps_its_value(void **state)
         assert_int_equal(svc_read_blob(read, &value, &is_done, NULL), CELLAR_OK);
     }
     assert_true(cellar_slice_equal(cellar_slice_of(&value), value_of('a')));
+    assert_false(sink.has_more);
     svc_read_close(read);
     letter_expect(fixture, 'b');
     cellar_buffer_fini(&value);
     cellar_arena_fini(&arena);
     assert_int_equal(model_fixture_teardown((void **)&fixture), 0);
+}
+
+/* Begins a read of all rows, and leaves it where the first value in a file begins. */
+static struct svc_read *read_begin(struct model_fixture *fixture, const struct cellar_rowset *rows)
+{
+    struct blob_sink sink = {
+        .sink = {.row_begin = sink_begin, .row_end = sink_end, .blob = sink_blob}};
+    const struct svc_read_options options = {.table = cellar_slice_text("t"), .rows = rows};
+    struct svc_read *read = NULL;
+    bool is_done = false;
+    assert_int_equal(svc_read_open(fixture->service.svc, NULL, &options, &read, NULL), CELLAR_OK);
+    while (!sink.has_blob) {
+        assert_int_equal(svc_read_next(read, &sink.sink, 1u << 20, &is_done, NULL), CELLAR_OK);
+    }
+    return read;
+}
+
+/* What readers that stand still have open is bounded for all of them; a read beyond that is told to
+ * come again, and succeeds when one of them has gone. */
+static void a_read_beyond_what_others_hold_may_be_tried_again_r_err_02(void **state)
+{
+    struct model_fixture *fixture = *state;
+    enum { CELLS = 300, READS = 4 };
+    struct cellar_mutation sets[CELLS];
+    char names[CELLS][8];
+    struct svc_read *reads[READS];
+    struct cellar_arena arena = {0};
+    struct cellar_rowset rows;
+    const struct model_read all = {0};
+    for (unsigned i = 0; i < CELLS; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%03u", i);
+        sets[i] = model_set("f", names[i], 1000, "");
+        sets[i].value = cellar_slice_make(value_of('h').data, 70000);
+    }
+    model_fixture_put(fixture, "r", sets, CELLS);
+    assert_int_equal(model_rowset_make(&all, &arena, &rows, NULL), CELLAR_OK);
+    for (unsigned i = 0; i < READS; i++) {
+        reads[i] = read_begin(fixture, &rows);
+    }
+    enum cellar_status status = model_fixture_read(fixture, "t", &all);
+    model_fixture_expect_error(fixture, status, CELLAR_UNAVAILABLE, "to slow readers");
+    assert_true(fixture->error.retry_delay_ms > 0);
+    svc_read_close(reads[0]);
+    assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+    assert_int_equal(fixture->answer.cell_count, CELLS);
+    for (unsigned i = 1; i < READS; i++) {
+        svc_read_close(reads[i]);
+    }
+    cellar_arena_fini(&arena);
 }
 
 /* ---- what is not applied --------------------------------------------------------------------- */
@@ -335,6 +386,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_table_takes_its_files_with_it, model_fixture_setup,
                                         model_fixture_teardown),
         cmocka_unit_test(a_read_under_way_keeps_its_value),
+        cmocka_unit_test_setup_teardown(a_read_beyond_what_others_hold_may_be_tried_again_r_err_02,
+                                        model_fixture_setup, model_fixture_teardown),
         cmocka_unit_test_setup_teardown(a_repeated_write_leaves_no_second_file, model_fixture_setup,
                                         model_fixture_teardown),
         cmocka_unit_test_setup_teardown(a_file_that_fails_fails_its_write_alone,
