@@ -487,7 +487,7 @@ struct svc_load_rows {
     uint64_t id;              /* of the load */
     uint64_t number;          /* counted from 0 in each load */
     struct cellar_slice rows; /* MessagePack: array of [key, packed cells], keys in strict order,
-                                 behind those that came before; at most 16 MiB */
+                                 behind those that came before; at most 16 MiB, or one row */
     const void *owner;        /* whose the load is from now on */
 };
 

@@ -146,9 +146,9 @@ enum cellar_status store_compaction_load_begin(struct store_compaction *compacti
     return CELLAR_OK;
 }
 
-/* Rows, or with none the rest of the range. */
+/* Rows, or without a source the rest of the range. */
 static enum cellar_status rows_add(struct store_compaction *compaction, struct store *store,
-                                   const struct store_load_row *rows, size_t row_count)
+                                   struct store_load_source *source)
 {
     CELLAR_ASSERT(compaction->old_generation == 0 && !compaction->is_sealed);
     keepers_let(compaction->engine);
@@ -156,7 +156,7 @@ static enum cellar_status rows_add(struct store_compaction *compaction, struct s
     CELLAR_ASSERT(store->compaction == compaction && compaction->phase == STORE_LOAD_IN);
     if (compaction->status == CELLAR_OK) {
         filter_renew(compaction, store);
-        compaction->status = store_compaction_rows_copy(compaction, store, rows, row_count);
+        compaction->status = store_compaction_rows_copy(compaction, store, source);
     }
     enum cellar_status status = compaction->status; /* a checkpoint may change it */
     store_keeper_release(compaction->engine, store);
@@ -164,18 +164,17 @@ static enum cellar_status rows_add(struct store_compaction *compaction, struct s
 }
 
 enum cellar_status store_compaction_rows_add(struct store_compaction *compaction,
-                                             struct store *store, const struct store_load_row *rows,
-                                             size_t row_count)
+                                             struct store *store, struct store_load_source *source)
 {
-    CELLAR_ASSERT(row_count > 0 && rows[0].key.bytes > 0);
-    return rows_add(compaction, store, rows, row_count);
+    CELLAR_ASSERT(source != NULL && source->row_next != NULL && source->cell_next != NULL);
+    return rows_add(compaction, store, source);
 }
 
 enum cellar_status store_compaction_load_end(struct store_compaction *compaction,
                                              struct store *store)
 {
     CELLAR_ASSERT(compaction->phase == STORE_LOAD_IN);
-    return rows_add(compaction, store, NULL, 0);
+    return rows_add(compaction, store, NULL);
 }
 
 /* ---- begin ----------------------------------------------------------------------------------- */

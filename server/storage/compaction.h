@@ -109,11 +109,14 @@ void store_compaction_abandon(struct store_compaction *compaction, struct store 
  * has not been passed and that a checkpoint brings ends the load.
  */
 
-/** A row that is loaded: one cell at least, in order, none a blob. All is borrowed. */
-struct store_load_row {
-    struct cellar_slice key;
-    const struct store_cell *cells;
-    size_t cell_count;
+/** Rows that are loaded, one after the other, each with one cell at least, in order; whoever has
+ * them fills this in. What keys and cells borrow lives until all rows are added. */
+struct store_load_source {
+    /** Goes to the next row. @return false behind the last; `key` is untouched then */
+    bool (*row_next)(struct store_load_source *source, struct cellar_slice *key);
+    /** Gives the row's next cell; the value of a blob is its reference. @return false behind the
+     * last; `cell` is untouched then */
+    bool (*cell_next)(struct store_load_source *source, struct store_cell *cell);
 };
 
 /** Makes a compaction that has just begun a load of the rows from `start` up to and without `end`;
@@ -126,12 +129,13 @@ enum cellar_status store_compaction_load_begin(struct store_compaction *compacti
  * Adds rows: in strict key order, behind those that were added before, in the range, which is
  * reached. Checkpoints of the store wait for it.
  *
+ * @param source  one row at least
  * @return CELLAR_OK; FAILED_PRECONDITION (the store has rows in what is left of the range), and as
  *         store_compaction_step(): it has to be abandoned
  */
 enum cellar_status store_compaction_rows_add(struct store_compaction *compaction,
-                                             struct store *store, const struct store_load_row *rows,
-                                             size_t row_count) CELLAR_MUST_USE;
+                                             struct store *store, struct store_load_source *source)
+    CELLAR_MUST_USE;
 
 /** No more rows come: the steps that follow copy what lies behind the range. Errors as above. */
 enum cellar_status store_compaction_load_end(struct store_compaction *compaction,
@@ -150,11 +154,10 @@ enum cellar_status store_compaction_cells_copy(struct store_compaction *compacti
 enum cellar_status store_compaction_rest_copy(struct store_compaction *compaction,
                                               struct store *store) CELLAR_MUST_USE;
 
-/** Adds rows; with none, passes the rest of the range. On a claimed store, errors as
+/** Adds rows; without a source, passes the rest of the range. On a claimed store, errors as
  * store_compaction_rows_add(). */
 enum cellar_status store_compaction_rows_copy(struct store_compaction *compaction,
-                                              struct store *store,
-                                              const struct store_load_row *rows, size_t row_count)
+                                              struct store *store, struct store_load_source *source)
     CELLAR_MUST_USE;
 
 /* ---- whether there is something to gain ------------------------------------------------------ */

@@ -60,13 +60,6 @@ static enum cellar_status segment_pass(struct store_chunk *chunk, struct cellar_
     return store_env_append(&chunk->to, key, value);
 }
 
-static bool chunk_is_full(const struct store_chunk *chunk)
-{
-    const struct store_compaction *compaction = chunk->compaction;
-    CELLAR_ASSERT(compaction->byte_count >= chunk->bytes_before);
-    return compaction->byte_count - chunk->bytes_before >= chunk->bytes_max;
-}
-
 /* Copies segments of the row from the cursor on, to the row's end or until the chunk is full. */
 static enum cellar_status row_copy(struct store_chunk *chunk, bool is_first)
 {
@@ -84,7 +77,7 @@ static enum cellar_status row_copy(struct store_chunk *chunk, bool is_first)
             CELLAR_TRY(segment_repack(compaction, &segment));
         }
         is_first = false;
-        goes_on = has_next && (compaction->row_is_whole || !chunk_is_full(chunk));
+        goes_on = has_next && (compaction->row_is_whole || !store_chunk_is_full(chunk));
     }
     CELLAR_TRY(store_packer_flush(&compaction->packer));
     if (has_next) {
@@ -156,7 +149,7 @@ static enum cellar_status chunk_copy(struct store_chunk *chunk)
     if (compaction->row.bytes > 0) {
         CELLAR_TRY(row_continue(chunk));
     }
-    while (cursor->is_valid && !range_is_reached(chunk) && !chunk_is_full(chunk)) {
+    while (cursor->is_valid && !range_is_reached(chunk) && !store_chunk_is_full(chunk)) {
         bool is_row = false;
         CELLAR_TRY(row_begin(chunk, &is_row));
         if (is_row) {

@@ -14,10 +14,17 @@ struct store_chunk {
     struct store_env_cursor cursor; /* of the old generation */
     uint64_t bytes_max;             /* written by it, about */
     uint64_t bytes_before;
-    const struct store_load_row *rows; /* of a load; borrowed */
-    size_t row_count;
+    struct store_load_source *source; /* of a load; borrowed */
+    bool is_done;                     /* it has no more rows */
     enum cellar_status (*copy)(struct store_chunk *chunk);
 };
+
+/** Whether enough is written by it. */
+static inline bool store_chunk_is_full(const struct store_chunk *chunk)
+{
+    CELLAR_ASSERT(chunk->compaction->byte_count >= chunk->bytes_before);
+    return chunk->compaction->byte_count - chunk->bytes_before >= chunk->bytes_max;
+}
 
 /**
  * Runs `copy` between a transaction on each generation, on a claimed store. A fault in the old one

@@ -10,10 +10,13 @@
  * for: a checkpoint writes what changes there into both generations, above what was loaded.
  *
  * Rows go through the filter and the packer as those that are copied do. Cells borrow from the
- * caller, and all of a row is written before the next one begins. Each row is whole in one chunk,
- * so that no row is ever loaded in part.
+ * caller, and all of a row is written before the next one begins. A row may take several
+ * transactions, as one of hundreds of megabytes would keep all its pages in memory; but the store
+ * stays claimed between them, so that a checkpoint never meets a row that is loaded in part.
  */
 #include "server/storage/compaction_internal.h"
+
+#define CHUNK_BYTES UINT64_C(8388608)
 
 /* FAILED_PRECONDITION when the old generation has a row between the place and the range's end. What
  * was dropped and is not removed yet is no row. */
@@ -56,20 +59,10 @@ static enum cellar_status row_begin(struct store_compaction *compaction, struct 
     return store_packer_set(&compaction->packer.out_key, cellar_slice_of(row));
 }
 
-static enum cellar_status row_load(struct store_chunk *chunk, const struct store_load_row *row)
+/* The row is whole: the next one lies behind it. */
+static enum cellar_status row_end(struct store_compaction *compaction)
 {
-    struct store_compaction *compaction = chunk->compaction;
-    CELLAR_ASSERT(row->cell_count > 0 && compaction->row.bytes == 0);
-    CELLAR_TRY(row_begin(compaction, row->key));
-    compaction->byte_count += compaction->row.bytes;
-    for (size_t i = 0; i < row->cell_count; i++) {
-        const struct store_cell *cell = &row->cells[i];
-        CELLAR_ASSERT(!cell->is_blob);
-        if (!store_filter_hides(&compaction->filter, cell)) {
-            compaction->byte_count += cell->cell.value.bytes;
-            CELLAR_TRY(store_packer_add(&compaction->packer, cell));
-        }
-    }
+    CELLAR_ASSERT(compaction->row.bytes > 0);
     CELLAR_TRY(store_packer_flush(&compaction->packer));
     CELLAR_TRY(store_packer_set(&compaction->place, cellar_slice_of(&compaction->row)));
     cellar_key_pass_row(compaction->place.data, compaction->place.bytes);
@@ -78,13 +71,43 @@ static enum cellar_status row_load(struct store_chunk *chunk, const struct store
     return CELLAR_OK;
 }
 
+/* Takes cells of the row that was begun, to its end or until the chunk is full. */
+static enum cellar_status row_load(struct store_chunk *chunk)
+{
+    struct store_compaction *compaction = chunk->compaction;
+    struct store_cell cell;
+    CELLAR_ASSERT(compaction->row.bytes > 0);
+    while (!store_chunk_is_full(chunk)) {
+        if (!chunk->source->cell_next(chunk->source, &cell)) {
+            return row_end(compaction);
+        }
+        if (!store_filter_hides(&compaction->filter, &cell)) {
+            compaction->byte_count += store_cell_cost(&cell, NULL);
+            CELLAR_TRY(store_packer_add(&compaction->packer, &cell));
+        }
+    }
+    return CELLAR_OK;
+}
+
 static enum cellar_status rows_load(struct store_chunk *chunk)
 {
-    CELLAR_TRY(range_check(chunk));
-    CELLAR_ASSERT(chunk->row_count > 0);
-    for (size_t i = 0; i < chunk->row_count; i++) {
-        CELLAR_TRY(row_load(chunk, &chunk->rows[i]));
+    struct store_compaction *compaction = chunk->compaction;
+    struct cellar_slice key = {NULL, 0};
+    if (compaction->row.bytes == 0) {
+        CELLAR_TRY(range_check(chunk));
     }
+    while (!store_chunk_is_full(chunk)) {
+        if (compaction->row.bytes == 0) {
+            if (!chunk->source->row_next(chunk->source, &key)) {
+                chunk->is_done = true;
+                return CELLAR_OK;
+            }
+            CELLAR_TRY(row_begin(compaction, key));
+            compaction->byte_count += compaction->row.bytes;
+        }
+        CELLAR_TRY(row_load(chunk));
+    }
+    CELLAR_ASSERT(!chunk->is_done);
     return CELLAR_OK;
 }
 
@@ -94,6 +117,7 @@ static enum cellar_status range_pass(struct store_chunk *chunk)
     struct store_compaction *compaction = chunk->compaction;
     CELLAR_TRY(range_check(chunk));
     CELLAR_ASSERT(compaction->phase == STORE_LOAD_IN);
+    chunk->is_done = true;
     compaction->phase = STORE_LOAD_BEHIND;
     if (compaction->range_end.bytes == 0) {
         compaction->has_all_cells = true;
@@ -103,14 +127,19 @@ static enum cellar_status range_pass(struct store_chunk *chunk)
 }
 
 enum cellar_status store_compaction_rows_copy(struct store_compaction *compaction,
-                                              struct store *store,
-                                              const struct store_load_row *rows, size_t row_count)
+                                              struct store *store, struct store_load_source *source)
 {
-    struct store_chunk chunk = {.compaction = compaction,
-                                .store = store,
-                                .rows = rows,
-                                .row_count = row_count,
-                                .copy = row_count > 0 ? rows_load : range_pass};
-    CELLAR_ASSERT(!compaction->has_all_cells);
-    return store_chunk_run(&chunk);
+    enum cellar_status status = CELLAR_OK;
+    bool is_done = false;
+    CELLAR_ASSERT(!compaction->has_all_cells && compaction->row.bytes == 0);
+    while (status == CELLAR_OK && !is_done) {
+        struct store_chunk chunk = {.compaction = compaction,
+                                    .store = store,
+                                    .bytes_max = CHUNK_BYTES,
+                                    .source = source,
+                                    .copy = source != NULL ? rows_load : range_pass};
+        status = store_chunk_run(&chunk);
+        is_done = chunk.is_done;
+    }
+    return status;
 }

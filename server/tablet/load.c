@@ -260,15 +260,15 @@ static enum cellar_status part_admit(const struct tablet_load *load, struct tabl
     return status == CELLAR_UNAVAILABLE ? CELLAR_OK : status; /* that speaks of the memtables */
 }
 
-static enum cellar_status part_add(struct tablet_load *load, const struct store_load_row *rows,
-                                   size_t row_count, struct cellar_error *error)
+static enum cellar_status part_add(struct tablet_load *load, struct tablet_load_source *source,
+                                   struct cellar_error *error)
 {
     const struct part *part = &load->parts[load->part_count - 1];
-    CELLAR_ASSERT(load->part_is_open && row_count > 0);
+    CELLAR_ASSERT(load->part_is_open && source->next < source->end);
     CELLAR_TRY(load_enter(load, error));
     enum cellar_status status = part_admit(load, part->tablet, error);
     if (status == CELLAR_OK) {
-        status = store_compaction_rows_add(part->compaction, part->tablet->store, rows, row_count);
+        status = store_compaction_rows_add(part->compaction, part->tablet->store, &source->base);
         status = status == CELLAR_OK ? CELLAR_OK : failed(part->tablet, status, error);
     }
     tablet_table_leave(load->table);
@@ -284,6 +284,7 @@ static enum cellar_status rows_spread(struct tablet_load *load, const struct tab
     size_t first = 0;
     while (first < rows->row_count) {
         struct tablet *tablet = tablet_table_find(load->table, rows->rows[first].key);
+        struct tablet_load_source source;
         size_t end = first + 1;
         while (end < rows->row_count && tablet_has_row(tablet, rows->rows[end].key)) {
             end++;
@@ -294,7 +295,8 @@ static enum cellar_status rows_spread(struct tablet_load *load, const struct tab
         if (!load->part_is_open) {
             CELLAR_TRY(part_begin(load, tablet, error));
         }
-        CELLAR_TRY(part_add(load, rows->rows + first, end - first, error));
+        tablet_load_source_init(&source, rows, first, end - first);
+        CELLAR_TRY(part_add(load, &source, error));
         first = end;
     }
     CELLAR_ASSERT(load->part_is_open);

@@ -7,20 +7,16 @@
  * to be in order, as nothing sorts it there; and no cell may come twice, as no LSN would say which
  * one counts.
  *
- * Each row is counted before its cells get memory, so that a request cannot claim more than its
- * limits.
+ * Nothing is kept of the cells: those of one row may be millions. So they are read twice, once to
+ * be checked and once to be loaded.
  */
 #include "server/tablet/load_rows.h"
-
-#include "common/segment_cells.h"
 
 #define KEY_SHOWN_BYTES 64u
 
 /* One walk. */
 struct decoding {
-    const struct tablet_schema *schema;
     const struct tablet_load_bounds *bounds;
-    struct cellar_arena *arena;
     struct tablet_load_rows *rows;
     const struct tablet_family *family; /* of the cell before; NULL: none */
     struct cellar_error *error;
@@ -45,18 +41,25 @@ static enum cellar_status refuse_memory(const struct decoding *decoding)
 
 /* ---- cells ----------------------------------------------------------------------------------- */
 
-/* The family of a cell, which is mostly that of the cell before. */
+/* The family of a cell, which is mostly that of the cell before; NULL: there is none. */
+static const struct tablet_family *family_of(const struct tablet_schema *schema,
+                                             const struct tablet_family *before,
+                                             struct cellar_slice name)
+{
+    CELLAR_ASSERT(name.bytes > 0);
+    return before != NULL && cellar_slice_equal(before->name, name)
+               ? before
+               : tablet_schema_family(schema, name);
+}
+
 static enum cellar_status family_find(struct decoding *decoding, struct cellar_slice key,
                                       const struct cellar_cells_reader *reader)
 {
-    struct cellar_slice name = reader->cell.family;
-    CELLAR_ASSERT(name.bytes > 0);
     if (reader->generation != 1) {
         return refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "a family is a name");
     }
-    if (decoding->family == NULL || !cellar_slice_equal(decoding->family->name, name)) {
-        decoding->family = tablet_schema_family(decoding->schema, name);
-    }
+    decoding->family = family_of(decoding->rows->schema, decoding->family, reader->cell.family);
+    CELLAR_ASSERT(reader->cell.family.bytes > 0);
     return decoding->family != NULL
                ? CELLAR_OK
                : refuse(decoding, CELLAR_NOT_FOUND, key, "Requested column family not found");
@@ -76,7 +79,7 @@ static enum cellar_status cell_check(const struct decoding *decoding, struct cel
         return refuse(decoding, CELLAR_UNIMPLEMENTED, key,
                       "a value above 1 MiB cannot be loaded in bulk; write its row by itself");
     }
-    if (decoding->schema->granularity != CELLAR_GRANULARITY_MICROS &&
+    if (decoding->rows->schema->granularity != CELLAR_GRANULARITY_MICROS &&
         cell->timestamp_us % 1000 != 0) {
         return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
                       "Timestamp granularity mismatch. Expected a multiple of 1000 (millisecond "
@@ -97,11 +100,13 @@ static int cell_order(const struct cellar_cell *a, const struct cellar_cell *b)
     return a->timestamp_us > b->timestamp_us ? -1 : 1;
 }
 
+/* @param previous  in the row; without a family there is none */
 static enum cellar_status cell_order_check(const struct decoding *decoding, struct cellar_slice key,
-                                           const struct store_cell *cells, uint32_t index)
+                                           const struct cellar_cell *previous,
+                                           const struct cellar_cell *cell)
 {
-    int order = index == 0 ? -1 : cell_order(&cells[index - 1].cell, &cells[index].cell);
-    CELLAR_ASSERT(cells != NULL);
+    int order = previous->family.bytes == 0 ? -1 : cell_order(previous, cell);
+    CELLAR_ASSERT(previous != cell);
     if (order < 0) {
         return CELLAR_OK;
     }
@@ -110,37 +115,30 @@ static enum cellar_status cell_order_check(const struct decoding *decoding, stru
                              : "cells must be in order of family, qualifier, newest first");
 }
 
-/* All cells of a row, into an array of the arena. */
-static enum cellar_status cells_decode(struct decoding *decoding, struct store_load_row *row,
-                                       struct cellar_cells_reader *reader)
+/* Checks all cells of a row. */
+static enum cellar_status cells_check(struct decoding *decoding, struct cellar_slice key,
+                                      struct cellar_cells_reader *reader)
 {
-    uint32_t count = reader->left;
-    struct store_cell *cells = cellar_arena_alloc(decoding->arena, count * sizeof *cells);
-    if (cells == NULL) {
-        return refuse_memory(decoding);
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    struct tablet_load_rows *rows = decoding->rows;
+    struct cellar_cell previous = {.timestamp_us = 0};
+    CELLAR_ASSERT(reader->left > 0);
+    while (reader->left > 0) {
         if (!cellar_cells_next(reader)) {
-            return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
+            return refuse(decoding, CELLAR_INVALID_ARGUMENT, key,
                           "a cell must be family, qualifier, timestamp >= 0, value, within their "
                           "limits");
         }
-        CELLAR_TRY(family_find(decoding, row->key, reader));
-        CELLAR_TRY(cell_check(decoding, row->key, reader));
-        CELLAR_ASSERT(decoding->family != NULL);
-        cells[i] =
-            (struct store_cell){.cell = reader->cell, .generation = decoding->family->generation};
-        cells[i].cell.family = decoding->family->name;
-        CELLAR_TRY(cell_order_check(decoding, row->key, cells, i));
-        decoding->rows->byte_count += reader->cell.qualifier.bytes + reader->cell.value.bytes;
+        CELLAR_TRY(family_find(decoding, key, reader));
+        CELLAR_TRY(cell_check(decoding, key, reader));
+        CELLAR_TRY(cell_order_check(decoding, key, &previous, &reader->cell));
+        previous = reader->cell;
+        rows->cell_count++;
+        rows->byte_count += reader->cell.qualifier.bytes + reader->cell.value.bytes;
+        rows->value_bytes_max = CELLAR_MAX(rows->value_bytes_max, reader->cell.value.bytes);
     }
-    CELLAR_ASSERT(count > 0);
-    decoding->rows->cell_count += count;
-    row->cells = cells;
-    row->cell_count = count;
     return cellar_cells_is_done(reader)
                ? CELLAR_OK
-               : refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key, "bytes behind the cells");
+               : refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "bytes behind the cells");
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -167,25 +165,20 @@ static enum cellar_status row_decode(struct decoding *decoding, struct cellar_cu
                                      struct cellar_slice before)
 {
     struct tablet_load_rows *rows = decoding->rows;
-    struct store_load_row *row = &rows->rows[rows->row_count];
+    struct tablet_load_row *row = &rows->rows[rows->row_count];
     struct cellar_cells_reader reader;
-    struct cellar_slice packed;
     uint32_t parts = 0;
-    *row = (struct store_load_row){.cell_count = 0};
+    *row = (struct tablet_load_row){.key = {NULL, 0}};
     if (!cellar_wire_get_array(from, &parts) || parts != 2 ||
-        !cellar_wire_get_bytes(from, &row->key) || !cellar_wire_skip(from, &packed)) {
+        !cellar_wire_get_bytes(from, &row->key) || !cellar_wire_skip(from, &row->packed)) {
         return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key, "must be [key, cells]");
     }
     CELLAR_TRY(key_check(decoding, row->key, before));
-    if (!cellar_cells_open(&reader, packed) || reader.left == 0) {
+    if (!cellar_cells_open(&reader, row->packed) || reader.left == 0) {
         return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
                       "must have an array of packed cells, one at least");
     }
-    if (reader.left > TABLET_LOAD_CELL_COUNT_MAX - rows->cell_count) {
-        return refuse(decoding, CELLAR_INVALID_ARGUMENT, row->key,
-                      "too many cells; the limit is 1000000 a request");
-    }
-    CELLAR_TRY(cells_decode(decoding, row, &reader));
+    CELLAR_TRY(cells_check(decoding, row->key, &reader));
     rows->byte_count += row->key.bytes;
     rows->row_count++;
     CELLAR_ASSERT(rows->cell_count >= rows->row_count);
@@ -198,20 +191,20 @@ enum cellar_status tablet_load_rows_decode(const struct tablet_schema *schema,
                                            struct tablet_load_rows *rows,
                                            struct cellar_error *error)
 {
-    struct decoding decoding = {
-        .schema = schema, .bounds = bounds, .arena = arena, .rows = rows, .error = error};
+    struct decoding decoding = {.bounds = bounds, .rows = rows, .error = error};
     struct cellar_cursor from = cellar_cursor_make(wire);
     struct cellar_slice before = bounds->last;
     uint32_t count = 0;
-    *rows = (struct tablet_load_rows){.row_count = 0};
-    if (wire.bytes > TABLET_LOAD_BYTES_MAX) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "Error in field 'rows' : at most %u bytes a request, but got %zu",
-                                TABLET_LOAD_BYTES_MAX, wire.bytes);
-    }
+    *rows = (struct tablet_load_rows){.schema = schema, .arena = arena};
     if (!cellar_wire_get_array(&from, &count) || count == 0) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "Error in field 'rows' : must be an array, one row at least");
+    }
+    if (count > 1 && wire.bytes > TABLET_LOAD_BYTES_MAX) {
+        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                "Error in field 'rows' : at most %u bytes of several rows in one "
+                                "request, but got %zu",
+                                TABLET_LOAD_BYTES_MAX, wire.bytes);
     }
     rows->rows = cellar_arena_alloc(arena, count * sizeof *rows->rows);
     if (rows->rows == NULL) {
@@ -225,4 +218,44 @@ enum cellar_status tablet_load_rows_decode(const struct tablet_schema *schema,
     return from.at == from.end ? CELLAR_OK
                                : cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                                   "Error in field 'rows' : bytes behind the array");
+}
+
+/* ---- to storage ------------------------------------------------------------------------------ */
+
+static bool row_next(struct store_load_source *base, struct cellar_slice *key)
+{
+    struct tablet_load_source *source = CELLAR_CONTAINER_OF(base, struct tablet_load_source, base);
+    CELLAR_ASSERT(source->reader.left == 0);
+    if (source->next == source->end) {
+        return false;
+    }
+    const struct tablet_load_row *row = &source->rows->rows[source->next++];
+    bool is_open = cellar_cells_open(&source->reader, row->packed);
+    CELLAR_ASSERT(is_open && source->reader.left > 0); /* as it was when it was checked */
+    *key = row->key;
+    return true;
+}
+
+static bool cell_next(struct store_load_source *base, struct store_cell *cell)
+{
+    struct tablet_load_source *source = CELLAR_CONTAINER_OF(base, struct tablet_load_source, base);
+    struct cellar_cells_reader *reader = &source->reader;
+    if (reader->left == 0) {
+        return false;
+    }
+    bool is_cell = cellar_cells_next(reader);
+    CELLAR_ASSERT(is_cell);
+    source->family = family_of(source->rows->schema, source->family, reader->cell.family);
+    CELLAR_ASSERT(source->family != NULL);
+    *cell = (struct store_cell){.cell = reader->cell, .generation = source->family->generation};
+    cell->cell.family = source->family->name;
+    return true;
+}
+
+void tablet_load_source_init(struct tablet_load_source *source, const struct tablet_load_rows *rows,
+                             size_t first, size_t count)
+{
+    CELLAR_ASSERT(count > 0 && first + count <= rows->row_count);
+    *source = (struct tablet_load_source){
+        .base = {row_next, cell_next}, .rows = rows, .next = first, .end = first + count};
 }

@@ -2,16 +2,16 @@
 #define CELLAR_TABLET_LOAD_ROWS_H
 
 #include "common/mem.h"
+#include "common/segment_cells.h"
 #include "server/storage/compaction.h"
 #include "server/tablet/schema.h"
 
 /*
  * Rows of a load from their wire form to cells that storage takes: everything is checked before
- * anything is loaded. Pure.
+ * anything is loaded; then the cells are given one by one. Pure.
  */
 
-#define TABLET_LOAD_BYTES_MAX 16777216u      /* of the rows of one request, as they are sent */
-#define TABLET_LOAD_CELL_COUNT_MAX 1000000u  /* of one request */
+#define TABLET_LOAD_BYTES_MAX 16777216u      /* of several rows in one request, as they are sent */
 #define TABLET_LOAD_VALUE_BYTES_MAX 1048576u /* of one cell */
 
 /** Where the rows have to lie. */
@@ -21,12 +21,21 @@ struct tablet_load_bounds {
     struct cellar_slice last;  /* the row that came before; empty: none */
 };
 
+/** A row whose cells were checked; borrows from the wire. */
+struct tablet_load_row {
+    struct cellar_slice key;
+    struct cellar_slice packed; /* cells: common/segment_cells.h */
+};
+
 /** Checked rows. */
 struct tablet_load_rows {
-    struct store_load_row *rows; /* in the arena; cells borrow from the wire and the schema */
+    struct tablet_load_row *rows; /* in the arena */
     size_t row_count;
     uint64_t cell_count;
-    uint64_t byte_count; /* of keys, qualifiers and values */
+    uint64_t byte_count;      /* of keys, qualifiers and values */
+    uint64_t value_bytes_max; /* the largest value */
+    const struct tablet_schema *schema;
+    struct cellar_arena *arena;
 };
 
 /**
@@ -44,5 +53,19 @@ enum cellar_status tablet_load_rows_decode(const struct tablet_schema *schema,
                                            struct cellar_slice wire, struct cellar_arena *arena,
                                            struct tablet_load_rows *rows,
                                            struct cellar_error *error) CELLAR_MUST_USE;
+
+/** Checked rows, or some that follow each other, as storage takes them. */
+struct tablet_load_source {
+    struct store_load_source base;
+    const struct tablet_load_rows *rows;
+    size_t next; /* row */
+    size_t end;
+    struct cellar_cells_reader reader; /* in the row before `next` */
+    const struct tablet_family *family;
+};
+
+/** Begins at row `first`, of `count` >= 1. @param rows  borrowed as long as the source */
+void tablet_load_source_init(struct tablet_load_source *source, const struct tablet_load_rows *rows,
+                             size_t first, size_t count);
 
 #endif

@@ -213,6 +213,44 @@ static void a_load_is_seen_at_its_commit_in_both_tablets(void **state)
     model_service_close(&service);
 }
 
+/* Twenty megabytes of cells: several transactions, as no checkpoint may see. */
+static void a_row_of_any_size_is_loaded_whole(void **state)
+{
+    (void)state;
+    struct model_service service;
+    struct cellar_buffer wire = {0};
+    struct cellar_error error;
+    struct model_answer answer;
+    enum { CELL_COUNT = 4000, CELL_BYTES = 5000 };
+    static char value[CELL_BYTES + 1];
+    static char names[CELL_COUNT][8];
+    static struct cellar_cell cells[CELL_COUNT];
+    memset(value, 'v', CELL_BYTES);
+    for (unsigned i = 0; i < CELL_COUNT; i++) {
+        (void)snprintf(names[i], sizeof names[i], "q%05u", i);
+        cells[i] = test_load_cell("g", names[i], 1000, value);
+    }
+    service_open(&service, 60000000);
+    uint64_t id = load_begin(service.svc, "", "");
+    assert_int_equal(cellar_wire_put_array(&wire, 1), CELLAR_OK);
+    test_load_row_put(&wire, cellar_slice_text("row000001"), cells, CELL_COUNT);
+    const struct svc_load_rows rows = {id, 0, cellar_slice_of(&wire), &owner};
+    assert_int_equal(svc_load_rows(service.svc, NULL, &rows, &error), CELLAR_OK);
+    row_write(service.svc, "row000001", "above it"); /* the row is passed */
+    rows_load(service.svc, id, 1, 2, 10);
+    commit(service.svc, id, 9);
+    rows_read(service.svc, &answer);
+    assert_int_equal(answer.row_count, 9);
+    assert_int_equal(answer.rows[0].cell_count, CELL_COUNT + 1);
+    for (unsigned i = 0; i < CELL_COUNT; i++) {
+        assert_true(cellar_slice_equal(answer.cells[i].qualifier, cellar_slice_text(names[i])));
+        assert_int_equal(answer.cells[i].value.bytes, CELL_BYTES);
+    }
+    model_answer_fini(&answer);
+    cellar_buffer_fini(&wire);
+    model_service_close(&service);
+}
+
 static void a_load_without_rows_changes_nothing(void **state)
 {
     (void)state;
@@ -473,6 +511,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_load_is_seen_at_its_commit_in_both_tablets),
+        cmocka_unit_test(a_row_of_any_size_is_loaded_whole),
         cmocka_unit_test(a_load_without_rows_changes_nothing),
         cmocka_unit_test(what_is_written_behind_a_load_is_newer_than_it),
         cmocka_unit_test(requests_are_checked),
