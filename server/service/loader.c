@@ -289,7 +289,7 @@ enum cellar_status svc_loader_rows(struct svc_loader *loader, const struct svc_l
                                   (unsigned long long)slot->number_next,
                                   (unsigned long long)rows->number);
     } else {
-        status = tablet_load_rows(slot->load, rows->rows, error);
+        status = tablet_load_rows(slot->load, rows->rows, rows->is_mapped, error);
     }
     slot->number_next += status == CELLAR_OK ? 1 : 0;
     if (tablet_load_has_failed(slot->load)) {

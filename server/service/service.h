@@ -489,6 +489,7 @@ struct svc_load_rows {
     struct cellar_slice rows; /* MessagePack: array of [key, packed cells], keys in strict order,
                                  behind those that came before; at most 16 MiB, or one row */
     const void *owner;        /* whose the load is from now on */
+    bool is_mapped;           /* the rows lie in the map of a file */
 };
 
 /** What a load was. */
@@ -518,8 +519,8 @@ enum cellar_status svc_load_begin(struct svc *svc, const struct svc_request *req
  * Takes rows. Input that is refused changes nothing, and the load goes on; any other failure but
  * DEADLINE_EXCEEDED ends it without effect.
  *
- * @return CELLAR_OK; NOT_FOUND (load, table, or a family), INVALID_ARGUMENT and UNIMPLEMENTED
- *         naming the row, FAILED_PRECONDITION (number; a request works on the load; a row of the
+ * @return CELLAR_OK; NOT_FOUND (load, table, or a family), INVALID_ARGUMENT naming
+ *         the row, FAILED_PRECONDITION (number; a request works on the load; a row of the
  *         range was written meanwhile), CANCELLED, RESOURCE_EXHAUSTED, DATA_LOSS, IO_ERROR,
  *         NO_MEMORY, DEADLINE_EXCEEDED
  */

@@ -170,6 +170,13 @@ enum cellar_status store_compaction_rows_add(struct store_compaction *compaction
     return rows_add(compaction, store, source);
 }
 
+enum cellar_status store_compaction_blobs_take(struct store_compaction *compaction,
+                                               const uint64_t *ids, size_t count)
+{
+    CELLAR_ASSERT(!compaction->is_sealed && (count == 0 || ids != NULL));
+    return cellar_buffer_append(&compaction->blobs_taken, ids, count * sizeof *ids);
+}
+
 enum cellar_status store_compaction_load_end(struct store_compaction *compaction,
                                              struct store *store)
 {
@@ -228,6 +235,7 @@ static void compaction_free(struct store_compaction *compaction)
     cellar_buffer_fini(&compaction->row);
     cellar_buffer_fini(&compaction->range_start);
     cellar_buffer_fini(&compaction->range_end);
+    cellar_buffer_fini(&compaction->blobs_taken);
     store_packer_fini(&compaction->packer);
     cellar_mem_free(compaction->blobs_gone);
     store_view_drop(compaction->view);
@@ -393,6 +401,7 @@ void store_compaction_abandon(struct store_compaction *compaction, struct store 
         store_keeper_release(compaction->engine, store);
     }
     env_drop(compaction, compaction->generation, true);
+    store_engine_blobs_remove(compaction->engine, &compaction->blobs_taken);
     compaction_free(compaction);
 }
 

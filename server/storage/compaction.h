@@ -47,7 +47,8 @@ struct store_compaction {
     struct store_packer packer;
     struct store_page_fill fill;
 
-    uint64_t *blobs_gone; /* what only the old generation names; when sealed */
+    struct cellar_buffer blobs_taken; /* ids of what was loaded: store_compaction_blobs_take() */
+    uint64_t *blobs_gone;             /* what the new generation does not name; when sealed */
     size_t blob_gone_count;
 
     uint64_t item_count;       /* read so far */
@@ -136,6 +137,16 @@ enum cellar_status store_compaction_load_begin(struct store_compaction *compacti
 enum cellar_status store_compaction_rows_add(struct store_compaction *compaction,
                                              struct store *store, struct store_load_source *source)
     CELLAR_MUST_USE;
+
+/**
+ * Takes blobs that rows name which are added afterwards. They are whole and synced. What the new
+ * generation does not name in the end goes with the old one, and all of them with a load that is
+ * abandoned.
+ *
+ * @return CELLAR_OK; NO_MEMORY: they are not taken
+ */
+enum cellar_status store_compaction_blobs_take(struct store_compaction *compaction,
+                                               const uint64_t *ids, size_t count) CELLAR_MUST_USE;
 
 /** No more rows come: the steps that follow copy what lies behind the range. Errors as above. */
 enum cellar_status store_compaction_load_end(struct store_compaction *compaction,

@@ -197,6 +197,20 @@ static enum cellar_status blob_loosen(void *context, uint64_t id)
     return store_env_blob_loosen(context, id);
 }
 
+/* What was loaded may be named by nothing: the filter hides it, or a checkpoint has replaced it. */
+static enum cellar_status blobs_taken_loosen(const struct store_compaction *compaction,
+                                             struct store_env_txn *to)
+{
+    const struct cellar_buffer *ids = &compaction->blobs_taken;
+    CELLAR_ASSERT(ids->bytes % sizeof(uint64_t) == 0);
+    for (size_t at = 0; at < ids->bytes; at += sizeof(uint64_t)) {
+        uint64_t id = 0;
+        memcpy(&id, ids->data + at, sizeof id);
+        CELLAR_TRY(store_env_blob_loosen(to, id));
+    }
+    return CELLAR_OK;
+}
+
 /* What is left to do when all cells are copied. The new generation's list of blobs came with its
  * segments; what only the old one lists goes with that. */
 static enum cellar_status rest_copy(struct store_chunk *chunk)
@@ -205,6 +219,7 @@ static enum cellar_status rest_copy(struct store_chunk *chunk)
     CELLAR_ASSERT(compaction->has_all_cells && compaction->blobs_gone == NULL);
     CELLAR_TRY(tokens_copy(chunk));
     CELLAR_TRY(store_env_blobs_walk(chunk->from, blob_loosen, &chunk->to));
+    CELLAR_TRY(blobs_taken_loosen(compaction, &chunk->to));
     return store_env_blobs_gone(&chunk->to, &compaction->blobs_gone, &compaction->blob_gone_count);
 }
 

@@ -137,6 +137,15 @@ enum cellar_status tablet_large_values_write(struct tablet_large *large, struct 
     return status;
 }
 
+enum cellar_status tablet_large_value_write(struct tablet_large *large, struct cellar_slice value,
+                                            uint8_t **reference, struct cellar_error *error)
+{
+    CELLAR_ASSERT(value.bytes > 0);
+    return ids_reserve(large, CELLAR_MAX(2 * large->count, 16u)) == CELLAR_OK
+               ? blob_write(large, value, large->is_mapped, reference, error)
+               : write_failed(large, CELLAR_NO_MEMORY, value.bytes, error);
+}
+
 enum cellar_status tablet_large_payload_write(struct tablet_large *large,
                                               struct cellar_slice payload,
                                               struct cellar_error *error)

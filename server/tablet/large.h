@@ -49,6 +49,12 @@ uint64_t tablet_large_value_bytes(const struct store_engine *engine);
 enum cellar_status tablet_large_values_write(struct tablet_large *large, struct tablet_items *items,
                                              struct cellar_error *error) CELLAR_MUST_USE;
 
+/** Writes one value into a file, whatever its size; for a mutation that is none. @param reference
+ * receives what names it, in the arena. Errors likewise, but what was written before stays */
+enum cellar_status tablet_large_value_write(struct tablet_large *large, struct cellar_slice value,
+                                            uint8_t **reference, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** Writes a payload into a file when it is larger than a record may be; `large->reference` then
  * names it. Errors likewise. */
 enum cellar_status tablet_large_payload_write(struct tablet_large *large,

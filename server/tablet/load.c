@@ -13,6 +13,9 @@
  * of the catalog names all new generations, and in the hold of the append lock that queues it all
  * are swapped. So there is no moment, not even behind a crash, in which a part of the load is seen.
  *
+ * Large values become files before the rows that name them are added; the compaction has them from
+ * then on (store_compaction_blobs_take()).
+ *
  * The table's mark `is_loading` is set under the append lock and keeps drops of rows off, which
  * would fall on what was loaded before them and not on the rest. A first failure is kept: the load
  * can do nothing more.
@@ -260,6 +263,30 @@ static enum cellar_status part_admit(const struct tablet_load *load, struct tabl
     return status == CELLAR_UNAVAILABLE ? CELLAR_OK : status; /* that speaks of the memtables */
 }
 
+/* The large values of rows, which are the part's from here on. Before the store is claimed, so that
+ * nobody waits for these files. */
+static enum cellar_status part_blobs_write(const struct tablet_load *load, const struct part *part,
+                                           struct tablet_load_source *source,
+                                           struct cellar_error *error)
+{
+    struct tablet_large large;
+    tablet_large_init(&large, tablet_db_engine(load->db), source->rows->arena,
+                      source->rows->is_mapped);
+    enum cellar_status status = tablet_load_source_write(source, &large, error);
+    if (status == CELLAR_OK) {
+        status = store_compaction_blobs_take(part->compaction, large.ids, large.count);
+        status =
+            status == CELLAR_OK
+                ? CELLAR_OK
+                : cellar_error_set(error, status, "no memory for %u large values", large.count);
+    }
+    CELLAR_ASSERT(status != CELLAR_OK || large.count == source->reference_count);
+    if (status != CELLAR_OK) {
+        tablet_large_drop(&large);
+    }
+    return status;
+}
+
 static enum cellar_status part_add(struct tablet_load *load, struct tablet_load_source *source,
                                    struct cellar_error *error)
 {
@@ -267,6 +294,9 @@ static enum cellar_status part_add(struct tablet_load *load, struct tablet_load_
     CELLAR_ASSERT(load->part_is_open && source->next < source->end);
     CELLAR_TRY(load_enter(load, error));
     enum cellar_status status = part_admit(load, part->tablet, error);
+    if (status == CELLAR_OK) {
+        status = part_blobs_write(load, part, source, error);
+    }
     if (status == CELLAR_OK) {
         status = store_compaction_rows_add(part->compaction, part->tablet->store, &source->base);
         status = status == CELLAR_OK ? CELLAR_OK : failed(part->tablet, status, error);
@@ -320,7 +350,7 @@ static enum cellar_status rows_take(struct tablet_load *load, const struct table
 }
 
 enum cellar_status tablet_load_rows(struct tablet_load *load, struct cellar_slice wire,
-                                    struct cellar_error *error)
+                                    bool is_mapped, struct cellar_error *error)
 {
     struct tablet_load_rows rows;
     struct cellar_arena arena = {0};
@@ -331,6 +361,7 @@ enum cellar_status tablet_load_rows(struct tablet_load *load, struct cellar_slic
     enum cellar_status status = tablet_load_rows_decode(tablet_table_schema_queued(load->table),
                                                         &bounds, wire, &arena, &rows, error);
     if (status == CELLAR_OK) {
+        rows.is_mapped = is_mapped;
         status = rows_take(load, &rows, error);
         status = status == CELLAR_OK ? CELLAR_OK : load_fail(load, status);
     }

@@ -40,14 +40,15 @@ enum cellar_status tablet_load_begin(struct tablet_db *db, struct tablet_table *
 /**
  * Takes rows, behind those that came before.
  *
- * @param wire  as tablet_load_rows_decode()
+ * @param wire       as tablet_load_rows_decode()
+ * @param is_mapped  it lies in a file's map, whose pages may be let go
  * @return CELLAR_OK; what tablet_load_rows_decode() returns: nothing is changed, and the load goes
  *         on. Else it can only be abandoned: FAILED_PRECONDITION (a row of the range was written
  *         meanwhile; more than TABLET_LOAD_TABLET_COUNT_MAX tablets), CANCELLED, NOT_FOUND
  *         (dropped), DATA_LOSS, RESOURCE_EXHAUSTED, IO_ERROR, NO_MEMORY
  */
 enum cellar_status tablet_load_rows(struct tablet_load *load, struct cellar_slice wire,
-                                    struct cellar_error *error) CELLAR_MUST_USE;
+                                    bool is_mapped, struct cellar_error *error) CELLAR_MUST_USE;
 
 /**
  * Makes all rows visible in one moment, durable at return.

@@ -75,9 +75,8 @@ static enum cellar_status cell_check(const struct decoding *decoding, struct cel
     if (reader->is_blob) {
         return refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "a value must be bytes");
     }
-    if (cell->value.bytes > TABLET_LOAD_VALUE_BYTES_MAX) {
-        return refuse(decoding, CELLAR_UNIMPLEMENTED, key,
-                      "a value above 1 MiB cannot be loaded in bulk; write its row by itself");
+    if (cell->value.bytes > CELLAR_VALUE_BYTES_MAX) {
+        return refuse(decoding, CELLAR_INVALID_ARGUMENT, key, "a value has more than 100 MiB");
     }
     if (decoding->rows->schema->granularity != CELLAR_GRANULARITY_MICROS &&
         cell->timestamp_us % 1000 != 0) {
@@ -236,6 +235,18 @@ static bool row_next(struct store_load_source *base, struct cellar_slice *key)
     return true;
 }
 
+/* Puts the reference of a large value in its place, when there are any. */
+static void reference_set(struct tablet_load_source *source, struct store_cell *cell)
+{
+    if (cell->cell.value.bytes <= source->value_bytes_max) {
+        return;
+    }
+    CELLAR_ASSERT(source->reference_next < source->reference_count);
+    cell->is_blob = true;
+    cell->cell.value =
+        cellar_slice_make(source->references[source->reference_next++], STORE_BLOB_REFERENCE_BYTES);
+}
+
 static bool cell_next(struct store_load_source *base, struct store_cell *cell)
 {
     struct tablet_load_source *source = CELLAR_CONTAINER_OF(base, struct tablet_load_source, base);
@@ -249,6 +260,7 @@ static bool cell_next(struct store_load_source *base, struct store_cell *cell)
     CELLAR_ASSERT(source->family != NULL);
     *cell = (struct store_cell){.cell = reader->cell, .generation = source->family->generation};
     cell->cell.family = source->family->name;
+    reference_set(source, cell);
     return true;
 }
 
@@ -256,6 +268,56 @@ void tablet_load_source_init(struct tablet_load_source *source, const struct tab
                              size_t first, size_t count)
 {
     CELLAR_ASSERT(count > 0 && first + count <= rows->row_count);
-    *source = (struct tablet_load_source){
-        .base = {row_next, cell_next}, .rows = rows, .next = first, .end = first + count};
+    *source = (struct tablet_load_source){.base = {row_next, cell_next},
+                                          .rows = rows,
+                                          .next = first,
+                                          .end = first + count,
+                                          .value_bytes_max = UINT64_MAX};
+}
+
+static enum cellar_status reference_add(struct tablet_load_source *source, uint8_t *reference)
+{
+    if (source->reference_count == source->reference_capacity) {
+        size_t capacity = CELLAR_MAX(2 * source->reference_capacity, (size_t)16);
+        uint8_t **grown = cellar_arena_alloc(source->rows->arena, capacity * sizeof *grown);
+        if (grown == NULL) {
+            return CELLAR_NO_MEMORY;
+        }
+        if (source->reference_count > 0) {
+            memcpy(grown, source->references, source->reference_count * sizeof *grown);
+        }
+        source->references = grown;
+        source->reference_capacity = capacity;
+    }
+    CELLAR_ASSERT(source->reference_count < source->reference_capacity);
+    source->references[source->reference_count++] = reference;
+    return CELLAR_OK;
+}
+
+enum cellar_status tablet_load_source_write(struct tablet_load_source *source,
+                                            struct tablet_large *large, struct cellar_error *error)
+{
+    uint64_t bytes_max = tablet_large_value_bytes(large->engine);
+    size_t first = source->next;
+    struct cellar_slice key;
+    struct store_cell cell;
+    CELLAR_ASSERT(source->reader.left == 0 && source->reference_count == 0);
+    if (source->rows->value_bytes_max <= bytes_max) {
+        return CELLAR_OK;
+    }
+    while (row_next(&source->base, &key)) {
+        while (cell_next(&source->base, &cell)) {
+            uint8_t *reference = NULL;
+            if (cell.cell.value.bytes <= bytes_max) {
+                continue;
+            }
+            CELLAR_TRY(tablet_large_value_write(large, cell.cell.value, &reference, error));
+            if (reference_add(source, reference) != CELLAR_OK) {
+                return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for large values");
+            }
+        }
+    }
+    source->next = first;
+    source->value_bytes_max = bytes_max;
+    return CELLAR_OK;
 }

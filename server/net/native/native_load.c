@@ -67,7 +67,8 @@ static enum cellar_status run_rows(struct load_job *job, struct cellar_error *er
     const struct cellar_msg_empty reply = {0};
     CELLAR_TRY(cellar_message_decode(&cellar_msg_bulk_rows_request_type, job->body, &message,
                                      CELLAR_UNKNOWN_REFUSE, error));
-    const struct svc_load_rows rows = {message.load, message.number, message.rows, job->owner};
+    const struct svc_load_rows rows = {message.load, message.number, message.rows, job->owner,
+                                       job->join != NULL && net_join_is_mapped(job->join)};
     struct svc_request limits = net_request_limits(job->arrived_us, message.timeout_us);
     CELLAR_ASSERT(rows.owner != NULL);
     CELLAR_TRY(svc_load_rows(job->svc, &limits, &rows, error));

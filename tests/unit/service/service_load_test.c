@@ -89,7 +89,7 @@ static enum cellar_status rows_send(struct svc *svc, uint64_t id, uint64_t numbe
                                             test_load_cell("g", "q", 1000, "kept")};
         test_load_row_put(&wire, cellar_slice_text(key), cells, i % 3 == 0 ? 3 : 1);
     }
-    const struct svc_load_rows rows = {id, number, cellar_slice_of(&wire), &owner};
+    const struct svc_load_rows rows = {id, number, cellar_slice_of(&wire), &owner, false};
     cellar_error_clear(error);
     enum cellar_status status = svc_load_rows(svc, NULL, &rows, error);
     cellar_buffer_fini(&wire);
@@ -234,7 +234,7 @@ static void a_row_of_any_size_is_loaded_whole(void **state)
     uint64_t id = load_begin(service.svc, "", "");
     assert_int_equal(cellar_wire_put_array(&wire, 1), CELLAR_OK);
     test_load_row_put(&wire, cellar_slice_text("row000001"), cells, CELL_COUNT);
-    const struct svc_load_rows rows = {id, 0, cellar_slice_of(&wire), &owner};
+    const struct svc_load_rows rows = {id, 0, cellar_slice_of(&wire), &owner, false};
     assert_int_equal(svc_load_rows(service.svc, NULL, &rows, &error), CELLAR_OK);
     row_write(service.svc, "row000001", "above it"); /* the row is passed */
     rows_load(service.svc, id, 1, 2, 10);

@@ -100,7 +100,7 @@ struct refusal {
 static void what_storage_could_not_take_is_refused_by_name(void **state)
 {
     (void)state;
-    static uint8_t large[TABLET_LOAD_VALUE_BYTES_MAX + 1];
+    static uint8_t large[CELLAR_VALUE_BYTES_MAX + 1];
     static char long_name[65];
     memset(long_name, 'n', 64);
     struct cellar_cell large_cell = test_load_cell("a", "q", 0, "");
@@ -115,7 +115,7 @@ static void what_storage_could_not_take_is_refused_by_name(void **state)
         {"k", {test_load_cell("c", "", 0, "")}, 1, CELLAR_NOT_FOUND, "family not found"},
         {"k", {test_load_cell(long_name, "", 0, "")}, 1, CELLAR_NOT_FOUND, "family not found"},
         {"k", {test_load_cell("a", "", 1500, "")}, 1, CELLAR_INVALID_ARGUMENT, "granularity"},
-        {"k", {large_cell}, 1, CELLAR_UNIMPLEMENTED, "above 1 MiB"},
+        {"k", {large_cell}, 1, CELLAR_INVALID_ARGUMENT, "more than 100 MiB"},
         {"k",
          {test_load_cell("a", "q", 0, "1"), test_load_cell("a", "q", 0, "2")},
          2,
