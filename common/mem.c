@@ -22,6 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define MEM_HAS_ASAN 1
@@ -125,6 +129,13 @@ char *cellar_mem_strdup(const char *text)
 void cellar_mem_free(void *pointer)
 {
     free(pointer);
+}
+
+void cellar_mem_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0); /* 0: nothing was there to be given back */
+#endif
 }
 
 struct cellar_arena_block {

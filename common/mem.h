@@ -25,6 +25,16 @@ char *cellar_mem_strdup(const char *text) CELLAR_MUST_USE;
 void cellar_mem_free(void *pointer);
 
 /**
+ * Gives the kernel back what was freed and lies between what is in use. Allocators keep that for
+ * what comes next; after hundreds of megabytes in small pieces that is memory which nobody has.
+ * Takes milliseconds for each gigabyte, while allocations wait: after large work only.
+ *
+ * @thread any
+ * @source malloc_trim(3); does nothing where the C library is not glibc
+ */
+void cellar_mem_trim(void);
+
+/**
  * For tests: the allocation after `countdown` successful ones of this thread fails (0 = the next),
  * once; a negative number turns failing off.
  *

@@ -9,7 +9,8 @@
  *              what the new bytes fill
  *     during   a checkpoint reserves its pages; the second of two waits when both do not fit
  *     after    environments that hold too many pages are parked, that is closed until somebody
- *              needs them, before the reservation ends
+ *              needs them, before the reservation ends; what the allocator then keeps of it goes
+ *              back to the kernel
  *
  * An open environment has two descriptors and a map of its full size, so the number of open ones is
  * bounded, too: idle ones are parked, by the clock algorithm (used since the hand passed: spared
@@ -21,6 +22,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/mem.h"
 #include "server/storage/engine_internal.h"
 
 #define THROTTLE_US 2000u
@@ -118,11 +120,16 @@ static struct store *hoarder_claim(struct store_engine *engine)
 
 void store_keeper_retained_trim(struct store_engine *engine)
 {
+    bool has_parked = false;
     for (struct store *store = hoarder_claim(engine); store != NULL;
          store = hoarder_claim(engine)) {
         CELLAR_ASSERT(store->is_checkpointing);
         store_env_park(store->env);
         store_keeper_release(engine, store);
+        has_parked = true;
+    }
+    if (has_parked) {
+        cellar_mem_trim();
     }
 }
 

@@ -6,10 +6,11 @@
 - 16 tablets are written at random: RssAnon stays under memory_bytes_max.
 - 1,000 tablets are written at random, and read after a restart: so does it, and the number of descriptors is bounded,
   since idle stores are closed until they are needed.
+- Four rows of 240 MiB in small cells are written at once: none of the memory for that is kept.
 
     CELLAR_BOUNDS_SECONDS=N     how long the random writes take; 60 unless said otherwise
     CELLAR_BOUNDS_SCAN_BYTES=N  how much the scan would read; 1,000,000,000 unless said otherwise
-    bounds_test.py NAME ...     only these: write, scan, memory, many
+    bounds_test.py NAME ...     only these: cells, write, scan, memory, many
 """
 # ctest-timeout: 900
 import multiprocessing
@@ -19,12 +20,15 @@ import shutil
 import socket
 import sys
 import tempfile
+import threading
 import time
+import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import cellar_native as native  # noqa: E402
 import disk_model as disks  # noqa: E402
 
+HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 MIB = 1 << 20
 CHANGE_BYTES_MAX = 48 << 10
 SCAN_GROWTH_BYTES_MAX = 2 * MIB
@@ -38,6 +42,11 @@ ROW_COUNT = 1_000_000
 ROWS_PER_REQUEST = 64
 MEMORY_WRITERS = 2
 ROWS_PER_SECOND_MIN = 500
+CELLS_LIMIT = 512 * MIB
+CELL_VALUE_BYTES = 2500
+ROW_WRITERS = 4
+CELLS_LEFT_BYTES_MAX = 64 * MIB
+
 DESCRIPTORS_MAX = 900  # three for each of 256 open stores, connections, the log and little else
 
 
@@ -272,7 +281,63 @@ def check_many(folder):
     return write_for(folder, 256 * MIB, seconds / 2, 1000)
 
 
-CHECKS = {"write": check_write, "scan": check_scan, "memory": check_memory, "many": check_many}
+# ---- rows of very many small cells --------------------------------------------------------------
+
+def watch_memory(server, results):
+    """The most memory until results has everybody's."""
+    highest = 0
+    while len(results) < ROW_WRITERS:
+        highest = max(highest, server.memory_bytes())
+        time.sleep(0.01)
+    return highest
+
+
+def memtable_bytes(server):
+    with HTTP.open(f"http://127.0.0.1:{server.port}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("cellar_memtable_size_bytes "))
+
+
+def wait_for_checkpoints(server):
+    end = time.monotonic() + 120
+    while memtable_bytes(server) > 0:
+        assert time.monotonic() < end, "no checkpoint"
+        time.sleep(0.05)
+    time.sleep(0.5)  # what the keeper does behind it
+
+
+def check_cells(folder):
+    """Rows of 240 MiB in 99,000 cells each, which no file of a value keeps out of memory."""
+    request = native.body_encode({1: "t", 2: b"row", 3: [
+        [0, "f", b"column-%06d" % at, 1000, b"v" * CELL_VALUE_BYTES] for at in range(99_000)]})
+    with native.Server(os.path.join(folder, "cells"), ["--memory-bytes-max", CELLS_LIMIT]) as server:
+        server.start()
+        with server.connect() as connection:
+            connection.create_table("t", {"f": None})
+        results = []
+
+        def write():
+            with server.connect() as connection:
+                connection.socket.sendall(native.frame_encode(
+                    9, native.MUTATE_ROW, native.REQUEST, request))
+                _, _, kind, payload = connection.receive()
+                results.append(0 if kind == native.REPLY else native.error_of(payload).code)
+
+        writers = [threading.Thread(target=write) for _ in range(ROW_WRITERS)]
+        for writer in writers:
+            writer.start()
+        highest = watch_memory(server, results)
+        wait_for_checkpoints(server)
+        left = server.memory_bytes()
+        server.stop()
+    print(f"cells: {ROW_WRITERS} rows of {len(request)} bytes at once took {highest / MIB:.0f} MiB and left "
+          f"{left / MIB:.0f} MiB; answers {results}", flush=True)
+    if not set(results) <= {0, native.UNAVAILABLE} or 0 not in results:
+        return f"cells: answers {results}"
+    return "" if left < CELLS_LEFT_BYTES_MAX else "cells: memory is kept that nobody uses"
+
+
+CHECKS = {"cells": check_cells, "write": check_write, "scan": check_scan, "memory": check_memory, "many": check_many}
 
 
 def main():

@@ -2,6 +2,7 @@
  * mem: the heap hook and arenas.
  */
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/mem.h"
@@ -227,6 +228,53 @@ static void arena_without_memory_stays_whole(void **state)
     assert_true(test_out_of_memory_loop(fill_arena, &arena) > 1);
 }
 
+/* Bytes of anonymous memory that the kernel has given to this process. */
+static uint64_t anonymous_bytes(void)
+{
+    char line[256];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    assert_non_null(file);
+    while (kib == 0 && fgets(line, sizeof line, file) != NULL) {
+        (void)sscanf(line, "RssAnon: %llu", &kib);
+    }
+    (void)fclose(file);
+    assert_true(kib > 0);
+    return kib * 1024;
+}
+
+/* Every 64th piece stays, so that the heap's end cannot move. */
+static void trimmed_memory_goes_back_from_between_what_is_kept(void **state)
+{
+    enum { PIECES = 16384, PIECE_BYTES = 8192, KEPT_STEP = 64 };
+    (void)state;
+#if !defined(__GLIBC__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* another allocator, which has its own ways */
+#endif
+    void **pieces = cellar_mem_zalloc(PIECES, sizeof *pieces);
+    assert_non_null(pieces);
+    for (size_t i = 0; i < PIECES; i++) {
+        pieces[i] = cellar_mem_alloc(PIECE_BYTES);
+        assert_non_null(pieces[i]);
+        memset(pieces[i], 1, PIECE_BYTES);
+    }
+    for (size_t i = 0; i < PIECES; i++) {
+        if (i % KEPT_STEP != KEPT_STEP - 1) {
+            cellar_mem_free(pieces[i]);
+        }
+    }
+    uint64_t before = anonymous_bytes();
+    cellar_mem_trim();
+    uint64_t after = anonymous_bytes();
+    assert_true(before > (uint64_t)PIECES * PIECE_BYTES / 2);
+    assert_true(after < before / 4);
+    for (size_t i = KEPT_STEP - 1; i < PIECES; i += KEPT_STEP) {
+        assert_int_equal(*(const uint8_t *)pieces[i], 1);
+        cellar_mem_free(pieces[i]);
+    }
+    cellar_mem_free(pieces);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +293,7 @@ int main(void)
         cmocka_unit_test(reset_keeps_one_block_and_uses_it_again),
         cmocka_unit_test(reset_does_not_hold_on_to_a_large_value),
         cmocka_unit_test(arena_without_memory_stays_whole),
+        cmocka_unit_test(trimmed_memory_goes_back_from_between_what_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
