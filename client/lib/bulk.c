@@ -5,7 +5,8 @@
  *                                                                              \-> abort
  *
  * Rows are encoded as they come, in the packed form in which the server keeps them, so that a
- * request is one buffer whose head is written in front of it when it is sent. Nothing of a load is
+ * request is one buffer whose head is written in front of it when it is sent. A large row is a
+ * request by itself, and its memory is given back when it is sent. Nothing of a load is
  * sent twice: the server ends it with its connection, and rows that may have been taken cannot be
  * told from rows that were not. So the first failure stays: all later calls return it.
  *
@@ -22,8 +23,10 @@
 #include "common/mem.h"
 #include "common/segment_cells.h"
 
-#define REQUEST_BYTES 1000000u /* of rows: with what is around them, one frame */
-#define REQUEST_CELL_COUNT_MAX 500000u
+#define REQUEST_BYTES 1000000u     /* of rows: with what is around them, one frame */
+#define REQUEST_BYTES_MAX 4000000u /* of several rows */
+#define ROW_BYTES_MAX (CELLAR_REQUEST_BYTES_MAX - 64u) /* beside what is around the rows */
+#define CELL_COUNT_MAX (UINT32_MAX / CELLAR_CELL_ELEMENTS)
 #define HEADER_BYTES 5u /* of an array, in its longest form */
 
 struct cellar_bulk {
@@ -32,7 +35,6 @@ struct cellar_bulk {
     uint64_t number;           /* of the next request */
     struct cellar_buffer rows; /* room for the array's head, then rows */
     uint32_t row_count;        /* of them */
-    uint64_t cell_count;
     struct cellar_buffer last; /* the last row's key */
     struct cellar_error error; /* the first failure */
     bool is_begun;             /* and neither committed nor aborted */
@@ -61,6 +63,20 @@ static void reply_refuse(struct cellar_bulk *bulk, const char *operation)
                            "The server broke the protocol: %s's answer cannot be read", operation);
 }
 
+/* Leaves room for the array's head alone; what a large row took is given back. */
+static void rows_clear(struct cellar_bulk *bulk)
+{
+    if (bulk->rows.capacity > 2 * REQUEST_BYTES_MAX) {
+        cellar_buffer_fini(&bulk->rows);
+        if (cellar_buffer_reserve(&bulk->rows, HEADER_BYTES) != CELLAR_OK) {
+            (void)cellar_error_set(&bulk->error, CELLAR_NO_MEMORY, "No memory for a bulk load");
+            return;
+        }
+    }
+    CELLAR_ASSERT(bulk->rows.capacity >= HEADER_BYTES);
+    bulk->rows.bytes = HEADER_BYTES;
+}
+
 /* Sends the rows that are there. The array's head is of one length, whatever the count. */
 static void rows_flush(struct cellar_bulk *bulk, struct cellar_call *call)
 {
@@ -81,8 +97,7 @@ static void rows_flush(struct cellar_bulk *bulk, struct cellar_call *call)
     if (request_run(bulk, &request, call, &reply) == CELLAR_OK) {
         bulk->number++;
         bulk->row_count = 0;
-        bulk->cell_count = 0;
-        bulk->rows.bytes = HEADER_BYTES;
+        rows_clear(bulk);
     }
     cellar_buffer_fini(&reply);
 }
@@ -168,6 +183,41 @@ static enum cellar_status row_pack(struct cellar_buffer *to, struct cellar_slice
     return CELLAR_OK;
 }
 
+static enum cellar_status row_refuse(struct cellar_bulk *bulk, uint64_t bytes)
+{
+    CELLAR_ASSERT(bytes > ROW_BYTES_MAX);
+    return cellar_error_set(&bulk->error, CELLAR_INVALID_ARGUMENT,
+                            "A row of a bulk load may have at most %u bytes, but has %" PRIu64
+                            " at least",
+                            ROW_BYTES_MAX, bytes);
+}
+
+/* What would make cells impossible to encode; a row that is too large by its values alone is not
+ * copied to see it. */
+static enum cellar_status cells_check(struct cellar_bulk *bulk,
+                                      const struct cellar_bulk_cell *cells, size_t cell_count)
+{
+    struct cellar_error *error = &bulk->error;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < cell_count; i++) {
+        CELLAR_ASSERT(cells[i].family != NULL);
+        CELLAR_TRY(cellar_family_check(cellar_slice_text(cells[i].family), error));
+        CELLAR_TRY(cellar_qualifier_check(cellar_view_slice(cells[i].qualifier), error));
+        if (cells[i].value.bytes > CELLAR_VALUE_BYTES_MAX) {
+            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                    "A value may have at most %u bytes, but has %zu",
+                                    CELLAR_VALUE_BYTES_MAX, cells[i].value.bytes);
+        }
+        if (cells[i].timestamp_us < 0) {
+            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
+                                    "Timestamps of a bulk load must be >= 0, but got %" PRId64,
+                                    cells[i].timestamp_us);
+        }
+        bytes += cells[i].value.bytes;
+    }
+    return bytes <= ROW_BYTES_MAX ? CELLAR_OK : row_refuse(bulk, bytes);
+}
+
 /* What would make the row impossible to encode, and the order of keys. */
 static enum cellar_status row_check(struct cellar_bulk *bulk, struct cellar_slice key,
                                     const struct cellar_bulk_cell *cells, size_t cell_count)
@@ -179,22 +229,12 @@ static enum cellar_status row_check(struct cellar_bulk *bulk, struct cellar_slic
                                 "The rows of a bulk load must come in the order of their keys, "
                                 "each once");
     }
-    if (cell_count == 0 || cell_count > REQUEST_CELL_COUNT_MAX) {
+    if (cell_count == 0 || cell_count > CELL_COUNT_MAX) {
         return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
                                 "A row of a bulk load must have 1 to %u cells, but has %zu",
-                                REQUEST_CELL_COUNT_MAX, cell_count);
+                                CELL_COUNT_MAX, cell_count);
     }
-    for (size_t i = 0; i < cell_count; i++) {
-        CELLAR_ASSERT(cells[i].family != NULL);
-        CELLAR_TRY(cellar_family_check(cellar_slice_text(cells[i].family), error));
-        CELLAR_TRY(cellar_qualifier_check(cellar_view_slice(cells[i].qualifier), error));
-        if (cells[i].timestamp_us < 0) {
-            return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                    "Timestamps of a bulk load must be >= 0, but got %" PRId64,
-                                    cells[i].timestamp_us);
-        }
-    }
-    return CELLAR_OK;
+    return cells_check(bulk, cells, cell_count);
 }
 
 static void row_add(struct cellar_bulk *bulk, struct cellar_slice key,
@@ -209,8 +249,26 @@ static void row_add(struct cellar_bulk *bulk, struct cellar_slice key,
         (void)cellar_error_set(&bulk->error, CELLAR_NO_MEMORY, "No memory for a row");
         return;
     }
+    if (bulk->rows.bytes - bytes > ROW_BYTES_MAX) {
+        (void)row_refuse(bulk, bulk->rows.bytes - bytes);
+        return;
+    }
     bulk->row_count++;
-    bulk->cell_count += cell_count;
+}
+
+/* What a row takes, about and at most. */
+static uint64_t row_bytes_max(struct cellar_slice key, const struct cellar_bulk_cell *cells,
+                              size_t cell_count)
+{
+    uint64_t bytes = key.bytes;
+    for (size_t i = 0; i < cell_count; i++) {
+        const struct cellar_cell cell = {cellar_slice_text(cells[i].family),
+                                         cellar_view_slice(cells[i].qualifier),
+                                         cells[i].timestamp_us, cellar_view_slice(cells[i].value)};
+        bytes += cellar_cells_bytes_max(&cell);
+    }
+    CELLAR_ASSERT(bytes > 0);
+    return bytes;
 }
 
 enum cellar_code cellar_bulk_row(struct cellar_bulk *bulk, struct cellar_view key,
@@ -221,7 +279,7 @@ enum cellar_code cellar_bulk_row(struct cellar_bulk *bulk, struct cellar_view ke
     CELLAR_ASSERT(bulk != NULL && bulk->is_begun);
     CELLAR_ASSERT(cells != NULL || cell_count == 0);
     if (bulk->error.code == CELLAR_OK && row_check(bulk, row, cells, cell_count) == CELLAR_OK) {
-        if (bulk->cell_count + cell_count > REQUEST_CELL_COUNT_MAX) {
+        if (bulk->rows.bytes + row_bytes_max(row, cells, cell_count) > REQUEST_BYTES_MAX) {
             rows_flush(bulk, call);
         }
         if (bulk->error.code == CELLAR_OK) {

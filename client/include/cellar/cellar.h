@@ -660,7 +660,7 @@ struct cellar_bulk_cell {
     const char *family; /* NUL-terminated */
     struct cellar_view qualifier;
     int64_t timestamp_us;     /* >= 0 */
-    struct cellar_view value; /* at most 1 MiB */
+    struct cellar_view value; /* at most 100 MiB */
 };
 
 /** What a load was. */
@@ -686,13 +686,14 @@ enum cellar_code cellar_bulk_begin(struct cellar_client *client, const char *tab
 
 /**
  * Adds a row; sends those that are there when they are about 1 MB. May wait for the server then.
+ * A larger row takes three times its size of memory while it is sent.
  *
  * @param key    behind that of the row before; 1 to 4096 bytes, borrowed as are the cells
- * @param cells  1 to 500,000 in order of family, qualifier, newest first, none twice; about 16 MiB
+ * @param cells  1 or more in order of family, qualifier, newest first, none twice; of a row 256 MiB
  * @return CELLAR_E_OK; CELLAR_E_INVALID_ARGUMENT (order, limits), CELLAR_E_NOT_FOUND (a family),
- *         CELLAR_E_UNIMPLEMENTED (a value above 1 MiB), CELLAR_E_FAILED_PRECONDITION (a row of the
- *         range was written meanwhile), CELLAR_E_OUTCOME_UNKNOWN (the connection was lost; the
- *         load is, too), or as cellar_mutate_row(): the load can only be aborted
+ *         CELLAR_E_FAILED_PRECONDITION (a row of the range was written meanwhile),
+ *         CELLAR_E_OUTCOME_UNKNOWN (the connection was lost; the load is, too), or as
+ *         cellar_mutate_row(): the load can only be aborted
  */
 enum cellar_code cellar_bulk_row(struct cellar_bulk *bulk, struct cellar_view key,
                                  const struct cellar_bulk_cell *cells, size_t cell_count,

@@ -114,7 +114,7 @@ static void rig_end(struct rig *rig)
 
 static enum cellar_code row(struct rig *rig, const char *key, size_t value_bytes)
 {
-    static uint8_t value[200000];
+    static uint8_t value[3999990];
     const struct cellar_bulk_cell cells[] = {
         {"f", cellar_view_of("q", 1), 2000, cellar_view_of(value, value_bytes)},
         {"f", cellar_view_of("q", 1), 1000, cellar_view_of("old", 3)}};
@@ -143,6 +143,55 @@ static void rows_go_in_requests_of_about_a_megabyte(void **state)
     assert_int_equal(counts.byte_count, 7);
     rig_end(&rig);
     assert_int_equal(rig.script.aborts, 0);
+}
+
+static void a_large_row_is_a_request_by_itself(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct cellar_bulk_counts counts = {0};
+    rig_begin(&rig);
+    assert_int_equal(row(&rig, "a", 3), CELLAR_E_OK);
+    assert_int_equal(rig.script.requests, 0);
+    assert_int_equal(row(&rig, "b", 3999990), CELLAR_E_OK);
+    assert_int_equal(rig.script.requests, 2);
+    assert_int_equal(rig.script.rows, 2);
+    assert_int_equal(row(&rig, "c", 900000), CELLAR_E_OK);
+    assert_int_equal(row(&rig, "d", 900000), CELLAR_E_OK);
+    assert_int_equal(rig.script.requests, 3);
+    assert_int_equal(cellar_bulk_commit(rig.bulk, &rig.call, &counts), CELLAR_E_OK);
+    assert_int_equal(rig.script.rows, 4);
+    rig_end(&rig);
+}
+
+/* The values are not there: they must not be looked at. */
+static void what_is_too_large_is_refused_before_it_is_copied(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t value_bytes;
+        size_t cell_count;
+        const char *text;
+    } cases[] = {
+        {100u * 1024 * 1024 + 1, 1, "at most 104857600 bytes, but has 104857601"},
+        {100u * 1024 * 1024, 3, "at most 268435392 bytes, but has 314572800"},
+        {128u * 1024 * 1024, 2, "at most 104857600 bytes"},
+    };
+    for (size_t i = 0; i < CELLAR_ARRAY_COUNT(cases); i++) {
+        struct rig rig;
+        struct cellar_bulk_cell cells[3];
+        for (size_t at = 0; at < CELLAR_ARRAY_COUNT(cells); at++) {
+            cells[at] = (struct cellar_bulk_cell){"f", cellar_view_of("", 0), 9000 - (int64_t)at,
+                                                  cellar_view_of("", cases[i].value_bytes)};
+        }
+        rig_begin(&rig);
+        assert_int_equal(cellar_bulk_row(rig.bulk, cellar_view_of("a", 1), cells,
+                                         cases[i].cell_count, &rig.call),
+                         CELLAR_E_INVALID_ARGUMENT);
+        assert_non_null(strstr(rig.call.failure.text, cases[i].text));
+        rig_end(&rig);
+        assert_int_equal(rig.script.rows, 0);
+    }
 }
 
 static void a_range_is_named_and_a_refused_begin_gives_no_load(void **state)
@@ -179,7 +228,7 @@ static void what_cannot_be_sent_is_refused_and_stays(void **state)
         {"", "f", 0, 1, "non-empty"},
         {"b", "f", 0, 1, "in the order of their keys"},
         {"a", "f", 0, 1, "in the order of their keys"},
-        {"c", "f", 0, 0, "1 to 500000 cells"},
+        {"c", "f", 0, 0, "1 to 1073741823 cells"},
         {"c", "f f", 0, 1, "amil"},
         {"c", "f", -1, 1, ">= 0, but got -1"},
     };
@@ -230,6 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_go_in_requests_of_about_a_megabyte),
+        cmocka_unit_test(a_large_row_is_a_request_by_itself),
+        cmocka_unit_test(what_is_too_large_is_refused_before_it_is_copied),
         cmocka_unit_test(a_range_is_named_and_a_refused_begin_gives_no_load),
         cmocka_unit_test(what_cannot_be_sent_is_refused_and_stays),
         cmocka_unit_test(a_failure_on_the_server_stays_too),
