@@ -40,14 +40,15 @@ enum cellar_status cellar_import_bulk_range_check(const struct cellar_bulk_range
                                                   const struct cellar_record *record,
                                                   struct cellar_error *error) CELLAR_MUST_USE;
 
-/** Whether a bulk load takes a whole row. @return CELLAR_OK; CELLAR_INVALID_ARGUMENT saying why not
+/**
+ * Takes a row, or the next part of one; the record stays. A row that is too large with the lines
+ * before it is refused as a whole, also when its first parts were taken.
+ *
+ * @param is_refused  receives whether the row is refused; the error says why
+ * @return CELLAR_OK, also then; else as the sorter and the load fail
  */
-enum cellar_status cellar_import_bulk_check(const struct cellar_record *record,
-                                            struct cellar_error *error) CELLAR_MUST_USE;
-
-/** Takes a row that was checked; the record stays. Fails as the sorter and the load do. */
 enum cellar_status cellar_import_bulk_put(struct cellar_import_bulk *bulk,
-                                          const struct cellar_record *record,
+                                          const struct cellar_record *record, bool *is_refused,
                                           struct cellar_error *error) CELLAR_MUST_USE;
 
 /** Loads what was taken and commits. @param counts  what is there now. @return CELLAR_OK;

@@ -303,11 +303,10 @@ const struct cellar_command cellar_import_commands[] = {
          "--bulk is for a table without rows: the input is read and sorted, what exceeds\n"
          "--sort-memory in a file without a name, then loaded past the server's log, and seen\n"
          "all at once. --start and --end name a range of a table that has other rows; the range\n"
-         "has none, and rows outside of it are refused. Rows of one key are joined. It cannot go "
-         "on\n"
-         "after an interrupt or a failure: nothing was written then. --sorted spares the\n"
-         "sorting; a row that is out of order ends it, and so does a row above 4 MiB; a value\n"
-         "above 1 MiB is refused.\n",
+         "has none, and rows outside of it are refused. Rows of one key are joined. It cannot\n"
+         "go on after an interrupt or a failure: nothing was written then. --sorted spares the\n"
+         "sorting; a row that is out of order ends it. A row may have 255 MiB, of all its lines;\n"
+         "the line that would be too much is refused.\n",
      .options = import_options,
      .word_count_min = 2,
      .word_count_max = 2,

@@ -328,17 +328,10 @@ static enum cellar_status row_take(struct job *job, const struct cellar_record *
     if (job->bulk == NULL) {
         return CELLAR_OK;
     }
-    if (record->has_more || record->is_rest) {
-        return cellar_error_set(error, CELLAR_INVALID_ARGUMENT,
-                                "Line %" PRIu64 " is a row above 4 MiB, which cannot be loaded in "
-                                "bulk; import it without --bulk",
-                                record->line);
-    }
-    if (cellar_import_bulk_check(record, error) != CELLAR_OK) {
-        *outcome = CELLAR_SOURCE_REFUSED;
-        return CELLAR_OK;
-    }
-    return cellar_import_bulk_put(job->bulk, record, error);
+    bool is_refused = false;
+    CELLAR_TRY(cellar_import_bulk_put(job->bulk, record, &is_refused, error));
+    *outcome = is_refused ? CELLAR_SOURCE_REFUSED : CELLAR_SOURCE_ROW;
+    return CELLAR_OK;
 }
 
 /* Hands rows over until the input ends or something stops it. Refusals go through the importer as

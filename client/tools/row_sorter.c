@@ -5,9 +5,9 @@
  *     block is full    its places sorted, the rows written behind the file's end: a run
  *     end, next        the runs and what memory still holds, each in order, are merged
  *
- * An entry is the lengths of key and body, four bytes each, then the two. Places sort by key, then
- * by where they lie, which is the order in which they were put; and of two runs the earlier one
- * goes first, so that rows of one key keep their order throughout.
+ * An entry is the lengths of key and body and the mark, four bytes each, then the two. Places sort
+ * by key, then by where they lie, which is the order in which they were put; and of two runs the
+ * earlier one goes first, so that rows of one key keep their order throughout.
  *
  * The file is one, without a name from the start (O_TMPFILE, or unlinked at once), so that nothing
  * is left of it whatever ends the program. Runs are read through windows that share the memory.
@@ -23,7 +23,7 @@
 
 #include "common/mem.h"
 
-#define HEAD_BYTES 8u
+#define HEAD_BYTES 12u
 #define WINDOW_BYTES_MIN 65536u
 #define WRITE_BYTES 1048576u
 
@@ -99,7 +99,7 @@ uint64_t cellar_row_sorter_spilled_bytes(const struct cellar_row_sorter *sorter)
 
 static enum cellar_status refuse_memory(struct cellar_error *error)
 {
-    CELLAR_ASSERT(HEAD_BYTES == 2 * sizeof(uint32_t));
+    CELLAR_ASSERT(HEAD_BYTES == 3 * sizeof(uint32_t));
     return cellar_error_set(error, CELLAR_NO_MEMORY, "No memory for sorting");
 }
 
@@ -110,9 +110,9 @@ static struct cellar_sorter_row entry_row(const uint8_t *entry)
     size_t key_bytes = cellar_get_u32be(entry);
     size_t body_bytes = cellar_get_u32be(entry + 4);
     CELLAR_ASSERT(key_bytes > 0);
-    return (struct cellar_sorter_row){
-        cellar_slice_make(entry + HEAD_BYTES, key_bytes),
-        cellar_slice_make(entry + HEAD_BYTES + key_bytes, body_bytes)};
+    return (struct cellar_sorter_row){cellar_slice_make(entry + HEAD_BYTES, key_bytes),
+                                      cellar_slice_make(entry + HEAD_BYTES + key_bytes, body_bytes),
+                                      cellar_get_u32be(entry + 8)};
 }
 
 static size_t entry_bytes(const uint8_t *entry)
@@ -267,6 +267,7 @@ enum cellar_status cellar_row_sorter_put(struct cellar_row_sorter *sorter,
     }
     cellar_put_u32be(head, (uint32_t)row->key.bytes);
     cellar_put_u32be(head + 4, (uint32_t)row->body.bytes);
+    cellar_put_u32be(head + 8, row->mark);
     if (cellar_buffer_reserve(&sorter->block, bytes) != CELLAR_OK) {
         return refuse_memory(error);
     }

@@ -17,6 +17,7 @@ struct cellar_row_sorter;
 struct cellar_sorter_row {
     struct cellar_slice key;
     struct cellar_slice body; /* the caller's */
+    uint32_t mark;            /* likewise */
 };
 
 /**

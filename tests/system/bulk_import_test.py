@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """import --bulk: what it loads is what the ordinary import writes, whatever the order of the input and
-the memory for sorting; what it refuses; and that a kill at any moment leaves all of it or nothing."""
+the memory for sorting, and however large its rows; what it refuses; and that a kill at any moment leaves all of it or
+nothing, of its files, too."""
 # ctest-timeout: 300
 import json
 import os
@@ -15,6 +16,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cellar_native as native  # noqa: E402
 
 ROW_COUNT = 20000
+VALUE_BYTES_MAX = 100 << 20
+PEAK_BYTES_MAX = 1300 << 20  # of the tool: a few times the largest row
 CELLAR = os.environ["CELLAR"]
 
 
@@ -187,6 +190,102 @@ def a_kill_leaves_all_or_nothing(server, in_order, expected):
     print("bulk import: outcomes of kills", sorted(outcomes))
 
 
+def large_lines_make():
+    """Lines in key order, the last one of a row that has 200 MB before it already."""
+    def line(row, cells):
+        return json.dumps({"row": row, "cells": [{"family": "f", "qualifier": qualifier, "timestamp": 1000,
+                                                  "value": value} for qualifier, value in cells]})
+    return [line("big", [("q", "b" * VALUE_BYTES_MAX), ("r", "small")]),
+            line("full", [("a%03d" % number, chr(97 + number % 26) * 1000000) for number in range(100)]),
+            line("full", [("b", "x" * 100000000)]),
+            line("full", [("c%03d" % number, chr(97 + number % 26) * 1000000) for number in range(100)]),
+            line("full", [("d", "is taken")]),
+            line("small", [("q", "v")])]
+
+
+def bulk_run(server, *arguments):
+    """What import --bulk says, and the most memory that it had."""
+    process = subprocess.Popen([CELLAR, "--endpoint", "127.0.0.1:%d" % server.port, "import", *arguments, "--bulk"],
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    text = process.stdout.read()
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return text, usage.ru_maxrss * 1024
+
+
+def row_facts(lines):
+    """{row: [(column, bytes of the value, its first byte)]}"""
+    rows = {}
+    for line in lines:
+        row = json.loads(line)
+        rows.setdefault(row["row"], []).extend((cell["qualifier"], len(cell["value"]), cell["value"][:1])
+                                               for cell in row["cells"])
+    return rows
+
+
+def files_await(blobs, count, low=None):
+    """Files of large values go soon behind what they belonged to."""
+    end = time.monotonic() + 60
+    while not (low or count) <= len(os.listdir(blobs)) <= count and time.monotonic() < end:
+        time.sleep(0.01)
+    assert (low or count) <= len(os.listdir(blobs)) <= count, os.listdir(blobs)
+
+
+def large_rows_are_loaded(server, folder, blobs):
+    """Values of 100 MiB, rows of several lines and parts; the line that makes a row too large is refused, also when
+    some of it was taken before."""
+    lines = large_lines_make()
+    expected = row_facts(lines[:3] + lines[4:])
+    rejects = os.path.join(folder, "large.rejects")
+    for name, options in (("large", ["--sort-memory", "1", "--tmp-dir", folder]), ("flowing", ["--sorted"])):
+        order = lines if name == "flowing" else lines[-1:] + lines[1:-1] + lines[:1]
+        path = file_write(os.path.join(folder, "large.jsonl"), order)
+        table_make(server, name, splits=False)
+        text, peak = bulk_run(server, name, path, "--rejects", rejects, *options)
+        print("bulk import: %s rows took %d MiB of the tool" % (name, peak >> 20))
+        assert "line 4 refused: Its row has more than 255 MiB" in text and "wrote 5 rows" in text, text
+        assert peak < PEAK_BYTES_MAX, peak
+        with open(rejects, encoding="utf-8") as file:
+            assert file.read() == lines[3] + "\n"
+        os.unlink(rejects)
+        assert row_facts(scanned(server, name).splitlines()) == expected
+    files_await(blobs, 4)  # two values above a megabyte in either table
+    native.tool(server, "scrub")
+    native.tool(server, "compact", "large")
+    assert row_facts(scanned(server, "large").splitlines()) == expected
+    native.tool(server, "drop-rows", "large", "--prefix", "big", "--yes")
+    native.tool(server, "table", "drop", "flowing", "--yes")
+    files_await(blobs, 1)
+    native.tool(server, "table", "drop", "large", "--yes")
+    files_await(blobs, 0)
+    return path
+
+
+def what_was_not_committed_leaves_no_files(server, path, blobs):
+    """An interrupt, and a kill of the server, while files of large values are there."""
+    table_make(server, "left", splits=False)
+    for is_killed in (False, True):
+        process = subprocess.Popen([CELLAR, "--endpoint", "127.0.0.1:%d" % server.port, "import", "left", path,
+                                    "--bulk", "--sorted", "--timeout", "1s"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        files_await(blobs, 2, low=1)
+        if is_killed:
+            server.kill()
+        else:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if is_killed:
+            server.start()
+        files_await(blobs, 0)
+        assert scanned(server, "left") == b""
+    native.tool(server, "table", "drop", "left", "--yes")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         data = os.path.join(folder, "data")
@@ -197,6 +296,8 @@ def main():
             a_range_is_loaded_beside_other_rows(server, folder, shuffled, expected)
             an_interrupt_leaves_nothing(server, folder, shuffled)
             a_kill_leaves_all_or_nothing(server, in_order, expected)
+            blobs = os.path.join(data, "blobs")
+            what_was_not_committed_leaves_no_files(server, large_rows_are_loaded(server, folder, blobs), blobs)
             server.stop()
             native.tool_offline("check", data)
     print("bulk import: all as it should be")

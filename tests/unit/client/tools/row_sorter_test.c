@@ -33,13 +33,13 @@ static void sort_and_check(uint64_t memory_bytes, unsigned count, bool is_spille
         (void)snprintf(key, sizeof key, "k%05u", (unsigned)test_random_below(&random, count / 3));
         memset(body, 'b', sizeof body);
         (void)snprintf(body, sizeof body, "%u", i);
-        const struct cellar_sorter_row put = {text(key), cellar_slice_make(body, sizeof body)};
+        const struct cellar_sorter_row put = {text(key), cellar_slice_make(body, sizeof body), i};
         assert_int_equal(cellar_row_sorter_put(sorter, &put, &error), CELLAR_OK);
     }
     assert_int_equal(cellar_row_sorter_end(sorter, &error), CELLAR_OK);
-    assert_int_equal(cellar_row_sorter_bytes(sorter), count * (8 + 6 + 100));
+    assert_int_equal(cellar_row_sorter_bytes(sorter), count * (12 + 6 + 100));
     assert_int_equal(cellar_row_sorter_spilled_bytes(sorter),
-                     is_spilled ? count * (8 + 6 + 100) : 0);
+                     is_spilled ? count * (12 + 6 + 100) : 0);
     for (;;) {
         char key[16] = "";
         unsigned number = 0;
@@ -51,6 +51,7 @@ static void sort_and_check(uint64_t memory_bytes, unsigned count, bool is_spille
         assert_int_equal(row.body.bytes, 100);
         memcpy(key, row.key.data, 6);
         assert_int_equal(sscanf((const char *)row.body.data, "%u", &number), 1);
+        assert_int_equal(row.mark, number);
         int order = strcmp(last_key, key);
         assert_true(order < 0 || (order == 0 && last_number < number));
         memcpy(last_key, key, sizeof key);
@@ -89,9 +90,9 @@ static void no_rows_and_a_huge_row_are_rows_too(void **state)
     assert_false(has_row);
     cellar_row_sorter_free(sorter);
     sorter = cellar_row_sorter_new(CELLAR_SORTER_BYTES_MIN, directory);
-    const struct cellar_sorter_row puts[] = {{text("c"), text("small")},
-                                             {text("b"), cellar_slice_make(large, sizeof large)},
-                                             {text("a"), text("")}};
+    const struct cellar_sorter_row puts[] = {{text("c"), text("small"), 7},
+                                             {text("b"), cellar_slice_make(large, sizeof large), 0},
+                                             {text("a"), text(""), UINT32_MAX}};
     for (size_t i = 0; i < CELLAR_ARRAY_COUNT(puts); i++) {
         assert_int_equal(cellar_row_sorter_put(sorter, &puts[i], &error), CELLAR_OK);
     }
@@ -100,6 +101,7 @@ static void no_rows_and_a_huge_row_are_rows_too(void **state)
         assert_int_equal(cellar_row_sorter_next(sorter, &row, &has_row, &error), CELLAR_OK);
         assert_true(has_row && cellar_slice_equal(row.key, puts[i].key));
         assert_int_equal(row.body.bytes, puts[i].body.bytes);
+        assert_int_equal(row.mark, puts[i].mark);
     }
     cellar_row_sorter_free(sorter);
     cellar_row_sorter_free(NULL);
@@ -114,7 +116,7 @@ static void a_directory_that_is_not_there_is_named(void **state)
     static uint8_t body[40000];
     struct cellar_row_sorter *sorter =
         cellar_row_sorter_new(CELLAR_SORTER_BYTES_MIN, "/nonexistent/folder");
-    const struct cellar_sorter_row row = {text("k"), cellar_slice_make(body, sizeof body)};
+    const struct cellar_sorter_row row = {text("k"), cellar_slice_make(body, sizeof body), 0};
     for (unsigned i = 0; i < 3 && status == CELLAR_OK; i++) {
         status = cellar_row_sorter_put(sorter, &row, &error);
     }
@@ -133,7 +135,7 @@ static enum cellar_status sort_once(void *context)
     enum cellar_status status = sorter == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
     for (unsigned i = 0; i < 10 && status == CELLAR_OK; i++) {
         const struct cellar_sorter_row put = {text(i % 2 == 0 ? "a" : "b"),
-                                              cellar_slice_make(body, sizeof body)};
+                                              cellar_slice_make(body, sizeof body), 0};
         status = cellar_row_sorter_put(sorter, &put, &error);
     }
     status = status == CELLAR_OK ? cellar_row_sorter_end(sorter, &error) : status;
