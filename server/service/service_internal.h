@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "server/service/compactor.h"
+#include "server/service/gate.h"
 #include "server/service/loader.h"
 #include "server/service/scrubber.h"
 #include "server/tablet/scan.h"
@@ -15,6 +16,7 @@ struct svc {
     struct svc_scrubber *scrubber;
     struct svc_compactor *compactor;
     struct svc_loader *loader;
+    struct svc_gate bulky; /* of mutations that need much memory, one at a time */
     bool implicit_instances;
     _Atomic bool is_draining;
     _Atomic uint64_t write_count; /* requests whose `done` has not been called */
@@ -60,6 +62,9 @@ struct svc_scratch {
 
 /** The calling thread's scratch; NULL without memory. */
 struct svc_scratch *svc_scratch_get(void);
+
+/** Gives the payload's memory back when it is much. The arena stays: it has the entries. */
+void svc_scratch_clear_payload(struct svc_scratch *scratch);
 
 /** Empties arena and payload, and gives much memory back. */
 void svc_scratch_clear(struct svc_scratch *scratch);

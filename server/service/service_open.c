@@ -92,6 +92,7 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
     if (opened == NULL) {
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the service");
     }
+    svc_gate_init(&opened->bulky);
     opened->implicit_instances = options->implicit_instances;
     enum cellar_status status =
         tablet_db_open(&engine_options, &opened->db, error != NULL ? error : &local);
@@ -102,6 +103,7 @@ enum cellar_status svc_open(const struct svc_options *options, struct svc **svc,
         svc_compactor_stop(opened->compactor);
         svc_scrubber_stop(opened->scrubber);
         tablet_db_close(opened->db);
+        svc_gate_fini(&opened->bulky);
         cellar_mem_free(opened);
         return status;
     }
@@ -148,6 +150,7 @@ void svc_close(struct svc *svc)
     svc_compactor_stop(svc->compactor);
     svc_scrubber_stop(svc->scrubber);
     tablet_db_close(svc->db);
+    svc_gate_fini(&svc->bulky);
     cellar_mem_free(svc);
 }
 

@@ -46,12 +46,18 @@ struct svc_scratch *svc_scratch_get(void)
     return scratch;
 }
 
-void svc_scratch_clear(struct svc_scratch *scratch)
+void svc_scratch_clear_payload(struct svc_scratch *scratch)
 {
-    cellar_arena_reset(&scratch->arena);
     if (scratch->payload.capacity > PAYLOAD_BYTES_KEPT) {
         cellar_buffer_fini(&scratch->payload);
     }
     cellar_buffer_clear(&scratch->payload);
+    CELLAR_ASSERT(scratch->payload.bytes == 0);
+}
+
+void svc_scratch_clear(struct svc_scratch *scratch)
+{
+    cellar_arena_reset(&scratch->arena);
+    svc_scratch_clear_payload(scratch);
     CELLAR_ASSERT(scratch->payload.bytes == 0);
 }

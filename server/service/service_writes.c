@@ -17,7 +17,8 @@
 
 #define DRAIN_DELAY_MS 1000u
 #define RECHECK_COUNT_MAX 100u
-#define PAYLOAD_BYTES_LARGE 1048576u
+#define SCRATCH_BYTES_LARGE 1048576u
+#define BULKY_BYTES_MIN 16777216u /* more than a frame: no loop's thread has such an entry */
 #define ENTRY_PREFIX "Error in field 'Entry list' : Error in element #%u"
 
 /* What all steps of one submission share. */
@@ -90,8 +91,10 @@ static enum cellar_status submit_begin(struct submit *submit, const struct svc_r
 /* Lets go of what a submission held, and of much memory that it took. */
 static void submit_end(const struct submit *submit)
 {
-    if (submit->scratch != NULL && submit->scratch->payload.bytes > PAYLOAD_BYTES_LARGE) {
-        svc_scratch_clear(submit->scratch);
+    struct svc_scratch *scratch = submit->scratch;
+    if (scratch != NULL && (scratch->payload.bytes > SCRATCH_BYTES_LARGE ||
+                            scratch->arena.total_bytes > SCRATCH_BYTES_LARGE)) {
+        svc_scratch_clear(scratch);
     }
     CELLAR_ASSERT(submit->svc != NULL);
     tablet_table_unref(submit->table);
@@ -144,11 +147,11 @@ static enum cellar_status entry_check(const struct submit *submit, struct entry 
                               error);
 }
 
-static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
+/* Into memory, into files, into the log. */
+static enum cellar_status entry_put(struct submit *submit, struct entry *entry,
                                     struct tablet_write *write, struct cellar_error *error)
 {
     struct tablet_large large;
-    CELLAR_TRY(tablet_items_family_error(&entry->items, error));
     tablet_large_init(&large, tablet_db_engine(submit->svc->db), &submit->scratch->arena,
                       submit->is_mapped);
     CELLAR_TRY(payload_make(submit, entry, &large, error));
@@ -162,6 +165,28 @@ static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
                                            .slab = &submit->scratch->slab};
     CELLAR_ASSERT(payload.bytes.bytes > 0);
     return tablet_append(submit->svc->db, submit->table, &payload, write, error);
+}
+
+/* Very many small cells take twice their size until they are appended, so such entries go one after
+ * the other, and take nothing while memtables have no room: a pool of threads would need gigabytes
+ * for them. They come in requests of many frames alone, on threads that may wait. */
+static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
+                                    struct tablet_write *write, struct cellar_error *error)
+{
+    struct svc *svc = submit->svc;
+    CELLAR_TRY(tablet_items_family_error(&entry->items, error));
+    if (tablet_large_memory_bytes(&entry->items) <= BULKY_BYTES_MIN) {
+        return entry_put(submit, entry, write, error);
+    }
+    svc_gate_enter(&svc->bulky);
+    enum cellar_status status = store_engine_check_room(tablet_db_engine(svc->db), error);
+    if (status == CELLAR_OK) {
+        status = entry_put(submit, entry, write, error);
+        svc_scratch_clear_payload(submit->scratch);
+    }
+    svc_gate_leave(&svc->bulky);
+    CELLAR_ASSERT(status != CELLAR_OK || write->record.done != NULL);
+    return status;
 }
 
 /* A checked row into the log; checked again when the families have changed since. The family's

@@ -131,6 +131,11 @@ bool store_engine_has_failed(const struct store_engine *engine);
 enum cellar_status store_engine_check(const struct store_engine *engine, struct cellar_error *error)
     CELLAR_MUST_USE;
 
+/** Whether memtables have room for a write, asked before much memory is taken for one. Wakes a
+ * keeper when not. Any thread. @return CELLAR_OK; UNAVAILABLE with a delay */
+enum cellar_status store_engine_check_room(struct store_engine *engine, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
 /** Shows the metrics of log, memtables, checkpoints and stores; takes the append lock for a moment.
  * Any thread. */
 void store_engine_show(struct store_engine *engine, struct cellar_metric_page *page);

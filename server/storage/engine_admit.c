@@ -12,7 +12,7 @@
  *   damage_check     the store is damaged: until a start, or until its table is dropped
  *   disk_check       the disk is short: sets only, deletions are how space is made
  *   map_check        the store's map is nearly full: sets only, as above
- *   memtables_check  the keepers are slower than the writers: with a delay
+ *   check_room       the keepers are slower than the writers: with a delay
  *
  * Space comes before memory: a client that tries again in a moment would meet a full disk anyway.
  * Budgets are read without a lock. They are limits of memory and space with room behind them, so a
@@ -129,7 +129,7 @@ static enum cellar_status map_check(struct store *store, struct cellar_error *er
 }
 
 /* An append over the budget wakes a keeper; one over twice the budget waits for it. */
-static enum cellar_status memtables_check(struct store_engine *engine, struct cellar_error *error)
+enum cellar_status store_engine_check_room(struct store_engine *engine, struct cellar_error *error)
 {
     uint64_t bytes = atomic_load_explicit(&engine->memtable_bytes, memory_order_relaxed);
     uint64_t bytes_max = atomic_load_explicit(&engine->memtable_bytes_max, memory_order_relaxed);
@@ -156,7 +156,7 @@ enum cellar_status store_engine_admit(struct store_engine *engine, struct store 
         CELLAR_TRY(disk_check(engine, error));
         CELLAR_TRY(map_check(store, error));
     }
-    return memtables_check(engine, error);
+    return store_engine_check_room(engine, error);
 }
 
 enum cellar_status store_engine_admit_token(struct store_engine *engine, struct store *store,

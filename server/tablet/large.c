@@ -21,6 +21,18 @@ uint64_t tablet_large_value_bytes(const struct store_engine *engine)
     return CELLAR_MIN(record_bytes / 2, (uint64_t)CELLAR_INLINE_VALUE_BYTES_MAX);
 }
 
+uint64_t tablet_large_memory_bytes(const struct tablet_items *items)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < items->count; i++) {
+        const struct store_item *item = &items->items[i];
+        uint64_t value_bytes = item->value.bytes <= MIDDLING_VALUE_BYTES ? 0 : item->value.bytes;
+        bytes += store_item_bytes(item) - value_bytes;
+    }
+    CELLAR_ASSERT(items->count == 0 || bytes > 0);
+    return bytes;
+}
+
 /* The largest value that stays: where all together are too much for a record, middling ones go into
  * files too, so that what passes through memory as a whole are small cells alone. */
 static uint64_t value_limit(const struct tablet_large *large, const struct tablet_items *items)

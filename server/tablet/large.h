@@ -37,6 +37,10 @@ static inline void tablet_large_init(struct tablet_large *large, struct store_en
 /** The largest value that goes into a record in any case; a larger one becomes a blob. */
 uint64_t tablet_large_value_bytes(const struct store_engine *engine);
 
+/** Bytes of a mutation that no file takes from memory: those of small values and names. A large one
+ * is in memory twice, as payload and as batch, until it is appended. */
+uint64_t tablet_large_memory_bytes(const struct tablet_items *items);
+
 /**
  * Writes the values that are too large into files, and puts references in their place. Blocks on
  * the disk when there are any.
