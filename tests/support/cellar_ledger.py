@@ -13,9 +13,11 @@ import time
 import cellar_native as native
 from cellar_history import (ABSENT_FAMILY, FAMILIES, FAMILY_CREATE, FAMILY_DROP, NEVER,
                             SERVER_TIME_FAMILY, Event, History, Table, explain, state_of)
+from cellar_loading import NAME as LOADED, Loading
 
 SILENCE_SECONDS_MAX = 60
 COMPACT_SHARE = 0.2
+LOADING_SHARE = 0.8
 EVENT_SHARE = 0.7  # of what the administrator does: drops of rows and changes of families
 
 
@@ -116,11 +118,7 @@ class Writer:
         return b"%c-row-%02d-%d" % (97 + number % 26, number, self.index)
 
     def value(self, size=None):
-        load = self.load
-        load.value_count += 1
-        if size is None:
-            size = self.random.choice((8, 20, 60, 150))
-        return (b"v%d." % load.value_count).ljust(size, b".")
+        return self.load.value_make(self.random.choice((8, 20, 60, 150)) if size is None else size)
 
     def change(self):
         """A mutation list; see the module's comment for what a row may become."""
@@ -195,7 +193,7 @@ def take_reply(steps, operation, kind, payload, position):
 
 
 class Load:
-    """Writers and an administrator of tables against one run of a server.
+    """Writers, an administrator of tables and bulk loads against one run of a server.
 
     An answer is entered with `position`; NEVER leaves that to take_answers(), which finds the
     answers in a trace. requests: {(local port, request id): steps}; reads: the same ->
@@ -216,18 +214,24 @@ class Load:
         self.admin_step = None
         self.compactor = server.connect()
         self.reader = server.connect()
+        self.loading = Loading(self)
         self.read = None  # (request id, RowCollector)
         self.writers = [Writer(self, index) for index in range(writers)]
         for history in ledger.names.values():
             table = history.segments[-1].bases[-1] if not history.segments[-1].steps else None
-            if table is not None:
+            if table is not None and table.name != LOADED:
                 self.open_tables.append(table)
 
     def note(self, connection, number, steps):
         self.requests[(connection.local_port, number)] = steps
 
+    def value_make(self, size):
+        """A value that nobody else writes."""
+        self.value_count += 1
+        return (b"v%d." % self.value_count).ljust(size, b".")
+
     def close(self):
-        for connection in [self.admin, self.compactor, self.reader, *(w.connection for w in self.writers)]:
+        for connection in [self.admin, self.compactor, self.reader, self.loading, *(w.connection for w in self.writers)]:
             connection.close()
 
     # ---- tables
@@ -352,6 +356,7 @@ class Load:
             selector.register(writer.connection.socket, selectors.EVENT_READ, writer)
         selector.register(self.admin.socket, selectors.EVENT_READ, self.admin)
         selector.register(self.reader.socket, selectors.EVENT_READ, self.reader)
+        selector.register(self.loading.connection.socket, selectors.EVENT_READ, self.loading)
         self.keep = frozenset(keep)
         heard = time.monotonic()
         try:
@@ -362,10 +367,13 @@ class Load:
                         self._administrate(keep)
                     if self.open_tables:
                         self._send_read()
+                    if self.random.random() < LOADING_SHARE:
+                        self.loading.advance()
                     for writer in self.writers:
                         while len(writer.waiting) < self.depth and self.open_tables:
                             writer.send()
-                elif self.admin_step is None and not any(w.waiting for w in self.writers):
+                elif not (self.admin_step or self.loading.waiting or
+                          any(writer.waiting for writer in self.writers)):
                     return True
                 ready = selector.select(0.5)
                 for key, _ in ready:
@@ -382,7 +390,7 @@ class Load:
 
     def _drain(self):
         """Takes the answers that the server had still sent before it went away."""
-        for source in [self.admin, self.reader] + self.writers:
+        for source in [self.admin, self.reader, self.loading] + self.writers:
             try:
                 while True:
                     self._take(source)
@@ -391,11 +399,14 @@ class Load:
 
     def _take(self, source):
         writer = source if isinstance(source, Writer) else None
-        connection = writer.connection if writer else source
+        connection = source.connection if isinstance(source, (Writer, Loading)) else source
         data = connection.socket.recv(1 << 18)
         if not data:
             raise EOFError("the server closed a connection")
         for message in connection.reader.feed(data):
+            if source is self.loading:
+                source.take(*message, take_reply)
+                continue
             if writer is None:
                 take = self._take_admin if connection is self.admin else self._take_read
                 take(message)
