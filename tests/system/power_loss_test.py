@@ -146,6 +146,148 @@ def record(folder, seed):
         print(f"life {index}: {load.acknowledged} acknowledged, {load.events} of them drops and "
               f"changes of families, {load.loading.commits} bulk loads, {load.rows_read} reads, "
               f"errors {load.errors}, {replayed} records in all", flush=True)
+        difference = disks.image_difference(disk.current_image(), disks.read_image(data_dir))
+        if difference and index + 1 < len(LIFE_WRITES):
+            raise RuntimeError(f"the recorder missed something: {difference}")
+    if acknowledged < 2000:
+        raise RuntimeError(f"only {acknowledged} writes were acknowledged; too few to say anything")
+    return recorder, ledger, values
+
+
+# ---- cuts ---------------------------------------------------------------------------------------
+
+def load_commits(ledger):
+    """Where the commits of bulk loads were answered."""
+    steps = [step for segment in ledger.name(ledgers.LOADED).segments for step in segment.steps]
+    return [step.acknowledged for step in steps
+            if step.change is not None and step.change.rows and step.acknowledged != ledgers.NEVER]
+
+
+def choose_cuts(records, rng, count, first=0, commits=()):
+    """Positions: anywhere, behind answers, inside syncs, around changes of names, at commits of loads."""
+    answers, inside, names = [], [], []
+    begun = {}
+    for at, record in enumerate(records, 1):
+        kind = record[0]
+        if at <= first:
+            continue
+        if kind == disks.SEND:
+            answers.append(at)
+        elif kind == disks.SYNC_BEGIN:
+            begun[record[3]] = at
+        elif kind == disks.SYNC_END and record[3] in begun:
+            inside.append((begun.pop(record[3]), at - 1))
+        elif kind in (disks.MAKE, disks.REMOVE, disks.UNLINK, disks.RENAME) or (
+                kind == disks.OPEN and record[1] & disks.CREATED):
+            names.append(at)
+    cuts = []
+    while len(cuts) < count:
+        kind = rng.random()
+        if commits and rng.random() < COMMITS_SHARE:
+            cuts.append(max(first, min(rng.choice(commits) - rng.randint(-20, COMMIT_RECORDS), len(records))))
+        elif kind < 0.3 and answers:
+            cuts.append(rng.choice(answers))
+        elif kind < 0.55 and inside:
+            cuts.append(rng.randint(*rng.choice(inside)))
+        elif kind < 0.7 and names:
+            cuts.append(min(rng.choice(names) + rng.randint(0, 12), len(records)))
+        else:
+            cuts.append(rng.randint(first, len(records)))
+    return sorted(cuts)
+
+
+class Checker:
+    """Builds disks at cuts of one recording, starts the server on each and compares."""
+
+    def __init__(self, scratch, seed, values_from):
+        self.scratch, self.seed, self.values_from = scratch, seed, values_from
+        self.counts = {"states": 0, "second": 0, "modes": {}}
+        self.failures = []
+
+    def run(self, records, ledger, cuts, image=None, label="first"):
+        """Checks the cuts, in order; returns nothing: see failures and counts."""
+        disk, replayed = disks.Disk(image), 0
+        for index, cut in enumerate(cuts):
+            for record in records[replayed:cut]:
+                disk.step(record)
+            replayed = cut
+            name = f"{label}-{index}-at-{cut}"
+            rng = random.Random(f"{self.seed}.{name}")
+            chosen, mode = disk.choose_image(rng)
+            self.counts["states"] += 1
+            self.counts["modes"][mode] = self.counts["modes"].get(mode, 0) + 1
+            is_second = label.startswith("first") and index % SECOND_EVERY == 0
+            try:
+                if is_second:
+                    self.second_life(chosen, ledger, cut, name, rng)
+                else:
+                    self.check(chosen, ledger, cut, index % CHECK_EVERY == 1)
+            except (Failure, native.ServerError, RuntimeError, ValueError, AssertionError,
+                    EOFError, OSError, native.NativeError) as error:
+                self.fail(name, mode, chosen, records[max(0, cut - 6):cut], error)
+            if len(self.failures) >= FAILURES_MAX:
+                return
+
+    def check(self, image, ledger, cut, is_looked_through):
+        """The server starts on a disk and shows what it may; when it has stopped nothing is left over."""
+        data_dir = os.path.join(self.scratch, "state")
+        disks.write_image(image, data_dir)
+        try:
+            with native.Server(data_dir, FLAGS) as server:
+                server.start()
+                read_and_compare(server, ledger, cut)
+                if is_looked_through:
+                    server.stop()
+            if is_looked_through:
+                output, _ = native.tool_offline("check", data_dir)
+                if "leftover" in output:
+                    raise Failure(output)
+        finally:
+            shutil.rmtree(data_dir)
+
+    def second_life(self, image, ledger, cut, name, rng):
+        """The server goes on from a disk, is written to, and loses power again."""
+        folder = os.path.join(self.scratch, "second")
+        data_dir = os.path.join(folder, "data")
+        os.mkdir(folder)
+        disks.write_image(image, data_dir)
+        fork = ledger.fork(cut)
+        recorder = Recorder(folder, data_dir)
+        try:
+            with recorder.server() as server:
+                server.start()
+                actual = read_and_compare(server, fork, ledgers.NEVER)
+                served = recorder.update()
+                fork.settle(actual, served)
+                load = ledgers.Load(server, fork, rng, writers=3, depth=4,
+                                    values_from=self.values_from, position=ledgers.NEVER)
+                if not load.open_tables:
+                    load.create_and_wait("late")
+                wanted = rng.randint(1, 250)
+                load.run(lambda: load.acknowledged >= wanted, keep=TABLES, admin_share=0.1)
+                load.close()
+            recorder.update()
+            ledgers.take_answers(load, recorder.sends(0))
+            records = recorder.records
+            cuts = choose_cuts(records[:served], rng, SECOND_CUTS // 2)
+            cuts += choose_cuts(records, rng, SECOND_CUTS - len(cuts), served)
+            self.counts["second"] += len(cuts)
+            self.run(records, fork, cuts, image, f"second-{name}")
+        finally:
+            shutil.rmtree(folder)
+
+    def fail(self, name, mode, image, last, error):
+        """Keeps the disk as it was before the server saw it."""
+        kept = os.path.join(native.BUILD_DIR, "power-loss", f"{self.seed}-{name}")
+        shutil.rmtree(kept, ignore_errors=True)
+        disks.write_image(image, kept)
+        lines = [f"power loss: disk {name} ({mode}) is not recovered: {error}",
+                 f"  the disk is kept in {kept}", "  the last records before the cut:"]
+        lines += [f"    {chr(r[0])} flags {r[1]} descriptor {r[2]} offset {r[3]} {r[4]!r} "
+                  f"{len(r[5])} bytes" for r in last]
+        if not isinstance(error, (Failure, native.ServerError)):
+            lines.append("".join(traceback.format_exception(error)))
+        print("\n".join(lines), flush=True)
         self.failures.append(name)
 
 
