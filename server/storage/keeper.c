@@ -1,7 +1,8 @@
 /*
  * Keepers: the threads that checkpoint stores when a budget asks for it. Besides, what has waited
- * for a minute is written down, and a memtable of some size that nobody has written to for a
- * second: reads from the environment alone cost half of those that merge.
+ * for a minute (a second, on a disk below its reserve) is written down, and a memtable of some size
+ * that nobody has written to for a second: reads from the environment alone cost half of those that
+ * merge.
  *
  * A keeper looks when an append woke it, when a checkpoint has ended, and once a second. It picks
  * one store that nobody works on:
@@ -60,14 +61,17 @@ static bool store_is_idle(struct store *store, const struct store_memtable_facts
     return is_worth && now_us - store->looked_us >= IDLE_US;
 }
 
+/* On a disk below its reserve nothing waits: sets are refused, and the files of large values that
+ * were deleted go with the checkpoint of the deletion only. */
 static bool store_is_due(const struct store_engine *engine, const struct store *store,
                          const struct store_memtable_facts *facts, int64_t now_us)
 {
     uint64_t records_max = engine->options.checkpoint_records_max;
+    int64_t age_us_max = atomic_load(&engine->is_disk_short) ? TICK_US : AGE_US_MAX;
     CELLAR_ASSERT(facts->record_count > 0);
     return store_keeper_pages_are_many(engine, store, facts) ||
            (records_max > 0 && facts->record_count >= records_max) ||
-           now_us - store->first_insert_us > AGE_US_MAX;
+           now_us - store->first_insert_us > age_us_max;
 }
 
 /* Damage that a reader met is found here, once nobody works on the store, whose memtables change

@@ -6,6 +6,7 @@ byte from outside, no request hangs; when space is back, writes are taken withou
 lost, by a kill in the full state either.
 """
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -168,6 +169,29 @@ def to_the_last_byte(server, load, disk):
         load.check(connection)
 
 
+def large_values_make_room(data):
+    """Deleting values that are files makes room in seconds, not when a checkpoint comes by itself."""
+    def put(number, size):
+        connection.mutate_row("t", row_key(number), [[0, "f", b"q", 1000, b"x" * size]])
+
+    with native.Server(data, FLAGS).start() as server, server.connect() as connection:
+        connection.create_table("t", {"f": None})
+        count, refusal = 0, None
+        while refusal is None or "reserve" not in str(refusal):
+            try:
+                put(count, 2 << 20)
+                count += 1
+            except native.NativeError as error:
+                refusal = error
+                assert error.code in (native.UNAVAILABLE, RESOURCE_EXHAUSTED), error
+            time.sleep(0.05)
+        for number in range(8):
+            connection.mutate_row("t", row_key(number), [[3]])
+        patiently(lambda: put(count, 2 << 20))
+        connection.drop_table("t")
+        server.stop()
+
+
 def start_on_full_disk(data, disk):
     """A start needs a file of the log; without one it says so and changes nothing, and a little space is enough."""
     server = native.Server(data, FLAGS)
@@ -218,6 +242,8 @@ def main():
         os.mkdir(disk)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", disk], check=True)
         try:
+            large_values_make_room(os.path.join(disk, "large"))
+            shutil.rmtree(os.path.join(disk, "large"))
             run(disk)
         finally:
             subprocess.run(["umount", "--lazy", disk], check=True)
