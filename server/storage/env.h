@@ -267,6 +267,7 @@ enum cellar_status store_env_status(int code);
 struct store_env_cursor {
     struct store_env_txn *txn;
     MDB_cursor *root;         /* cells or tokens */
+    uintptr_t page;           /* of the map, that the current item's key lies in */
     struct cellar_buffer key; /* the whole key of the current item */
     struct cellar_slice
         value;      /* behind the CRC; borrowed from the map; see store_env_cursor_check() */
