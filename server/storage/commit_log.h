@@ -8,9 +8,9 @@
 #include "server/storage/log.h"
 #include "server/storage/log_files.h"
 
-/* The local log's insides, shared by commit_log.c (writing), log_chain.c (its segments),
- * log_recovery.c (reading) and log_metrics.c, and by check_log.c (reading offline); nobody else
- * includes this. */
+/* The local log's insides, shared by commit_log.c (queue and thread), log_group.c (writing),
+ * log_chain.c (its segments), log_open.c, log_recovery.c (reading) and log_metrics.c, and by
+ * check_log.c (reading offline); nobody else includes this. */
 
 #define STORE_LOG_GROUP_SMALL_BYTES_MAX 262144u
 #define STORE_LOG_SEGMENT_COUNT_MAX 65536u
@@ -87,6 +87,18 @@ struct store_log_segment store_log_segments_shift(struct store_log_segments *seg
  */
 enum cellar_status store_log_recover(struct store_log *log, struct cellar_error *error)
     CELLAR_MUST_USE;
+
+/** The most that a record takes of a segment: in a group of its own, with what fills up its last
+ * block. */
+uint64_t store_log_record_pledge(const struct store_log *log,
+                                 const struct store_log_record *record);
+
+/** Writes and syncs records as one group, moves the durable LSN and finishes them; when that fails,
+ * the log has failed and these and the queued ones are told. The log thread. */
+void store_log_group_commit(struct store_log *log, struct store_log_record *records);
+
+/** What the log thread runs, until the log stops. @param context  the log. @return NULL */
+void *store_log_run(void *context);
 
 /** A random number, never 0. */
 uint64_t store_log_random(void);
