@@ -7,9 +7,10 @@
 #include "server/storage/data_dir.h"
 #include "server/storage/engine.h"
 
-/* What engine_open.c and engine_run.c (opening, recovery, appends), engine_admit.c (refusals),
- * keeper.c and keeper_limits.c (checkpoints, budgets) and engine_metrics.c share; nobody else
- * includes this but the test that puts an engine into each state of refusal. */
+/* What engine_open.c, engine_replay.c and engine_run.c (opening, recovery, appends), engine_admit.c
+ * (refusals), keeper.c, keeper_look.c and keeper_limits.c (checkpoints, budgets) and
+ * engine_metrics.c share; nobody else includes this but the test that puts an engine into each
+ * state of refusal. */
 
 #define KEEPER_THREAD_COUNT 2u
 
@@ -73,6 +74,10 @@ void store_keeper_stop(struct store_engine *engine);
 /** Asks for a look at the budgets. Any thread, cheap. */
 void store_keeper_wake(struct store_engine *engine);
 
+/** Looks at everything and claims the store to checkpoint, if there is one, with the pages that it
+ * may dirty. @return the store; NULL: none */
+struct store *store_keeper_victim_claim(struct store_engine *engine, uint64_t *page_count);
+
 /** Moves the low-water mark to what the stores have applied. */
 void store_keeper_low_water(struct store_engine *engine);
 
@@ -83,6 +88,21 @@ void store_keeper_release(struct store_engine *engine, struct store *store);
 
 /** Freezes and checkpoints a claimed store. */
 enum cellar_status store_keeper_checkpoint(struct store_engine *engine, struct store *store)
+    CELLAR_MUST_USE;
+
+/* ---- engine_replay.c ------------------------------------------------------------------------- */
+
+/** Gives the records of the catalog, or of all other stores, to the stores. @param needed_lsn  a
+ * gap that ends above is DATA_LOSS. FAILED_PRECONDITION (a record of a newer cellard), NO_MEMORY,
+ * IO_ERROR */
+enum cellar_status store_engine_replay_run(struct store_engine *engine, bool is_catalog_pass,
+                                           uint64_t needed_lsn, struct cellar_error *error)
+    CELLAR_MUST_USE;
+
+/** What a store does not need of the log, in the sense of gaps. DATA_LOSS when the store is ahead
+ * of the log. */
+enum cellar_status store_engine_store_needed(struct store_engine *engine, const struct store *store,
+                                             uint64_t *needed_lsn, struct cellar_error *error)
     CELLAR_MUST_USE;
 
 /* ---- damage.c ----------------------------------------------------------------------------------
