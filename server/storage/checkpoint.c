@@ -319,7 +319,6 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
 {
     struct store_memtable_facts facts;
     struct store_parting parting = {.count = 0};
-    struct store_view *smaller = NULL;
     struct store_memtable *frozen = store_frozen_get(store);
     *item_count = 0;
     if (frozen == NULL) {
@@ -329,10 +328,13 @@ enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
     if (!store_log_wait_durable(log, facts.last_lsn)) {
         return CELLAR_IO_ERROR;
     }
-    CELLAR_TRY(store_view_make(&smaller));
+    struct store_view *smaller = store_view_new(); /* made before anything is committed */
+    if (smaller == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
     enum cellar_status status = memtable_apply(store, log, frozen, &parting, item_count);
     if (status != CELLAR_OK) {
-        store_view_drop(smaller);
+        store_view_release(smaller);
         return status;
     }
     memtable_mirror(store, log, frozen);

@@ -238,7 +238,7 @@ static void compaction_free(struct store_compaction *compaction)
     cellar_buffer_fini(&compaction->blobs_taken);
     store_packer_fini(&compaction->packer);
     cellar_mem_free(compaction->blobs_gone);
-    store_view_drop(compaction->view);
+    store_view_release(compaction->view);
     CELLAR_ASSERT(compaction->env == NULL);
     cellar_mem_free(compaction);
 }
@@ -299,7 +299,10 @@ enum cellar_status store_compaction_begin(struct store_engine *engine, struct st
                                           struct cellar_error *error)
 {
     struct store_compaction *made = cellar_mem_zalloc(1, sizeof *made);
-    if (made == NULL || store_view_make(&made->view) != CELLAR_OK) {
+    if (made != NULL) {
+        made->view = store_view_new();
+    }
+    if (made == NULL || made->view == NULL) {
         cellar_mem_free(made);
         return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for a compaction");
     }

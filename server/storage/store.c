@@ -16,95 +16,24 @@
 #include "common/mem.h"
 #include "server/storage/map_guard.h"
 
-/* ---- views ----------------------------------------------------------------------------------- */
-
-/* One reference, its maker's. Memtables are added before anybody else sees it; after that it never
- * changes. */
-static struct store_view *view_new(void)
-{
-    struct store_view *view = cellar_mem_zalloc(1, sizeof *view);
-    if (view != NULL) {
-        atomic_store(&view->references, 1);
-    }
-    CELLAR_ASSERT(view == NULL || view->memtable_count == 0);
-    return view;
-}
-
-static void view_add(struct store_view *view, struct store_memtable *memtable)
-{
-    CELLAR_ASSERT(view->memtable_count < STORE_MEMTABLE_COUNT_MAX);
-    store_memtable_ref(memtable);
-    view->memtables[view->memtable_count++] = memtable;
-}
-
-/* The last one lets its memtables go. Called without the store's lock, since freeing a memtable of
- * many megabytes takes a while. */
-static void view_unref(struct store_view *view)
-{
-    if (view == NULL || atomic_fetch_sub_explicit(&view->references, 1, memory_order_acq_rel) > 1) {
-        return;
-    }
-    CELLAR_ASSERT(view->memtable_count <= STORE_MEMTABLE_COUNT_MAX);
-    for (uint32_t i = 0; i < view->memtable_count; i++) {
-        store_memtable_unref(view->memtables[i]);
-    }
-    if (view->env != NULL) {
-        store_env_unref(view->env);
-    }
-    store_blob_epoch_unref(view->epoch);
-    cellar_mem_free(view);
-}
-
-/* What the memtables lie above; before anybody else sees the view. */
-static void view_env_set(struct store_view *view, struct store_env *env)
-{
-    CELLAR_ASSERT(view->env == NULL && env != NULL);
-    store_env_ref(env);
-    view->env = env;
-}
-
-/* The lock is held for one increment. Without it the view could be swapped and freed between the
- * look at the pointer and the reference. */
-static struct store_view *view_get(struct store *store)
-{
-    cellar_mutex_lock(&store->lock);
-    struct store_view *view = store->view;
-    atomic_fetch_add_explicit(&view->references, 1, memory_order_relaxed);
-    cellar_mutex_unlock(&store->lock);
-    CELLAR_ASSERT(view->memtable_count > 0);
-    return view;
-}
-
-/* Puts `view` in place of the current one, whose reference the caller takes over. */
-static struct store_view *view_put(struct store *store, struct store_view *view)
-    CELLAR_REQUIRES(store->lock)
-{
-    struct store_view *old = store->view;
-    CELLAR_ASSERT(view->memtable_count > 0 && view->epoch == NULL);
-    view_env_set(view, store->env);
-    view->epoch = store_blob_epoch_ref(store->epoch);
-    store->view = view;
-    return old;
-}
+/* ---- freezing -------------------------------------------------------------------------------- */
 
 /* Puts `view` in place of the current one, whose reference goes. */
 static void view_swap(struct store *store, struct store_view *view)
 {
     cellar_mutex_lock(&store->lock);
-    struct store_view *old = view_put(store, view);
+    struct store_view *old = store_view_put(store, view);
     cellar_mutex_unlock(&store->lock);
     CELLAR_ASSERT(view->memtable_count > 0);
-    view_unref(old);
+    store_view_release(old);
 }
-
-/* ---- freezing -------------------------------------------------------------------------------- */
 
 /* All memory that a freeze needs, before the append lock is taken: a freeze cannot fail half way
  * and allocates nothing under the lock. */
 enum cellar_status store_freeze_kit_make(struct store_freeze_kit *kit)
 {
     kit->memtable = store_memtable_new();
-    kit->view = view_new();
+    kit->view = store_view_new();
     if (kit->memtable == NULL || kit->view == NULL) {
         store_freeze_kit_fini(kit);
         return CELLAR_NO_MEMORY;
@@ -116,7 +45,7 @@ enum cellar_status store_freeze_kit_make(struct store_freeze_kit *kit)
 void store_freeze_kit_fini(struct store_freeze_kit *kit)
 {
     store_memtable_unref(kit->memtable);
-    view_unref(kit->view);
+    store_view_release(kit->view);
     kit->memtable = NULL;
     kit->view = NULL;
     CELLAR_ASSERT(kit->view == NULL);
@@ -143,8 +72,8 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
     }
     CELLAR_ASSERT(kit->memtable != NULL && kit->view != NULL);
     store_memtable_prefix_set(kit->memtable, store->active);
-    view_add(kit->view, store->active);
-    view_add(kit->view, kit->memtable);
+    store_view_add(kit->view, store->active);
+    store_view_add(kit->view, kit->memtable);
     store_memtable_unref(store->active); /* the views keep it */
     store->active = kit->memtable;
     store->frozen_position = store->first_position;
@@ -158,10 +87,10 @@ bool store_freeze(struct store *store, struct store_freeze_kit *kit)
 uint64_t store_oldest_unapplied(struct store *store, uint64_t *position)
 {
     struct store_memtable_facts facts;
-    struct store_view *view = view_get(store);
+    struct store_view *view = store_view_hold(store);
     bool has_frozen = view->memtable_count > 1;
     store_memtable_facts(view->memtables[0], &facts);
-    view_unref(view);
+    store_view_release(view);
     *position = has_frozen ? store->frozen_position : store->first_position;
     CELLAR_ASSERT(!has_frozen || facts.first_lsn > 0);
     return facts.first_lsn == 0 ? UINT64_MAX : facts.first_lsn;
@@ -185,19 +114,6 @@ void store_insert(struct store *store, struct store_batch *batch, uint64_t lsn, 
     store_memtable_insert(store->active, batch, lsn);
 }
 
-enum cellar_status store_view_make(struct store_view **view)
-{
-    *view = view_new();
-    CELLAR_ASSERT(*view == NULL || (*view)->memtable_count == 0);
-    return *view == NULL ? CELLAR_NO_MEMORY : CELLAR_OK;
-}
-
-void store_view_drop(struct store_view *view)
-{
-    CELLAR_ASSERT(view == NULL || atomic_load(&view->references) > 0);
-    view_unref(view);
-}
-
 /* Borrowed: it stays in the view until the checkpoint that the caller runs shifts it out. */
 struct store_memtable *store_frozen_get(struct store *store)
 {
@@ -217,11 +133,11 @@ void store_view_shift(struct store *store, struct store_view *smaller)
     struct store_view *old = store->view;
     CELLAR_ASSERT(old->memtable_count > 1);
     for (uint32_t i = 1; i < old->memtable_count; i++) {
-        view_add(smaller, old->memtables[i]);
+        store_view_add(smaller, old->memtables[i]);
     }
-    (void)view_put(store, smaller);
+    (void)store_view_put(store, smaller);
     cellar_mutex_unlock(&store->lock);
-    view_unref(old);
+    store_view_release(old);
 }
 
 /* With the append lock, and the store claimed: no freeze and no checkpoint comes between. Both
@@ -235,120 +151,14 @@ struct store_env *store_env_swap(struct store *store, struct store_env *env, uin
     struct store_env *old_env = store->env;
     CELLAR_ASSERT(generation > store->generation);
     for (uint32_t i = 0; i < old->memtable_count; i++) {
-        view_add(view, old->memtables[i]);
+        store_view_add(view, old->memtables[i]);
     }
     store->env = env;
     store->generation = generation;
-    (void)view_put(store, view);
+    (void)store_view_put(store, view);
     cellar_mutex_unlock(&store->lock);
-    view_unref(old);
+    store_view_release(old);
     return old_env;
-}
-
-struct store_view *store_view_hold(struct store *store)
-{
-    CELLAR_ASSERT(store->env != NULL);
-    return view_get(store);
-}
-
-void store_view_release(struct store_view *view)
-{
-    CELLAR_ASSERT(view == NULL || view->env != NULL);
-    view_unref(view);
-}
-
-/* ---- blobs ----------------------------------------------------------------------------------- */
-
-void store_blobs_use(struct store *store, struct store_blobs *blobs) CELLAR_NO_THREAD_SAFETY
-{
-    CELLAR_ASSERT(store->blobs == NULL && blobs != NULL);
-    store->blobs = blobs;
-    store->epoch->blobs = blobs;
-}
-
-enum cellar_status store_parting_make(struct store *store, struct store_env_txn *txn,
-                                      struct store_parting *parting)
-{
-    *parting = (struct store_parting){.count = 0};
-    CELLAR_TRY(store_env_blobs_gone(txn, &parting->ids, &parting->count));
-    if (parting->count > 0) {
-        parting->epoch = store_blob_epoch_new(store->blobs);
-        parting->view = view_new();
-        if (parting->epoch == NULL || parting->view == NULL) {
-            store_parting_end(store, parting, false);
-            return CELLAR_NO_MEMORY;
-        }
-    }
-    CELLAR_ASSERT(parting->count == 0 || parting->ids != NULL);
-    return CELLAR_OK;
-}
-
-/* A snapshot that was taken before the commit has a view of an older epoch. One that is taken
- * between the commit and this has so, too, and holds the files back for no need. */
-void store_parting_end(struct store *store, struct store_parting *parting, bool is_committed)
-{
-    if (!is_committed || parting->count == 0) {
-        store_blob_epoch_unref(parting->epoch);
-        view_unref(parting->view);
-        cellar_mem_free(parting->ids);
-        *parting = (struct store_parting){.count = 0};
-        return;
-    }
-    cellar_mutex_lock(&store->lock);
-    struct store_blob_epoch *ended = store->epoch;
-    store->epoch = parting->epoch;
-    store_blob_epoch_end(ended, parting->epoch, parting->ids, parting->count);
-    for (uint32_t i = 0; i < store->view->memtable_count; i++) {
-        view_add(parting->view, store->view->memtables[i]);
-    }
-    struct store_view *old = view_put(store, parting->view);
-    cellar_mutex_unlock(&store->lock);
-    CELLAR_ASSERT(old != parting->view);
-    view_unref(old);
-    store_blob_epoch_unref(ended);
-}
-
-/* A walk of a list, inside a guard. */
-struct list_walk {
-    struct store_env_txn *txn;
-    store_blob_visit_fn *visit;
-    void *context;
-};
-
-static enum cellar_status list_walk_run(void *context)
-{
-    const struct list_walk *walk = context;
-    CELLAR_ASSERT(!walk->txn->is_write);
-    return store_env_blobs_walk(walk->txn, walk->visit, walk->context);
-}
-
-enum cellar_status store_blobs_listed(struct store *store, store_blob_visit_fn *visit,
-                                      void *context)
-{
-    struct store_env_txn *txn = NULL;
-    struct store_view *view = view_get(store);
-    enum cellar_status status = store_env_read_begin(view->env, &txn);
-    if (status == CELLAR_OK) {
-        struct list_walk walk = {txn, visit, context};
-        status = store_map_guard(list_walk_run, &walk);
-        store_env_read_end(txn);
-    }
-    CELLAR_ASSERT(view->env != NULL);
-    view_unref(view);
-    return status;
-}
-
-enum cellar_status store_blobs_recorded(struct store *store, store_blob_visit_fn *visit,
-                                        void *context)
-{
-    struct store_view *view = view_get(store);
-    enum cellar_status status = CELLAR_OK;
-    for (uint32_t i = 0; i < view->memtable_count && status == CELLAR_OK; i++) {
-        status = store_memtable_blobs(view->memtables[i], visit, context);
-    }
-    CELLAR_ASSERT(view->memtable_count > 0);
-    view_unref(view);
-    return status;
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -372,7 +182,7 @@ enum cellar_status store_token_probe_begin(struct store *store, struct cellar_sl
                                            int64_t now_us, struct store_token_probe *probe)
 {
     struct store_env_txn *txn = NULL;
-    struct store_view *view = view_get(store);
+    struct store_view *view = store_view_hold(store);
     enum cellar_status status = store_env_read_begin(view->env, &txn);
     if (status == CELLAR_OK) {
         struct token_look look = {txn, key, now_us};
@@ -380,7 +190,7 @@ enum cellar_status store_token_probe_begin(struct store *store, struct cellar_sl
         store_env_read_end(txn);
     }
     if (status != CELLAR_OK && status != CELLAR_NOT_FOUND) {
-        view_unref(view);
+        store_view_release(view);
         return status;
     }
     CELLAR_ASSERT(view->memtable_count > 0);
@@ -412,7 +222,7 @@ enum store_token_finding store_token_probe_find(struct store *store,
 
 void store_token_probe_end(struct store_token_probe *probe)
 {
-    view_unref(probe->view);
+    store_view_release(probe->view);
     probe->view = NULL;
     CELLAR_ASSERT(probe->view == NULL);
 }
@@ -456,7 +266,7 @@ static struct store *store_new(uint32_t id, uint64_t generation) CELLAR_NO_THREA
     store->id = id;
     store->generation = generation;
     store->active = kit.memtable;
-    view_add(kit.view, kit.memtable);
+    store_view_add(kit.view, kit.memtable);
     kit.view->epoch = store_blob_epoch_ref(epoch);
     store->view = kit.view;
     CELLAR_ASSERT(store->env == NULL);
@@ -498,7 +308,7 @@ enum cellar_status store_open(const char *directory, uint32_t id, uint64_t gener
     }
     enum cellar_status status = store_env_open(directory, &opened->env, error);
     if (status == CELLAR_OK) {
-        view_env_set(opened->view, opened->env);
+        store_view_env_set(opened->view, opened->env);
         status = store_env_read_begin(opened->env, &txn);
     }
     if (status == CELLAR_OK) {
@@ -535,7 +345,7 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
     CELLAR_ASSERT(!store->is_checkpointing);
     cellar_buffer_fini(&store->token_sweep);
     store_memtable_unref(store->active);
-    view_unref(store->view);
+    store_view_release(store->view);
     store_env_close(store->env);
     store_blob_epoch_unref(store->epoch);
     cellar_mutex_fini(&store->lock);
@@ -550,11 +360,11 @@ void store_close(struct store *store) CELLAR_NO_THREAD_SAFETY
 enum cellar_status store_snapshot_open(struct store *store, uint64_t durable_lsn,
                                        struct store_snapshot *snapshot)
 {
-    struct store_view *view = view_get(store);
+    struct store_view *view = store_view_hold(store);
     struct store_env_txn *txn = NULL;
     enum cellar_status status = store_env_read_begin(view->env, &txn);
     if (status != CELLAR_OK) {
-        view_unref(view);
+        store_view_release(view);
         return status;
     }
     uint64_t applied_lsn = txn->state.applied_lsn;
@@ -598,7 +408,7 @@ void store_snapshot_close(struct store_snapshot *snapshot)
 {
     CELLAR_ASSERT(snapshot->view != NULL);
     store_env_read_end(snapshot->txn);
-    view_unref(snapshot->view);
+    store_view_release(snapshot->view);
     snapshot->txn = NULL;
     snapshot->view = NULL;
 }

@@ -142,13 +142,32 @@ static inline void store_active_facts(const struct store *store, struct store_me
 enum cellar_status store_checkpoint(struct store *store, struct store_log *log,
                                     uint64_t *item_count) CELLAR_MUST_USE;
 
+/* ---- views (store_view.c) -------------------------------------------------------------------- */
+
+/** An empty view with one reference, its maker's; NULL without memory. Memtables and environment
+ * are added before anybody else sees it; after that it never changes. */
+struct store_view *store_view_new(void) CELLAR_MUST_USE;
+
+/** Adds a memtable, which the view holds. */
+void store_view_add(struct store_view *view, struct store_memtable *memtable);
+
+/** Sets what the memtables lie above, which the view holds. */
+void store_view_env_set(struct store_view *view, struct store_env *env);
+
+/** Makes a view with memtables, but no environment yet, the store's, whose environment and epoch it
+ * gets. @return the one before, whose reference is the caller's */
+struct store_view *store_view_put(struct store *store, struct store_view *view)
+    CELLAR_REQUIRES(store->lock);
+
+/** Holds the store's view: what a snapshot that is taken meanwhile can see stays, blobs and
+ * generations too. Any thread. */
+struct store_view *store_view_hold(struct store *store);
+
+/** Lets a view go, also one that was not used; takes NULL. Without the store's lock: the last one
+ * frees memtables. */
+void store_view_release(struct store_view *view);
+
 /* ---- what the checkpoint does to the view ---------------------------------------------------- */
-
-/** An empty view for store_view_shift(), made before anything is committed. CELLAR_NO_MEMORY. */
-enum cellar_status store_view_make(struct store_view **view) CELLAR_MUST_USE;
-
-/** Frees a view that was not used; takes NULL. */
-void store_view_drop(struct store_view *view);
 
 /** The frozen memtable, or NULL; it stays until store_view_shift(), which only the caller's thread
  * calls. */
@@ -162,13 +181,6 @@ void store_view_shift(struct store *store, struct store_view *smaller);
  * environment of before, which readers may still use: the caller's */
 struct store_env *store_env_swap(struct store *store, struct store_env *env, uint64_t generation,
                                  struct store_view *view);
-
-/** Holds the store's view: what a snapshot that is taken meanwhile can see stays, blobs and
- * generations too. Any thread. */
-struct store_view *store_view_hold(struct store *store);
-
-/** Lets a view go; takes NULL. */
-void store_view_release(struct store_view *view);
 
 /**
  * What a commit needs to let blobs go: made before it, so that nothing can fail behind it.
