@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "server/storage/log_files.h"
@@ -137,6 +138,16 @@ enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_sl
     return piece_put(spool, piece, 0);
 }
 
+/* How many blobs may be open: half of the descriptors at most, as the other half is for what serves
+ * everybody: log, stores, connections. */
+static unsigned blob_count_max(void)
+{
+    struct rlimit limit;
+    rlim_t half = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur / 2 : RLIM_INFINITY;
+    CELLAR_ASSERT(half > 0);
+    return (unsigned)CELLAR_MIN(half, (rlim_t)TABLET_SPOOL_BLOB_COUNT_MAX);
+}
+
 /* The room for the reader comes first: an open file is never without an owner. */
 enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cellar_slice before,
                                          const struct store_blobs *blobs,
@@ -144,7 +155,7 @@ enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cell
 {
     CELLAR_ASSERT(blobs != NULL && before.bytes > 0);
     CELLAR_TRY(cellar_buffer_reserve(&spool->blobs, sizeof(struct store_blob_reader)));
-    if (atomic_fetch_add(&blob_count, 1) >= TABLET_SPOOL_BLOB_COUNT_MAX) {
+    if (atomic_fetch_add(&blob_count, 1) >= blob_count_max()) {
         atomic_fetch_sub(&blob_count, 1);
         return CELLAR_UNAVAILABLE;
     }

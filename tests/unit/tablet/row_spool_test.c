@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/mem.h"
@@ -242,6 +243,36 @@ static void out_of_memory_is_told(void **state)
     assert_int_equal(test_out_of_memory_loop(spool_run, &in_file), 3);
 }
 
+static void blobs_leave_half_of_the_descriptors(void **state)
+{
+    enum { LIMIT = 100 };
+    static const uint8_t log_id[STORE_LOG_ID_BYTES] = {1};
+    struct store_blobs *blobs = NULL;
+    struct store_blob blob;
+    struct tablet_spool spool;
+    struct rlimit before;
+    char path[512];
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/blobs", directory);
+    assert_int_equal(store_blobs_open(path, log_id, &blobs, NULL), CELLAR_OK);
+    assert_int_equal(
+        store_blobs_write(blobs, cellar_slice_make(source, PIECE_BYTES_MAX), false, &blob),
+        CELLAR_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {LIMIT, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    tablet_spool_init(&spool, directory);
+    for (unsigned i = 0; i < LIMIT / 2; i++) {
+        assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
+                         CELLAR_OK);
+    }
+    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
+                     CELLAR_UNAVAILABLE);
+    tablet_spool_fini(&spool);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    store_blobs_close(blobs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +285,7 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_be_made_is_told_and_takes_no_place),
         cmocka_unit_test(a_file_that_was_cut_is_an_io_error),
         cmocka_unit_test(out_of_memory_is_told),
+        cmocka_unit_test(blobs_leave_half_of_the_descriptors),
     };
     return cmocka_run_group_tests(tests, directory_begin, directory_end);
 }
