@@ -7,7 +7,8 @@
  * apart by listen(2), with the same text.
  *
  * Accepting happens on the first loop: up to ACCEPT_COUNT_MAX sockets a wake-up, each made into a
- * connection and posted to the next loop in turn. When the process has no descriptor left,
+ * connection and posted to the next loop in turn. One that gets one of the last descriptors is
+ * closed, as those are for files. When the process has no descriptor left,
  * accepting pauses until the next tick rather than spinning; above connection_count_max a new
  * connection gets another context, for those few that are served even then, and above spare_count
  * of these it is closed at once.
@@ -24,6 +25,7 @@
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -32,6 +34,7 @@
 
 #define ACCEPT_COUNT_MAX 64
 #define BACKLOG 1024
+#define DESCRIPTORS_RESERVED_MAX 256u /* of the process, for files */
 #define KEEPALIVE_SECONDS 60
 
 struct io_listener {
@@ -107,6 +110,19 @@ static void set_socket_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
+/* Whether a descriptor is one of the last, which the files of log and stores must find free: idle
+ * connections would else stop all writes. The kernel gives the lowest that is free. */
+static bool is_reserved(int fd)
+{
+    struct rlimit limit;
+    CELLAR_ASSERT(fd >= 0);
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return false;
+    }
+    rlim_t reserve = CELLAR_MIN(limit.rlim_cur / 4, (rlim_t)DESCRIPTORS_RESERVED_MAX);
+    return (rlim_t)fd >= limit.rlim_cur - reserve;
+}
+
 /* Makes a connection of an accepted socket and gives it to the next loop. */
 static void take_socket(struct io_listener *listener, int fd)
 {
@@ -122,6 +138,11 @@ static void take_socket(struct io_listener *listener, int fd)
         .deadline_us = cellar_clock_monotonic_us() + options->first_us_max,
     };
     CELLAR_ASSERT(listener->loop_index < options->loop_count);
+    if (is_reserved(fd)) {
+        io_traffic_refuse(io_loop_traffic(options->loops[0]), IO_REFUSED_NO_DESCRIPTORS);
+        (void)close(fd);
+        return;
+    }
     set_socket_options(fd);
     bool is_full = above > options->spare_count;
     struct io_conn *conn = is_full ? NULL : io_conn_new(&made);

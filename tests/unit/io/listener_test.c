@@ -5,8 +5,11 @@
  */
 #include "tests/support/support.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "server/io/listener.h"
@@ -142,6 +145,41 @@ static void listener_closes_connections_above_the_limit(void **state)
     close_fixture(&fixture);
 }
 
+/* All in one process: both ends of a connection take a descriptor. */
+static void connections_leave_the_last_descriptors_to_files(void **state)
+{
+    enum { LIMIT = 80, RESERVED = LIMIT / 4 };
+    (void)state;
+    struct fixture fixture;
+    struct rlimit before;
+    const struct timeval patience = {.tv_sec = 5}; /* with one that is never accepted */
+    int fds[LIMIT];
+    size_t count = 0;
+    open_fixture(&fixture, 1000);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {LIMIT, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    char answer = '0';
+    while (answer != 0) {
+        assert_true(count < LIMIT);
+        fds[count] = connect_to(&fixture);
+        assert_int_equal(
+            setsockopt(fds[count], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+        answer = ask(fds[count++]);
+    }
+    assert_true(count > 1);
+    (void)close(fds[--count]);
+    for (size_t i = 0; i < RESERVED - 2; i++) {
+        fds[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        assert_true(fds[count++] >= 0);
+    }
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    while (count > 0) {
+        (void)close(fds[--count]);
+    }
+    close_fixture(&fixture);
+}
+
 static void listener_refuses_a_taken_address_by_name(void **state)
 {
     (void)state;
@@ -180,6 +218,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listener_hands_connections_to_the_loops_in_turn),
         cmocka_unit_test(listener_closes_connections_above_the_limit),
+        cmocka_unit_test(connections_leave_the_last_descriptors_to_files),
         cmocka_unit_test(listener_refuses_a_taken_address_by_name),
         cmocka_unit_test(listener_lets_nobody_in_after_its_stop),
     };
