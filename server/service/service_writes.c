@@ -178,6 +178,7 @@ static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
     if (tablet_large_memory_bytes(&entry->items) <= BULKY_BYTES_MIN) {
         return entry_put(submit, entry, write, error);
     }
+    CELLAR_ASSERT(write->record.done != NULL);
     svc_gate_enter(&svc->bulky);
     enum cellar_status status = store_engine_check_room(tablet_db_engine(svc->db), error);
     if (status == CELLAR_OK) {
@@ -185,8 +186,7 @@ static enum cellar_status entry_try(struct submit *submit, struct entry *entry,
         svc_scratch_clear_payload(submit->scratch);
     }
     svc_gate_leave(&svc->bulky);
-    CELLAR_ASSERT(status != CELLAR_OK || write->record.done != NULL);
-    return status;
+    return status; /* an appended write is the log's, and may be gone */
 }
 
 /* A checked row into the log; checked again when the families have changed since. The family's

@@ -378,6 +378,34 @@ static void a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_appl
     assert_int_equal(file_count(fixture), 0);
 }
 
+/* More than 16 MiB in values that stay in memory go through a gate, one mutation at a time. The log
+ * may be done with it, and have freed it, before the writing thread is out of the gate. */
+static void a_mutation_of_very_much_in_small_values_is_written_whole(void **state)
+{
+    struct model_fixture *fixture = *state;
+    enum { COUNT = 320, BYTES = 60000 };
+    struct cellar_mutation sets[COUNT];
+    char names[COUNT][8];
+    for (unsigned i = 0; i < BYTES + COUNT; i++) {
+        letters[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        (void)snprintf(names[i], sizeof names[i], "%05u", i);
+        sets[i] = model_set("f", names[i], 1000, "");
+        sets[i].value = cellar_slice_make(letters + i, BYTES);
+    }
+    model_fixture_put(fixture, "r", sets, COUNT);
+    const struct model_read all = {0};
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
+        assert_int_equal(fixture->answer.cell_count, COUNT);
+        for (unsigned k = 0; k < COUNT; k++) {
+            assert_true(cellar_slice_equal(fixture->answer.cells[k].value, sets[k].value));
+        }
+        model_service_restart(&fixture->service, true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +427,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_applied,
             model_fixture_setup, model_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_mutation_of_very_much_in_small_values_is_written_whole,
+                                        model_fixture_setup, model_fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
