@@ -28,8 +28,8 @@
 #include "server/storage/commit_log.h"
 
 #define SPARE_WAIT_US 100000
-#define FULL_WAIT_US_MAX 5000000 /* for a file on a full disk */
-#define FREE_SEGMENT_COUNT_MAX 2u
+#define FULL_WAIT_US_MAX 5000000  /* for a file on a full disk */
+#define FREE_SEGMENT_COUNT_MAX 6u /* about as many as a checkpoint lets go at once */
 
 /* Never 0, which stands for "no segment before". A file that is used again gets a new incarnation,
  * so that groups of its former life, still on the disk behind the new ones, are told from them. */

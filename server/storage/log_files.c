@@ -288,7 +288,7 @@ void store_log_file_remove(const char *directory, struct store_log_file *file)
 }
 
 /* Makes the wanted file without the lock; the fields it reads do not change while it is wanted. The
- * lock is free meanwhile, since filling 64 MiB takes a while and the log thread only wants to know
+ * lock is free meanwhile, since filling 16 MiB takes a while and the log thread only wants to know
  * whether it is done. */
 static void spare_make(struct store_log_spare *spare, uint64_t index)
 {

@@ -293,7 +293,7 @@ static enum cellar_status walk_groups(struct walk *walk, const struct store_log_
     return CELLAR_OK;
 }
 
-/* The whole segment in memory: groups are searched in it, and 64 MiB are free at a start. */
+/* The whole segment in memory: groups are searched in it, and 16 MiB are free at a start. */
 static enum cellar_status walk_segment(struct walk *walk, const struct store_log_segment *segment,
                                        uint64_t end_lsn)
 {

@@ -198,7 +198,7 @@ static void many_empty_lives_cost_no_file(void **state)
         store_log_close(log);
     }
     test_log_files_load(directory, &files);
-    assert_true(files.count <= 4);
+    assert_true(files.count <= 8);
     test_log_files_free(&files);
     test_remove_tree(directory);
 }
