@@ -64,7 +64,7 @@ const struct cellar_config_option cellar_server_options[] = {
     SWITCH("insecure", "false", false,
            "allow other machines to connect, without encryption or authentication"),
     COUNT("workers", "0", 0, CELLAR_SERVER_LOOP_COUNT_MAX,
-          "threads that serve connections; 0 is one a core"),
+          "threads that serve connections; 0 is three for four cores"),
     LIVE_COUNT("connections-max", "4096", 1, 1000000, "connections at once; more are closed"),
     BYTES("memory-bytes-max", "1g", 128 * MIB, 1024 * GIB, "memory of the whole server"),
     LIVE_BYTES("request-bytes-max-total", "0", 0, 256 * GIB,
@@ -77,7 +77,7 @@ const struct cellar_config_option cellar_server_options[] = {
           "log that a restart has to replay, in bytes"),
     LIVE_COUNT("log-unapplied-records-max", "1000000", 100, INT64_MAX,
           "log that a restart has to replay, in records"),
-    BYTES("log-segment-bytes", "64m", 65536, GIB, "size of a file of the log"),
+    BYTES("log-segment-bytes", "16m", 65536, GIB, "size of a file of the log"),
     BYTES("store-map-bytes", "64g", MIB, 65536 * GIB,
           "how large a store may become; for stores made from now on"),
     COUNT("store-tokens-max", "1000000", 1, 100000000,
@@ -211,14 +211,16 @@ static void resolve_svc(const struct cellar_config *settings, struct svc_options
     options->implicit_instances = cellar_config_bool(settings, "implicit-instances");
 }
 
+/* A quarter of the cores is left for the log, checkpoints and the kernel's network. Where there are
+ * two, one loop that wakes up for many requests at once beats two that wake up for half as many. */
 static uint32_t resolve_loop_count(const struct cellar_config *settings)
 {
     uint64_t count = cellar_config_number(settings, "workers");
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (count == 0) {
-        count = cores < 1 ? 1 : (uint64_t)cores;
+    if (count == 0 && cores > 0) {
+        count = (uint64_t)cores * 3 / 4;
     }
-    count = CELLAR_MIN(count, CELLAR_SERVER_LOOP_COUNT_MAX);
+    count = CELLAR_MIN(CELLAR_MAX(count, UINT64_C(1)), CELLAR_SERVER_LOOP_COUNT_MAX);
     CELLAR_ASSERT(count >= 1);
     return (uint32_t)count;
 }

@@ -19,6 +19,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import cellar_native as native  # noqa: E402
 import prometheus_text  # noqa: E402
 
+os.environ.pop("CELLAR_WORKERS", None)  # which system tests have, and which wins over files
+
 FLAGS = ["--log-segment-bytes=4m", "--store-map-bytes=256m"]
 WAIT_SECONDS_MAX = 120
 HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}))

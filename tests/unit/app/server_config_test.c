@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/app/server_config.h"
 
@@ -52,14 +53,15 @@ static void options_default_to_what_the_documentation_says(void **state)
     assert_string_equal(io_address_show(&config.address, text), "127.0.0.1:8086");
     assert_string_equal(config.svc.data_dir, "./cellar-data");
     assert_string_equal(config.port_file, "");
-    assert_true(config.loop_count >= 1);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    assert_int_equal(config.loop_count, CELLAR_MIN(CELLAR_MAX(cores * 3 / 4, 1L), 64L));
     assert_int_equal(config.request_bytes_max_total, 264 * MIB);
     assert_int_equal(config.answer_bytes_max_total, 128 * MIB);
     assert_int_equal(config.svc.memory_bytes_max, 632 * MIB);
     assert_int_equal(config.svc.memtable_bytes_max, 64 * MIB);
     assert_int_equal(config.svc.log_unapplied_bytes_max, 128 * MIB);
     assert_int_equal(config.svc.log_unapplied_records_max, 1000000);
-    assert_int_equal(config.svc.log_segment_bytes, 64 * MIB);
+    assert_int_equal(config.svc.log_segment_bytes, 16 * MIB);
     assert_int_equal(config.svc.store_map_bytes, 65536 * MIB);
     assert_int_equal(config.svc.checkpoint_records_max, 0);
     assert_int_equal(config.svc.scrub_interval_us, INT64_C(604800000000));
