@@ -52,8 +52,8 @@ enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_sl
  * Opens a blob and adds it with what stands before its value, copied.
  *
  * @return CELLAR_OK; as tablet_spool_put(), UNAVAILABLE also for
- * TABLET_SPOOL_BLOB_COUNT_MAX blobs that are open, or half of the descriptors that the process may
- * have; DATA_LOSS (no such file)
+ * TABLET_SPOOL_BLOB_COUNT_MAX blobs that are open, half of the descriptors that the process may
+ * have, or when only the last eighth of them is free; DATA_LOSS (no such file)
  */
 enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cellar_slice before,
                                          const struct store_blobs *blobs,

@@ -2,6 +2,7 @@
  * row spool: pieces come back as they went in, from memory and from a file; emptying it, how many
  * files there may be, failures.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -273,6 +274,45 @@ static void blobs_leave_half_of_the_descriptors(void **state)
     store_blobs_close(blobs);
 }
 
+static void blobs_leave_the_last_descriptors(void **state)
+{
+    enum { LIMIT = 160 };
+    static const uint8_t log_id[STORE_LOG_ID_BYTES] = {1};
+    struct store_blobs *blobs = NULL;
+    struct store_blob blob;
+    struct tablet_spool spool;
+    struct rlimit before;
+    char path[512];
+    int taken[LIMIT];
+    unsigned count = 0;
+    (void)state;
+    (void)snprintf(path, sizeof path, "%s/blobs", directory);
+    assert_int_equal(store_blobs_open(path, log_id, &blobs, NULL), CELLAR_OK);
+    assert_int_equal(
+        store_blobs_write(blobs, cellar_slice_make(source, PIECE_BYTES_MAX), false, &blob),
+        CELLAR_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const struct rlimit few = {LIMIT, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    do { /* as connections would, to the last eighth */
+        taken[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        assert_true(taken[count] >= 0);
+    } while (taken[count++] < LIMIT - LIMIT / 8);
+    tablet_spool_init(&spool, directory);
+    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
+                     CELLAR_UNAVAILABLE);
+    tablet_spool_fini(&spool);
+    while (count > 0) {
+        (void)close(taken[--count]);
+    }
+    tablet_spool_init(&spool, directory);
+    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
+                     CELLAR_OK);
+    tablet_spool_fini(&spool);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    store_blobs_close(blobs);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +326,7 @@ int main(void)
         cmocka_unit_test(a_file_that_was_cut_is_an_io_error),
         cmocka_unit_test(out_of_memory_is_told),
         cmocka_unit_test(blobs_leave_half_of_the_descriptors),
+        cmocka_unit_test(blobs_leave_the_last_descriptors),
     };
     return cmocka_run_group_tests(tests, directory_begin, directory_end);
 }
