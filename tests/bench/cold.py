@@ -103,22 +103,39 @@ def key_of(number):
 
 
 def load(connection, table, count):
-    """Every row once, in random order, eight requests in flight."""
+    """Every row once, in random order, eight requests in flight; what is refused for a while comes again."""
     pool = random.Random(1).randbytes(1 << 20)
     order = list(range(count))
     random.Random(2).shuffle(order)
-    in_flight = 0
-    for start in range(0, count, BATCH_ROWS):
-        entries = [[key_of(n), [[0, "f", b"q", 1000, pool[n * 13 % 1000000:][:VALUE_BYTES]]]]
-                   for n in order[start:start + BATCH_ROWS]]
-        connection.submit(native.MUTATE_ROWS, {1: table, 2: entries})
-        in_flight += 1
-        if in_flight == 8:
-            finish(connection)
-            in_flight -= 1
-    while in_flight > 0:
-        finish(connection)
-        in_flight -= 1
+    in_flight = {}
+    start = 0
+    while start < count or in_flight:
+        if start < count and len(in_flight) < 8:
+            entries = [[key_of(n), [[0, "f", b"q", 1000, pool[n * 13 % 1000000:][:VALUE_BYTES]]]]
+                       for n in order[start:start + BATCH_ROWS]]
+            start += BATCH_ROWS
+        else:
+            entries = refused(connection, in_flight)
+        if entries:
+            in_flight[connection.submit(native.MUTATE_ROWS, {1: table, 2: entries})] = entries
+
+
+def refused(connection, in_flight):
+    """Waits for the end of any one request. Its entries that were refused for a while."""
+    number, _, kind, payload = connection.receive()
+    if kind == native.ERROR:
+        raise native.error_of(payload)
+    if kind != native.REPLY:
+        return []
+    entries = in_flight.pop(number)
+    again = []
+    for entry, result in zip(entries, native.body_decode(payload)[1], strict=True):
+        if result != 0 and result[0] != native.UNAVAILABLE:
+            raise SystemExit(f"a row was refused: {result}")
+        again += [entry] if result != 0 else []
+    if again:
+        time.sleep(0.02)
+    return again
 
 
 def finish(connection):
