@@ -347,7 +347,7 @@ static bool is_behind(const struct store_env_cursor *cursor, const struct found 
 /* A walk's next page comes from anywhere in memory, and its items are read one after the other,
  * each with a wait of its own for memory. Asked for at once, the lines of the page come side by
  * side: a third off the time of a walk over pages that no cache holds. */
-static void page_expect(struct store_env_cursor *cursor, const struct found *found)
+static void page_expect(const struct store_env_cursor *cursor, const struct found *found)
 {
     uintptr_t page = (uintptr_t)found->key.mv_data / ENV_PAGE_BYTES;
     if (page == cursor->page) {
@@ -358,8 +358,7 @@ static void page_expect(struct store_env_cursor *cursor, const struct found *fou
     for (size_t i = 0; i < ENV_PAGE_BYTES; i += CACHE_LINE_BYTES) {
         __builtin_prefetch(start + i);
     }
-    cursor->page = page;
-    CELLAR_ASSERT(cursor->page > 0);
+    CELLAR_ASSERT(page > 0);
 }
 
 enum cellar_status store_env_cursor_next(struct store_env_cursor *cursor)
