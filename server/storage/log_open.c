@@ -59,21 +59,34 @@ static void log_free(struct store_log *log)
     cellar_mem_free(log);
 }
 
+/* A log of which nothing is read yet; NULL without memory. */
+static struct store_log *log_new(const char *directory, struct cellar_error *error)
+    CELLAR_NO_THREAD_SAFETY
+{
+    struct store_log *log = cellar_mem_zalloc(1, sizeof *log);
+    if (log == NULL) {
+        (void)cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the commit log");
+        return NULL;
+    }
+    cellar_mutex_init(&log->lock);
+    cellar_cond_init(&log->queued);
+    cellar_cond_init(&log->synced);
+    log->directory = directory;
+    log->file_index_next = 1;
+    CELLAR_ASSERT(!log->is_started);
+    return log;
+}
+
 enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
                                   struct store_log **log, struct cellar_error *error)
     CELLAR_NO_THREAD_SAFETY
 {
     CELLAR_ASSERT(segment_bytes >= 65536 && segment_bytes % 65536 == 0);
-    struct store_log *opened = cellar_mem_zalloc(1, sizeof *opened);
+    struct store_log *opened = log_new(directory, error);
     if (opened == NULL) {
-        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the commit log");
+        return CELLAR_NO_MEMORY;
     }
-    cellar_mutex_init(&opened->lock);
-    cellar_cond_init(&opened->queued);
-    cellar_cond_init(&opened->synced);
-    opened->directory = directory;
     opened->segment_bytes = segment_bytes;
-    opened->file_index_next = 1;
     enum cellar_status status = store_log_recover(opened, error);
     if (status == CELLAR_OK && opened->chain.count == 0) {
         opened->alignment = alignment_of(directory);
@@ -92,6 +105,24 @@ enum cellar_status store_log_open(const char *directory, uint64_t segment_bytes,
         return status;
     }
     opened->next_lsn = opened->recovered_lsn + 1;
+    *log = opened;
+    return CELLAR_OK;
+}
+
+enum cellar_status store_log_open_read(const char *directory, struct store_log **log,
+                                       struct cellar_error *error)
+{
+    struct store_log *opened = log_new(directory, error);
+    if (opened == NULL) {
+        return CELLAR_NO_MEMORY;
+    }
+    opened->is_read_only = true;
+    enum cellar_status status = store_log_recover(opened, error);
+    if (status != CELLAR_OK) {
+        log_free(opened);
+        return status;
+    }
+    CELLAR_ASSERT(!opened->is_started);
     *log = opened;
     return CELLAR_OK;
 }

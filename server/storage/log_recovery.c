@@ -410,29 +410,6 @@ enum cellar_status store_log_recover(struct store_log *log, struct cellar_error 
     return free_files_check(log, error);
 }
 
-enum cellar_status store_log_open_read(const char *directory, struct store_log **log,
-                                       struct cellar_error *error) CELLAR_NO_THREAD_SAFETY
-{
-    struct store_log *opened = cellar_mem_zalloc(1, sizeof *opened);
-    if (opened == NULL) {
-        return cellar_error_set(error, CELLAR_NO_MEMORY, "no memory for the commit log");
-    }
-    cellar_mutex_init(&opened->lock);
-    cellar_cond_init(&opened->queued);
-    cellar_cond_init(&opened->synced);
-    opened->directory = directory;
-    opened->is_read_only = true;
-    opened->file_index_next = 1;
-    enum cellar_status status = store_log_recover(opened, error);
-    if (status != CELLAR_OK) {
-        store_log_close(opened);
-        return status;
-    }
-    CELLAR_ASSERT(!opened->is_started);
-    *log = opened;
-    return CELLAR_OK;
-}
-
 enum cellar_status store_log_replay(struct store_log *log, const struct store_log_visitor *visitor,
                                     struct cellar_error *error)
 {
