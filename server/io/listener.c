@@ -25,16 +25,17 @@
 #include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/descriptor.h"
 #include "common/mem.h"
 #include "common/sync.h"
 
 #define ACCEPT_COUNT_MAX 64
 #define BACKLOG 1024
-#define DESCRIPTORS_RESERVED_MAX 256u /* of the process, for files */
+#define DESCRIPTORS_SHARE 4u /* one of so many is for files: idle connections would stop writes */
+#define DESCRIPTORS_RESERVED_MAX 256u
 #define KEEPALIVE_SECONDS 60
 
 struct io_listener {
@@ -110,19 +111,6 @@ static void set_socket_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
 }
 
-/* Whether a descriptor is one of the last, which the files of log and stores must find free: idle
- * connections would else stop all writes. The kernel gives the lowest that is free. */
-static bool is_reserved(int fd)
-{
-    struct rlimit limit;
-    CELLAR_ASSERT(fd >= 0);
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return false;
-    }
-    rlim_t reserve = CELLAR_MIN(limit.rlim_cur / 4, (rlim_t)DESCRIPTORS_RESERVED_MAX);
-    return (rlim_t)fd >= limit.rlim_cur - reserve;
-}
-
 /* Makes a connection of an accepted socket and gives it to the next loop. */
 static void take_socket(struct io_listener *listener, int fd)
 {
@@ -138,7 +126,7 @@ static void take_socket(struct io_listener *listener, int fd)
         .deadline_us = cellar_clock_monotonic_us() + options->first_us_max,
     };
     CELLAR_ASSERT(listener->loop_index < options->loop_count);
-    if (is_reserved(fd)) {
+    if (cellar_descriptor_is_reserved(fd, DESCRIPTORS_SHARE, DESCRIPTORS_RESERVED_MAX)) {
         io_traffic_refuse(io_loop_traffic(options->loops[0]), IO_REFUSED_NO_DESCRIPTORS);
         (void)close(fd);
         return;

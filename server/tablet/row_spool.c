@@ -11,15 +11,16 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/descriptor.h"
 #include "server/storage/log_files.h"
 
 #define GATHER_BYTES 1048576u
 #define LENGTH_BYTES 4u
 #define BLOB_MARK 0x80000000u
-#define DESCRIPTORS_RESERVED_MAX 128u /* of the process, for its log and stores */
+#define DESCRIPTORS_SHARE 8u          /* one of so many is for log and stores, */
+#define DESCRIPTORS_RESERVED_MAX 128u /* but no more than so many */
 
 /* Spool files, and blobs open: limits of the process, not state of a row. */
 static _Atomic unsigned file_count;
@@ -143,21 +144,9 @@ enum cellar_status tablet_spool_put(struct tablet_spool *spool, struct cellar_sl
  * everybody: log, stores, connections. */
 static unsigned blob_count_max(void)
 {
-    struct rlimit limit;
-    rlim_t half = getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur / 2 : RLIM_INFINITY;
+    uint64_t half = cellar_descriptor_count_max() / 2;
     CELLAR_ASSERT(half > 0);
-    return (unsigned)CELLAR_MIN(half, (rlim_t)TABLET_SPOOL_BLOB_COUNT_MAX);
-}
-
-/* Whether a descriptor is one of the last eighth: connections may have what readers leave. The
- * kernel gives the lowest that is free. */
-static bool is_among_last(int descriptor)
-{
-    struct rlimit limit;
-    CELLAR_ASSERT(descriptor >= 0);
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-           (rlim_t)descriptor >=
-               limit.rlim_cur - CELLAR_MIN(limit.rlim_cur / 8, (rlim_t)DESCRIPTORS_RESERVED_MAX);
+    return (unsigned)CELLAR_MIN(half, (uint64_t)TABLET_SPOOL_BLOB_COUNT_MAX);
 }
 
 /* The room for the reader comes first: an open file is never without an owner. */
@@ -177,7 +166,8 @@ enum cellar_status tablet_spool_put_blob(struct tablet_spool *spool, struct cell
     reader->at = 0;
     reader->blob = *blob;
     CELLAR_TRY(store_blob_open(blobs, blob, reader));
-    if (is_among_last(reader->descriptor)) {
+    if (cellar_descriptor_is_reserved(reader->descriptor, DESCRIPTORS_SHARE,
+                                      DESCRIPTORS_RESERVED_MAX)) {
         return CELLAR_UNAVAILABLE;
     }
     return piece_put(spool, before, BLOB_MARK);
