@@ -244,73 +244,78 @@ static void out_of_memory_is_told(void **state)
     assert_int_equal(test_out_of_memory_loop(spool_run, &in_file), 3);
 }
 
+/* A process that may have few descriptors, and a blob to open. */
+struct scarcity {
+    struct store_blobs *blobs;
+    struct store_blob blob;
+    struct rlimit before;
+};
+
+static void scarcity_begin(struct scarcity *scarcity, rlim_t limit)
+{
+    static const uint8_t log_id[STORE_LOG_ID_BYTES] = {1};
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/blobs", directory);
+    assert_int_equal(store_blobs_open(path, log_id, &scarcity->blobs, NULL), CELLAR_OK);
+    assert_int_equal(store_blobs_write(scarcity->blobs, cellar_slice_make(source, PIECE_BYTES_MAX),
+                                       false, &scarcity->blob),
+                     CELLAR_OK);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &scarcity->before), 0);
+    const struct rlimit few = {limit, scarcity->before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
+static enum cellar_status blob_put(const struct scarcity *scarcity, struct tablet_spool *spool)
+{
+    return tablet_spool_put_blob(spool, cellar_slice_text("head"), scarcity->blobs,
+                                 &scarcity->blob);
+}
+
+static void scarcity_end(struct scarcity *scarcity)
+{
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &scarcity->before), 0);
+    store_blobs_close(scarcity->blobs);
+}
+
 static void blobs_leave_half_of_the_descriptors(void **state)
 {
     enum { LIMIT = 100 };
-    static const uint8_t log_id[STORE_LOG_ID_BYTES] = {1};
-    struct store_blobs *blobs = NULL;
-    struct store_blob blob;
+    struct scarcity scarcity;
     struct tablet_spool spool;
-    struct rlimit before;
-    char path[512];
     (void)state;
-    (void)snprintf(path, sizeof path, "%s/blobs", directory);
-    assert_int_equal(store_blobs_open(path, log_id, &blobs, NULL), CELLAR_OK);
-    assert_int_equal(
-        store_blobs_write(blobs, cellar_slice_make(source, PIECE_BYTES_MAX), false, &blob),
-        CELLAR_OK);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    const struct rlimit few = {LIMIT, before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    scarcity_begin(&scarcity, LIMIT);
     tablet_spool_init(&spool, directory);
     for (unsigned i = 0; i < LIMIT / 2; i++) {
-        assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
-                         CELLAR_OK);
+        assert_int_equal(blob_put(&scarcity, &spool), CELLAR_OK);
     }
-    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
-                     CELLAR_UNAVAILABLE);
+    assert_int_equal(blob_put(&scarcity, &spool), CELLAR_UNAVAILABLE);
     tablet_spool_fini(&spool);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    store_blobs_close(blobs);
+    scarcity_end(&scarcity);
 }
 
 static void blobs_leave_the_last_descriptors(void **state)
 {
     enum { LIMIT = 160 };
-    static const uint8_t log_id[STORE_LOG_ID_BYTES] = {1};
-    struct store_blobs *blobs = NULL;
-    struct store_blob blob;
+    struct scarcity scarcity;
     struct tablet_spool spool;
-    struct rlimit before;
-    char path[512];
     int taken[LIMIT];
     unsigned count = 0;
     (void)state;
-    (void)snprintf(path, sizeof path, "%s/blobs", directory);
-    assert_int_equal(store_blobs_open(path, log_id, &blobs, NULL), CELLAR_OK);
-    assert_int_equal(
-        store_blobs_write(blobs, cellar_slice_make(source, PIECE_BYTES_MAX), false, &blob),
-        CELLAR_OK);
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    const struct rlimit few = {LIMIT, before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    scarcity_begin(&scarcity, LIMIT);
     do { /* as connections would, to the last eighth */
         taken[count] = open("/dev/null", O_RDONLY | O_CLOEXEC);
         assert_true(taken[count] >= 0);
     } while (taken[count++] < LIMIT - LIMIT / 8);
     tablet_spool_init(&spool, directory);
-    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
-                     CELLAR_UNAVAILABLE);
+    assert_int_equal(blob_put(&scarcity, &spool), CELLAR_UNAVAILABLE);
     tablet_spool_fini(&spool);
     while (count > 0) {
         (void)close(taken[--count]);
     }
     tablet_spool_init(&spool, directory);
-    assert_int_equal(tablet_spool_put_blob(&spool, cellar_slice_text("head"), blobs, &blob),
-                     CELLAR_OK);
+    assert_int_equal(blob_put(&scarcity, &spool), CELLAR_OK);
     tablet_spool_fini(&spool);
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    store_blobs_close(blobs);
+    scarcity_end(&scarcity);
 }
 
 int main(void)
