@@ -6,7 +6,6 @@
  * That nothing is left over, and that every file is whole, is checked again when each service ends
  * (model_service_close()).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,30 +27,6 @@ static struct cellar_slice value_of(char letter)
 {
     memset(letters, letter, sizeof letters);
     return cellar_slice_make(letters, sizeof letters);
-}
-
-static unsigned file_count(const struct model_fixture *fixture)
-{
-    char path[400];
-    unsigned count = 0;
-    (void)snprintf(path, sizeof path, "%s/blobs", fixture->service.data_dir);
-    DIR *directory = opendir(path);
-    assert_non_null(directory);
-    for (const struct dirent *entry = readdir(directory); entry != NULL;
-         entry = readdir(directory)) {
-        count += strstr(entry->d_name, ".blob") != NULL ? 1 : 0;
-    }
-    assert_int_equal(closedir(directory), 0);
-    return count;
-}
-
-/* Waits until so many files are left: checkpoints and what follows them run beside. */
-static void files_await(const struct model_fixture *fixture, unsigned count)
-{
-    for (unsigned i = 0; i < 2000 && file_count(fixture) != count; i++) {
-        (void)usleep(5000);
-    }
-    assert_int_equal(file_count(fixture), count);
 }
 
 static enum cellar_status letter_set(struct model_fixture *fixture, const char *row, char letter)
@@ -77,7 +52,7 @@ static void a_large_value_has_a_file_until_its_cell_is_gone(void **state)
     struct model_fixture *fixture = *state;
     const struct cellar_mutation delete_row = model_delete_row();
     assert_int_equal(letter_set(fixture, "r", 'a'), CELLAR_OK);
-    assert_int_equal(file_count(fixture), 1);
+    assert_int_equal(model_service_blob_count(&fixture->service), 1);
     letter_expect(fixture, 'a');
     assert_int_equal(letter_set(fixture, "r", 'b'), CELLAR_OK);
     letter_expect(fixture, 'b');
@@ -85,11 +60,11 @@ static void a_large_value_has_a_file_until_its_cell_is_gone(void **state)
     letter_expect(fixture, 'b');
     model_service_restart(&fixture->service, false); /* from the environment */
     letter_expect(fixture, 'b');
-    assert_int_equal(file_count(fixture), 1);
+    assert_int_equal(model_service_blob_count(&fixture->service), 1);
     model_fixture_put(fixture, "r", &delete_row, 1);
     model_fixture_expect_all(fixture, "");
     model_service_restart(&fixture->service, false);
-    assert_int_equal(file_count(fixture), 0);
+    assert_int_equal(model_service_blob_count(&fixture->service), 0);
 }
 
 static void a_table_takes_its_files_with_it(void **state)
@@ -102,11 +77,11 @@ static void a_table_takes_its_files_with_it(void **state)
     assert_int_equal(model_fixture_mutate(fixture, "u", cellar_slice_text("r"), &set, 1),
                      CELLAR_OK);
     assert_int_equal(letter_set(fixture, "r", 'a'), CELLAR_OK);
-    assert_int_equal(file_count(fixture), 2);
+    assert_int_equal(model_service_blob_count(&fixture->service), 2);
     assert_int_equal(
         svc_drop_table(fixture->service.svc, NULL, cellar_slice_text("u"), &fixture->error),
         CELLAR_OK);
-    assert_int_equal(file_count(fixture), 1);
+    assert_int_equal(model_service_blob_count(&fixture->service), 1);
     letter_expect(fixture, 'a');
 }
 
@@ -170,7 +145,7 @@ static void a_read_under_way_keeps_its_value(void **state)
         assert_false(is_done);
     }
     assert_int_equal(letter_set(fixture, "r", 'b'), CELLAR_OK);
-    files_await(fixture, 1);
+    model_service_blobs_await(&fixture->service, 1);
     while (!is_done) {
         assert_int_equal(svc_read_blob(read, &value, &is_done, NULL), CELLAR_OK);
     }
@@ -249,7 +224,7 @@ static void a_repeated_write_leaves_no_second_file(void **state)
                                             .token = cellar_slice_text("0123456789abcdef")};
         assert_int_equal(model_svc_write(fixture->service.svc, &write, &fixture->error), CELLAR_OK);
         cellar_buffer_fini(&list);
-        assert_int_equal(file_count(fixture), 1);
+        assert_int_equal(model_service_blob_count(&fixture->service), 1);
     }
     letter_expect(fixture, 'a');
 }
@@ -266,7 +241,7 @@ static void a_file_that_fails_fails_its_write_alone(void **state)
     status = letter_set(fixture, "r", 'c');
     test_disk_fail_syncs(-1, 0);
     model_fixture_expect_error(fixture, status, CELLAR_IO_ERROR, "could not be written");
-    assert_int_equal(file_count(fixture), 1);
+    assert_int_equal(model_service_blob_count(&fixture->service), 1);
     letter_expect(fixture, 'a');
     assert_int_equal(letter_set(fixture, "r", 'd'), CELLAR_OK); /* nothing failed for good */
     letter_expect(fixture, 'd');
@@ -312,9 +287,9 @@ static void middling_values_are_files_where_a_record_is_too_small(void **state)
         sets[i].value = cellar_slice_make(value_of('m').data, i == 0 ? 60000 : 70000);
     }
     model_fixture_put(fixture, "r", sets, 2);
-    assert_int_equal(file_count(fixture), 0);
+    assert_int_equal(model_service_blob_count(&fixture->service), 0);
     model_fixture_put(fixture, "s", sets, CELLAR_ARRAY_COUNT(sets));
-    assert_int_equal(file_count(fixture), 3);
+    assert_int_equal(model_service_blob_count(&fixture->service), 3);
     model_service_restart(&fixture->service, true);
     const struct model_read all = {0};
     assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
@@ -345,7 +320,7 @@ static void a_row_of_very_many_values_in_files_is_read_whole_r_row_15(void **sta
         }
     }
     model_fixture_put(fixture, "r", sets, COUNT);
-    assert_int_equal(file_count(fixture), COUNT - COUNT / 100);
+    assert_int_equal(model_service_blob_count(&fixture->service), COUNT - COUNT / 100);
     const struct model_read all = {0};
     for (unsigned i = 0; i < 2; i++) {
         assert_int_equal(model_fixture_read(fixture, "t", &all), CELLAR_OK);
@@ -366,16 +341,16 @@ static void a_mutation_that_is_too_large_for_a_record_is_a_file_until_it_is_appl
 {
     struct model_fixture *fixture = *state;
     wide_set(fixture, 'a');
-    assert_int_equal(file_count(fixture), 1);
+    assert_int_equal(model_service_blob_count(&fixture->service), 1);
     wide_expect(fixture, 'a');
     wide_set(fixture, 'b');
-    assert_int_equal(file_count(fixture), 2);
+    assert_int_equal(model_service_blob_count(&fixture->service), 2);
     model_service_restart(&fixture->service, true);
     wide_expect(fixture, 'b');
-    assert_int_equal(file_count(fixture), 2);
+    assert_int_equal(model_service_blob_count(&fixture->service), 2);
     model_service_restart(&fixture->service, false);
     wide_expect(fixture, 'b');
-    assert_int_equal(file_count(fixture), 0);
+    assert_int_equal(model_service_blob_count(&fixture->service), 0);
 }
 
 /* More than 16 MiB in values that stay in memory go through a gate, one mutation at a time. The log

@@ -50,6 +50,16 @@ void model_service_close(struct model_service *service);
 /** Stops the service and opens it again on the same data, or on a copy taken before the stop. */
 void model_service_restart(struct model_service *service, bool is_crash);
 
+/** Makes the table `t` of two tablets with the families `f`, of one version, and `g`, of all. */
+void model_svc_load_table_make(struct svc *svc, const char *split);
+
+/** The files of large values in the data directory. */
+unsigned model_service_blob_count(const struct model_service *service);
+
+/** Waits until so many files of large values are left, as checkpoints and what follows them run
+ * beside; the test fails after ten seconds. */
+void model_service_blobs_await(const struct model_service *service, unsigned count);
+
 /**
  * Copies a data directory that is in use as if its server were killed now. Nobody may be writing,
  * checkpoints may run: the copy is taken again until no environment was committed meanwhile.

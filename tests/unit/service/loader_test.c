@@ -8,9 +8,6 @@
  */
 #include "server/service/loader.h"
 
-#include <dirent.h>
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "server/tablet/compact.h"
@@ -25,46 +22,11 @@ static int owner; /* its address is a connection's */
 static void stage_open(struct model_service *service)
 {
     struct svc_options options;
-    const struct svc_family families[] = {
-        {.name = cellar_slice_text("f"), .rule = {.kind = CELLAR_GC_VERSIONS, .amount = 1}},
-        {.name = cellar_slice_text("g")}};
-    const struct cellar_slice split = cellar_slice_text("m");
-    const struct svc_table table = {.name = cellar_slice_text("t"),
-                                    .families = families,
-                                    .family_count = 2,
-                                    .split_keys = &split,
-                                    .split_key_count = 1};
-    struct svc_table made;
-    struct cellar_arena arena = {0};
     model_service_options_init(&options);
     options.log_segment_bytes = 1u << 20;
     options.checkpoint_records_max = 20;
     model_service_open(service, &options);
-    assert_int_equal(svc_create_table(service->svc, NULL, &table, &arena, &made, NULL), CELLAR_OK);
-    cellar_arena_fini(&arena);
-}
-
-static unsigned file_count(const struct model_service *service)
-{
-    char path[400];
-    unsigned count = 0;
-    (void)snprintf(path, sizeof path, "%s/blobs", service->data_dir);
-    DIR *directory = opendir(path);
-    assert_non_null(directory);
-    for (const struct dirent *entry = readdir(directory); entry != NULL;
-         entry = readdir(directory)) {
-        count += strstr(entry->d_name, ".blob") != NULL ? 1 : 0;
-    }
-    assert_int_equal(closedir(directory), 0);
-    return count;
-}
-
-/* Waits until so many files are left: checkpoints and what follows them run beside. */
-static void files_await(const struct model_service *service, unsigned count)
-{
-    while (file_count(service) != count) {
-        (void)sched_yield();
-    }
+    model_svc_load_table_make(service->svc, "m");
 }
 
 static uint64_t load_begin(struct svc *svc)
@@ -156,20 +118,20 @@ static void a_large_value_is_loaded_as_a_file(void **state)
     stage_open(&service);
     uint64_t id = load_begin(service.svc);
     assert_int_equal(rows_send(service.svc, id, cells, 2, &error), CELLAR_OK);
-    assert_int_equal(file_count(&service), 2);
+    assert_int_equal(model_service_blob_count(&service), 2);
     letters_expect(service.svc, 0, 'v');
     commit(service.svc, id);
     letters_expect(service.svc, 2, 'v');
     model_service_restart(&service, true);
     letters_expect(service.svc, 2, 'v');
-    assert_int_equal(file_count(&service), 2);
+    assert_int_equal(model_service_blob_count(&service), 2);
     /* The table is as any other from here on. */
     model_service_compact(&service);
     checkpoints_force(service.svc);
     letters_expect(service.svc, 2, 'v');
     row_delete(service.svc, "a");
     checkpoints_force(service.svc);
-    files_await(&service, 1);
+    model_service_blobs_await(&service, 1);
     letters_expect(service.svc, 1, 'v');
     model_service_close(&service);
 }
@@ -184,7 +146,7 @@ static void a_checkpoint_beside_a_load_takes_none_of_its_files(void **state)
     uint64_t id = load_begin(service.svc);
     assert_int_equal(rows_send(service.svc, id, &cell, 1, &error), CELLAR_OK);
     checkpoints_force(service.svc);
-    assert_int_equal(file_count(&service), 2);
+    assert_int_equal(model_service_blob_count(&service), 2);
     commit(service.svc, id);
     letters_expect(service.svc, 2, 'v');
     model_service_close(&service);
@@ -201,12 +163,12 @@ static void what_nothing_names_in_the_end_goes_with_the_commit(void **state)
     stage_open(&service);
     uint64_t id = load_begin(service.svc);
     assert_int_equal(rows_send(service.svc, id, cells, 2, &error), CELLAR_OK);
-    assert_int_equal(file_count(&service), 4); /* two of them hidden by the rule */
-    row_delete(service.svc, "a");              /* which the load has passed */
+    assert_int_equal(model_service_blob_count(&service), 4); /* two of them hidden by the rule */
+    row_delete(service.svc, "a");                            /* which the load has passed */
     checkpoints_force(service.svc);
     commit(service.svc, id);
     letters_expect(service.svc, 1, 'v');
-    files_await(&service, 1);
+    model_service_blobs_await(&service, 1);
     model_service_close(&service);
 }
 
@@ -220,21 +182,21 @@ static void a_load_without_effect_leaves_no_file(void **state)
     uint64_t id = load_begin(service.svc);
     /* What is refused was not written, and the load goes on. */
     assert_int_equal(rows_send(service.svc, id, cells, 2, &error), CELLAR_NOT_FOUND);
-    assert_int_equal(file_count(&service), 0);
+    assert_int_equal(model_service_blob_count(&service), 0);
     assert_int_equal(rows_send(service.svc, id, cells, 1, &error), CELLAR_OK);
-    assert_int_equal(file_count(&service), 2);
+    assert_int_equal(model_service_blob_count(&service), 2);
     assert_int_equal(svc_load_abort(service.svc, NULL, id, &error), CELLAR_OK);
-    assert_int_equal(file_count(&service), 0);
+    assert_int_equal(model_service_blob_count(&service), 0);
     id = load_begin(service.svc);
     assert_int_equal(rows_send(service.svc, id, cells, 1, &error), CELLAR_OK);
     model_service_restart(&service, true);
-    assert_int_equal(file_count(&service), 0);
+    assert_int_equal(model_service_blob_count(&service), 0);
     letters_expect(service.svc, 0, 'v');
     id = load_begin(service.svc);
     assert_int_equal(rows_send(service.svc, id, cells, 1, &error), CELLAR_OK);
     assert_int_equal(svc_drop_table(service.svc, NULL, cellar_slice_text("t"), &error), CELLAR_OK);
     assert_int_equal(svc_load_abort(service.svc, NULL, id, &error), CELLAR_OK);
-    assert_int_equal(file_count(&service), 0);
+    assert_int_equal(model_service_blob_count(&service), 0);
     model_service_close(&service);
 }
 

@@ -20,23 +20,6 @@
 
 static int owner; /* its address is a connection's */
 
-static void table_make(struct svc *svc)
-{
-    const struct svc_family families[] = {
-        {.name = cellar_slice_text("f"), .rule = {.kind = CELLAR_GC_VERSIONS, .amount = 1}},
-        {.name = cellar_slice_text("g")}};
-    const struct cellar_slice split = cellar_slice_text("row001500");
-    const struct svc_table table = {.name = cellar_slice_text("t"),
-                                    .families = families,
-                                    .family_count = 2,
-                                    .split_keys = &split,
-                                    .split_key_count = 1};
-    struct svc_table made;
-    struct cellar_arena arena = {0};
-    assert_int_equal(svc_create_table(svc, NULL, &table, &arena, &made, NULL), CELLAR_OK);
-    cellar_arena_fini(&arena);
-}
-
 /* A table of two tablets whose memtables are written down often. */
 static void service_open(struct model_service *service, int64_t idle_us)
 {
@@ -45,7 +28,7 @@ static void service_open(struct model_service *service, int64_t idle_us)
     options.checkpoint_records_max = 50;
     options.load_idle_us = idle_us;
     model_service_open(service, &options);
-    table_make(service->svc);
+    model_svc_load_table_make(service->svc, "row001500");
 }
 
 static uint64_t load_begin(struct svc *svc, const char *start, const char *end)
@@ -412,7 +395,7 @@ static void a_table_has_one_load_and_what_would_cross_it_waits(void **state)
     assert_int_equal(rows_send(svc, id, number, 300, 301, &error), CELLAR_NOT_FOUND);
     assert_non_null(strstr(error.text, "Table not found"));
     assert_int_equal(svc_load_commit(svc, NULL, id, &counts, &error), CELLAR_NOT_FOUND);
-    table_make(svc);
+    model_svc_load_table_make(svc, "row001500");
     counts_are(svc, 0, 0);
     id = load_begin(svc, "", "");
     rows_load(svc, id, 0, 0, 100);
